@@ -2,12 +2,12 @@
 -- purpose: the whole schema of the main line's head for a new, empty database, with the version by
 --     which aiida-core 2.x knows it
 -- source: what aiida-core 2.9.4 leaves when it migrates a database to main_0002: the same columns,
---     constraints, indexes and names. A database that 2.9.4 makes anew differs in names alone, of its
+--     constraints, indexes and names. A database that 2.9.4 makes anew differs in names alone, of
 --     indexes and of one constraint, and 2.9.4 opens both
 --
 -- aiida-core also wants the setting `repository|uuid`, equal to the id of the profile's file
 -- repository: whoever makes that repository writes it, for this file knows of none.
--- Names: uq_ is a unique constraint, fk_ a foreign key, ix_ an index, ix_pat_ one for `like 'abc%'`.
+-- Names: uq_ unique constraint, fk_ foreign key, ix_ index, ix_pat_ index for `like 'abc%'`.
 -- All foreign keys are checked at the commit.
 
 -- Users and computers ----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Migrations: the plan, the runner, and the few steps that SQL alone cannot do."""

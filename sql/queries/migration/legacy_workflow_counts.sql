@@ -1,0 +1,8 @@
+-- name: legacy_workflow_counts
+-- purpose: How many rows the tables of legacy workflows have, which step 0032 drops.
+-- parameters: none
+-- result: workflow bigint, workflow_data bigint, workflow_step bigint; one row
+select
+  (select count(*) from db_dbworkflow) as workflow,
+  (select count(*) from db_dbworkflowdata) as workflow_data,
+  (select count(*) from db_dbworkflowstep) as workflow_step

@@ -1,0 +1,11 @@
+-- name: repository_owner
+-- purpose: How many nodes a database has whose files step 0047 moves, and what it is known again by,
+--   also after it was dumped and restored: its first node.
+-- parameters: none
+-- result: nodes bigint, owner text; one row
+select
+  (select count(*) from db_dbnode) as nodes,
+  coalesce(
+    (select node.uuid::text from db_dbnode as node order by node.id limit 1),
+    current_database()::text
+  ) as owner

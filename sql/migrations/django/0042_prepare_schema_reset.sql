@@ -1,0 +1,13 @@
+-- migration: django_0042
+-- from: 1.0.41
+-- to: 1.0.42
+-- changes: The setting `schema_generation` is there, with the value "1" where it was not.
+-- why: With it AiiDA can tell a database whose numbering of versions began anew from an old one. A
+--     value that is there already stays.
+-- tables: db_dbsetting
+-- rows: select count(*) from (select 1) as setting
+--     where not exists (select from db_dbsetting where key = 'schema_generation')
+
+insert into db_dbsetting (key, val, description, time)
+select 'schema_generation', '"1"', 'Database schema generation', now()
+where not exists (select from db_dbsetting where key = 'schema_generation');

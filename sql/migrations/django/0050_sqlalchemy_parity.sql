@@ -1,0 +1,196 @@
+-- migration: django_0050
+-- from: 1.0.49
+-- to: 1.0.50
+-- changes: Every constraint and index gets AiiDA 2.0's standard name, foreign keys their rules for
+--     deletes, and Django's own tables go.
+-- why: The names differ with the Django release that made the database, and Django kept the rules
+--     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
+--     indexes and constraints and builds them anew. Here what is right already is renamed, which
+--     costs nothing on any number of rows, and only foreign keys with another rule are made and
+--     checked again. AiiDA also drops indexes that the user made; here those stay that Django
+--     cannot have made: partial ones, over expressions or several columns, not B-trees, unique.
+-- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
+--     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
+--     auth_permission, django_content_type, django_migrations
+
+-- What is to be there. Lists of their own, since what they do not name is dropped below.
+
+create temporary table aiidadb_standard_index (
+    table_name text,
+    column_name text,
+    -- whether it serves `like 'abc%'`
+    pattern boolean,
+    name text
+) on commit drop;
+
+insert into aiidadb_standard_index (table_name, column_name, pattern, name)
+values
+    ('db_dbauthinfo', 'aiidauser_id', false, 'ix_db_dbauthinfo_aiidauser_id'),
+    ('db_dbauthinfo', 'dbcomputer_id', false, 'ix_db_dbauthinfo_dbcomputer_id'),
+    ('db_dbcomment', 'dbnode_id', false, 'ix_db_dbcomment_dbnode_id'),
+    ('db_dbcomment', 'user_id', false, 'ix_db_dbcomment_user_id'),
+    ('db_dbcomputer', 'label', true, 'ix_pat_db_dbcomputer_label'),
+    ('db_dbgroup', 'label', false, 'ix_db_dbgroup_label'),
+    ('db_dbgroup', 'label', true, 'ix_pat_db_dbgroup_label'),
+    ('db_dbgroup', 'type_string', false, 'ix_db_dbgroup_type_string'),
+    ('db_dbgroup', 'type_string', true, 'ix_pat_db_dbgroup_type_string'),
+    ('db_dbgroup', 'user_id', false, 'ix_db_dbgroup_user_id'),
+    ('db_dbgroup_dbnodes', 'dbgroup_id', false, 'ix_db_dbgroup_dbnodes_dbgroup_id'),
+    ('db_dbgroup_dbnodes', 'dbnode_id', false, 'ix_db_dbgroup_dbnodes_dbnode_id'),
+    ('db_dblink', 'input_id', false, 'ix_db_dblink_input_id'),
+    ('db_dblink', 'output_id', false, 'ix_db_dblink_output_id'),
+    ('db_dblink', 'label', false, 'ix_db_dblink_label'),
+    ('db_dblink', 'label', true, 'ix_pat_db_dblink_label'),
+    ('db_dblink', 'type', false, 'ix_db_dblink_type'),
+    ('db_dblink', 'type', true, 'ix_pat_db_dblink_type'),
+    ('db_dblog', 'dbnode_id', false, 'ix_db_dblog_dbnode_id'),
+    ('db_dblog', 'levelname', false, 'ix_db_dblog_levelname'),
+    ('db_dblog', 'levelname', true, 'ix_pat_db_dblog_levelname'),
+    ('db_dblog', 'loggername', false, 'ix_db_dblog_loggername'),
+    ('db_dblog', 'loggername', true, 'ix_pat_db_dblog_loggername'),
+    ('db_dbnode', 'ctime', false, 'ix_db_dbnode_ctime'),
+    ('db_dbnode', 'dbcomputer_id', false, 'ix_db_dbnode_dbcomputer_id'),
+    ('db_dbnode', 'label', false, 'ix_db_dbnode_label'),
+    ('db_dbnode', 'label', true, 'ix_pat_db_dbnode_label'),
+    ('db_dbnode', 'mtime', false, 'ix_db_dbnode_mtime'),
+    ('db_dbnode', 'node_type', false, 'ix_db_dbnode_node_type'),
+    ('db_dbnode', 'node_type', true, 'ix_pat_db_dbnode_node_type'),
+    ('db_dbnode', 'process_type', false, 'ix_db_dbnode_process_type'),
+    ('db_dbnode', 'process_type', true, 'ix_pat_db_dbnode_process_type'),
+    ('db_dbnode', 'user_id', false, 'ix_db_dbnode_user_id'),
+    ('db_dbsetting', 'key', true, 'ix_pat_db_dbsetting_key'),
+    ('db_dbuser', 'email', true, 'ix_pat_db_dbuser_email');
+
+create temporary table aiidadb_standard_unique (
+    table_name text,
+    column_names text[],
+    name text
+) on commit drop;
+
+insert into aiidadb_standard_unique (table_name, column_names, name)
+values
+    (
+        'db_dbauthinfo', array['aiidauser_id', 'dbcomputer_id'],
+        'uq_db_dbauthinfo_aiidauser_id_dbcomputer_id'
+    ),
+    ('db_dbcomment', array['uuid'], 'uq_db_dbcomment_uuid'),
+    ('db_dbcomputer', array['label'], 'uq_db_dbcomputer_label'),
+    ('db_dbcomputer', array['uuid'], 'uq_db_dbcomputer_uuid'),
+    ('db_dbgroup', array['label', 'type_string'], 'uq_db_dbgroup_label_type_string'),
+    ('db_dbgroup', array['uuid'], 'uq_db_dbgroup_uuid'),
+    (
+        'db_dbgroup_dbnodes', array['dbgroup_id', 'dbnode_id'],
+        'uq_db_dbgroup_dbnodes_dbgroup_id_dbnode_id'
+    ),
+    ('db_dblog', array['uuid'], 'uq_db_dblog_uuid'),
+    ('db_dbnode', array['uuid'], 'uq_db_dbnode_uuid'),
+    ('db_dbsetting', array['key'], 'uq_db_dbsetting_key'),
+    ('db_dbuser', array['email'], 'uq_db_dbuser_email');
+
+create temporary table aiidadb_standard_foreign_key (
+    table_name text,
+    column_name text,
+    referenced text,
+    on_delete text,
+    name text
+) on commit drop;
+
+insert into aiidadb_standard_foreign_key (table_name, column_name, referenced, on_delete, name)
+values
+    (
+        'db_dbauthinfo', 'aiidauser_id', 'db_dbuser', 'cascade',
+        'fk_db_dbauthinfo_aiidauser_id_db_dbuser'
+    ),
+    (
+        'db_dbauthinfo', 'dbcomputer_id', 'db_dbcomputer', 'cascade',
+        'fk_db_dbauthinfo_dbcomputer_id_db_dbcomputer'
+    ),
+    ('db_dbcomment', 'dbnode_id', 'db_dbnode', 'cascade', 'fk_db_dbcomment_dbnode_id_db_dbnode'),
+    ('db_dbcomment', 'user_id', 'db_dbuser', 'cascade', 'fk_db_dbcomment_user_id_db_dbuser'),
+    -- AiiDA's own slip: the one name without `fk_`.
+    ('db_dbgroup', 'user_id', 'db_dbuser', 'cascade', 'db_dbgroup_user_id_db_dbuser'),
+    (
+        'db_dbgroup_dbnodes', 'dbgroup_id', 'db_dbgroup', 'no action',
+        'fk_db_dbgroup_dbnodes_dbgroup_id_db_dbgroup'
+    ),
+    (
+        'db_dbgroup_dbnodes', 'dbnode_id', 'db_dbnode', 'no action',
+        'fk_db_dbgroup_dbnodes_dbnode_id_db_dbnode'
+    ),
+    ('db_dblink', 'input_id', 'db_dbnode', 'no action', 'fk_db_dblink_input_id_db_dbnode'),
+    ('db_dblink', 'output_id', 'db_dbnode', 'cascade', 'fk_db_dblink_output_id_db_dbnode'),
+    ('db_dblog', 'dbnode_id', 'db_dbnode', 'cascade', 'fk_db_dblog_dbnode_id_db_dbnode'),
+    (
+        'db_dbnode', 'dbcomputer_id', 'db_dbcomputer', 'restrict',
+        'fk_db_dbnode_dbcomputer_id_db_dbcomputer'
+    ),
+    ('db_dbnode', 'user_id', 'db_dbuser', 'restrict', 'fk_db_dbnode_user_id_db_dbuser');
+
+-- What is there of it is kept and renamed, once each; what is missing is made.
+
+select pg_temp.aiidadb_settle_unique(table_name, column_names, name)
+from aiidadb_standard_unique;
+
+select pg_temp.aiidadb_settle_index(table_name, array[column_name], name, pattern)
+from aiidadb_standard_index;
+
+select pg_temp.aiidadb_settle_foreign_key(
+    table_name, array[column_name], referenced, name, on_delete
+)
+from aiidadb_standard_foreign_key;
+
+-- What else Django left goes: by now all that is to stay bears its standard name.
+
+do $$
+declare
+    aiida_tables constant text[] := array[
+        'db_dbauthinfo', 'db_dbcomment', 'db_dbcomputer', 'db_dbgroup', 'db_dbgroup_dbnodes',
+        'db_dblink', 'db_dblog', 'db_dbnode', 'db_dbsetting', 'db_dbuser'
+    ];
+    leftover record;
+begin
+    for leftover in
+        select owner.relname as table_name, found.conname as name
+        from pg_catalog.pg_constraint as found
+        join pg_catalog.pg_class as owner on owner.oid = found.conrelid
+        where found.connamespace = 'public'::regnamespace
+          and found.contype in ('f', 'u')
+          and owner.relname = any (aiida_tables)
+          and found.conname not in (
+              select name from aiidadb_standard_unique
+              union all
+              select name from aiidadb_standard_foreign_key
+          )
+    loop
+        execute format(
+            'alter table public.%I drop constraint %I', leftover.table_name, leftover.name
+        );
+    end loop;
+
+    -- Of indexes only the kind that Django makes: one column, B-tree, not unique.
+    for leftover in
+        select index.name
+        from pg_catalog.pg_class as owner
+        join pg_catalog.pg_attribute as indexed
+            on indexed.attrelid = owner.oid and indexed.attnum > 0 and not indexed.attisdropped
+        cross join lateral pg_temp.aiidadb_find_indexes(
+            owner.relname, array[indexed.attname::text], null
+        ) as index (name)
+        where owner.relnamespace = 'public'::regnamespace
+          and owner.relname = any (aiida_tables)
+          and index.name not in (select standard.name from aiidadb_standard_index as standard)
+    loop
+        execute format('drop index public.%I', leftover.name);
+    end loop;
+end
+$$;
+
+-- Django's tables that AiiDA used. Others that Django may have left are not AiiDA's to drop; a
+-- foreign key of theirs to one of these goes with it.
+drop table if exists
+    auth_group_permissions,
+    auth_permission,
+    auth_group,
+    django_content_type,
+    django_migrations
+cascade;

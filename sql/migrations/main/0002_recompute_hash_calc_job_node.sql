@@ -1,0 +1,14 @@
+-- migration: main_0002
+-- from: main_0001
+-- to: main_0002
+-- changes: The extra `_aiida_hash` goes from every calculation job that has it.
+-- why: From 2.0 to 2.2 the hash of a calculation job took in its files, which it must not.
+--     `verdi node rehash -e aiida.node:process.calculation.calcjob` computes them anew.
+-- tables: db_dbnode
+-- rows: select count(*) from db_dbnode
+--     where node_type = 'process.calculation.calcjob.CalcJobNode.' and extras ? '_aiida_hash'
+
+update db_dbnode
+set extras = extras - '_aiida_hash'
+where node_type = 'process.calculation.calcjob.CalcJobNode.'
+  and extras ? '_aiida_hash';

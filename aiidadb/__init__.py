@@ -1,0 +1,20 @@
+"""The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
+
+from aiidadb.backend import Backend, open_backend
+from aiidadb.exceptions import AiidaDbError, NotExistent
+from aiidadb.pool import PoolRegistry, get_pool, reset_pools
+from aiidadb.profile import Profile, load_profile
+from aiidadb.tables import nodes
+
+__all__ = [
+    "AiidaDbError",
+    "Backend",
+    "NotExistent",
+    "PoolRegistry",
+    "Profile",
+    "get_pool",
+    "load_profile",
+    "nodes",
+    "open_backend",
+    "reset_pools",
+]

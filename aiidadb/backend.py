@@ -1,0 +1,124 @@
+"""One profile opened: the door to the managers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+from aiidadb.bookkeeping import read_bookkeeping
+from aiidadb.exceptions import IncompatibleStorageSchema
+from aiidadb.pool import PoolRegistry, default_registry
+from aiidadb.queries import QueryManager
+from aiidadb.session import Session
+from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from aiidadb.profile import Profile
+
+__all__ = ["SERVED_VERSIONS", "Backend", "open_backend"]
+
+SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
+"""The versions that every manager can serve; ``backend.schema`` serves them all."""
+
+
+class Backend:
+    """An AiiDA database, opened by :func:`open_backend`.
+
+    Attributes:
+        profile: What was opened.
+        queries: Questions about nodes.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.profile = session.profile
+        self.queries = QueryManager(session)
+
+    @property
+    def version(self) -> SchemaVersion | None:
+        """The schema's version as found at opening; None for an empty or unknown database."""
+        return self._session.version
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """All calls of every manager inside succeed or fail together.
+
+        One inside another is a savepoint. Tasks started inside take part, one call at a time.
+
+        Raises:
+            ClosedError: The backend was closed.
+            UnknownOutcome: The connection was lost during the commit.
+        """
+        return self._session.transaction()
+
+    async def close(self) -> None:
+        """Refuse further calls. The pool goes back when ``async with open_backend(…)`` ends."""
+        self._session.close()
+
+
+@contextlib.asynccontextmanager
+async def open_backend(
+    profile: Profile,
+    *,
+    registry: PoolRegistry | None = None,
+    schema_check: bool = True,
+    **options: Any,
+) -> AsyncIterator[Backend]:
+    """Open a profile's database.
+
+    The pool is borrowed from a registry: it is shared with all who have the profile open in this
+    event loop, and closes when the last of them is done.
+
+    Args:
+        profile: From :func:`aiidadb.load_profile` or :meth:`aiidadb.Profile.from_dsn`.
+        registry: Where to borrow the pool; None: the default registry.
+        schema_check: False opens also what the managers cannot serve, such as an empty database or
+            an old one, for ``backend.schema``.
+        options: For ``asyncpg.create_pool``: ``max_size``, ``command_timeout``, …
+
+    Yields:
+        The open backend.
+
+    Raises:
+        NotAnAiidaDatabase: Nothing of AiiDA's is noted in the database.
+        IncompatibleStorageSchema: A version that cannot be served; the message says what to do.
+        CorruptStorage: The database's bookkeeping contradicts itself.
+        DatabaseError: The server cannot be reached, or refuses.
+        PoolOptionsError: The profile is open already, with other options.
+    """
+    pools = default_registry if registry is None else registry
+    async with pools.borrow(profile, **options) as pool:
+        session = Session(
+            profile, pool, sends_settings=options.get("statement_cache_size") != 0
+        )
+        async with session.acquire() as connection:
+            bookkeeping = await read_bookkeeping(connection)
+        if schema_check:
+            session.version = bookkeeping.version()
+            _refuse_unserved(session.version)
+        else:
+            with contextlib.suppress(Exception):
+                session.version = bookkeeping.version()
+        backend = Backend(session)
+        try:
+            yield backend
+        finally:
+            await backend.close()
+
+
+def _refuse_unserved(version: SchemaVersion) -> None:
+    if version in SERVED_VERSIONS:
+        return
+    served = ", ".join(str(one) for one in SERVED_VERSIONS)
+    if version > MAIN_HEAD:
+        advice = "a newer AiiDA made it: use a newer aiidadb"
+    else:
+        advice = (
+            "bring it up to date with `aiidadb migrate`, or open it with schema_check=False and "
+            "call backend.schema.migrate()"
+        )
+    raise IncompatibleStorageSchema(
+        f"the database has schema version {version}; served are {served}: {advice}"
+    )

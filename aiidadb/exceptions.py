@@ -1,0 +1,256 @@
+"""The errors of aiidadb, and the one table that turns the driver's errors into them.
+
+AiiDA's own names are kept where AiiDA has one::
+
+    AiidaDbError
+    ├── ConfigurationError                what config.json or a DSN says cannot be used
+    │   ├── MissingConfigurationError         no configuration file where AiiDA looks for one
+    │   ├── ConfigurationVersionError         the file is of a newer AiiDA than this library knows
+    │   └── ProfileConfigurationError         a profile is unknown, incomplete or not on PostgreSQL
+    ├── InvalidInputError (ValueError)    a value was refused before the server saw it
+    ├── NotExistent                       what was asked for is not in the database
+    ├── MissingExtraError (ImportError)   an optional dependency is not installed
+    ├── PoolError                         a pool cannot be used in the way asked for
+    │   ├── PoolOptionsError                  the pool is already open with other options
+    │   └── ClosedError                       backend, registry or transaction was closed before
+    ├── RepositoryError                   a file repository or container cannot be used as asked
+    ├── DatabaseError                     the server, or the way to it, reported an error
+    │   ├── UnreachableStorage                no connection, or it broke
+    │   ├── AuthenticationError               the server refused user, password or database
+    │   ├── PermissionDenied                  the role may not do this
+    │   ├── ReadOnlyDatabase                  the session, server or transaction is read-only
+    │   ├── IntegrityError                    a constraint would be violated; nothing was changed
+    │   ├── ConcurrencyError                  deadlock or serialisation failure: try again
+    │   ├── LockTimeout                       somebody else holds the lock: try again
+    │   ├── QueryTimeout                      the statement was cancelled, or took too long
+    │   ├── ResourceError                     disk, memory or connections of the server ran out
+    │   └── UnknownOutcome                    the connection was lost during COMMIT: look before trying again
+    └── SchemaError                       the database's schema does not allow the call
+        ├── NotAnAiidaDatabase                none of AiiDA's bookkeeping is there
+        ├── IncompatibleStorageSchema         a version that this call cannot serve
+        ├── CorruptStorage                    the bookkeeping contradicts itself
+        ├── DatabaseNotEmpty                  a new schema was asked for where tables are
+        └── StorageMigrationError             a migration cannot start, or a step of it failed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AiidaDbError",
+    "AuthenticationError",
+    "ClosedError",
+    "ConcurrencyError",
+    "ConfigurationError",
+    "ConfigurationVersionError",
+    "CorruptStorage",
+    "DatabaseError",
+    "DatabaseNotEmpty",
+    "IncompatibleStorageSchema",
+    "IntegrityError",
+    "InvalidInputError",
+    "LockTimeout",
+    "MissingConfigurationError",
+    "MissingExtraError",
+    "NotAnAiidaDatabase",
+    "NotExistent",
+    "PermissionDenied",
+    "PoolError",
+    "PoolOptionsError",
+    "ProfileConfigurationError",
+    "QueryTimeout",
+    "ReadOnlyDatabase",
+    "RepositoryError",
+    "ResourceError",
+    "SchemaError",
+    "StorageMigrationError",
+    "UnknownOutcome",
+    "UnreachableStorage",
+    "translate",
+]
+
+
+class AiidaDbError(Exception):
+    """Root of all errors that aiidadb raises on purpose."""
+
+
+class ConfigurationError(AiidaDbError):
+    """What AiiDA's ``config.json`` or a DSN says cannot be used."""
+
+
+class MissingConfigurationError(ConfigurationError):
+    """There is no configuration file where AiiDA looks for one."""
+
+
+class ConfigurationVersionError(ConfigurationError):
+    """The configuration file was written by a newer AiiDA than this library knows."""
+
+
+class ProfileConfigurationError(ConfigurationError):
+    """A profile is unknown, incomplete, or not stored in PostgreSQL."""
+
+
+class InvalidInputError(AiidaDbError, ValueError):
+    """A value given by the caller was refused before the server saw it."""
+
+
+class NotExistent(AiidaDbError):
+    """What was asked for is not in the database."""
+
+
+class MissingExtraError(AiidaDbError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class PoolError(AiidaDbError):
+    """A connection pool cannot be used in the way asked for."""
+
+
+class PoolOptionsError(PoolError):
+    """The profile's pool is already open in this loop, with other options."""
+
+
+class ClosedError(PoolError):
+    """The backend, registry or transaction was closed before this call."""
+
+
+class RepositoryError(AiidaDbError):
+    """A file repository or its container cannot be made, read or written as asked."""
+
+
+class DatabaseError(AiidaDbError):
+    """The server, or the way to it, reported an error.
+
+    Attributes:
+        sqlstate: The five-character code of PostgreSQL, or None where no server answered.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class UnreachableStorage(DatabaseError):
+    """No connection to the server could be made, or it broke."""
+
+
+class AuthenticationError(DatabaseError):
+    """The server refused the user, the password or the database."""
+
+
+class PermissionDenied(DatabaseError):
+    """The role may not do this."""
+
+
+class ReadOnlyDatabase(DatabaseError):
+    """The session, the server or the transaction is read-only."""
+
+
+class IntegrityError(DatabaseError):
+    """A constraint would be violated; nothing was changed."""
+
+
+class ConcurrencyError(DatabaseError):
+    """A deadlock or a serialisation failure: nothing was changed, try again."""
+
+
+class LockTimeout(DatabaseError):
+    """Somebody else holds the lock: nothing was changed, try again."""
+
+
+class QueryTimeout(DatabaseError):
+    """The statement was cancelled or took longer than allowed."""
+
+
+class ResourceError(DatabaseError):
+    """Disk, memory or connections of the server ran out."""
+
+
+class UnknownOutcome(DatabaseError):
+    """The connection was lost during COMMIT: look before trying again."""
+
+
+class SchemaError(AiidaDbError):
+    """The database's schema does not allow the call."""
+
+
+class NotAnAiidaDatabase(SchemaError):
+    """None of AiiDA's bookkeeping is in the database."""
+
+
+class IncompatibleStorageSchema(SchemaError):
+    """The database has a version that this call cannot serve."""
+
+
+class CorruptStorage(SchemaError):
+    """The database's bookkeeping contradicts itself."""
+
+
+class DatabaseNotEmpty(SchemaError):
+    """A new schema was asked for where there are tables already."""
+
+
+class StorageMigrationError(SchemaError):
+    """A migration cannot start, or a step of it failed and was undone."""
+
+
+# SQLSTATE, or the first two characters of it for a whole class, to error and advice. The longest
+# match wins. Source: PostgreSQL's manual, appendix A.
+_BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
+    "08": (UnreachableStorage, "the connection broke; try again"),
+    "23": (IntegrityError, "nothing was changed"),
+    "25006": (ReadOnlyDatabase, "connect to a server that takes writes"),
+    "28": (AuthenticationError, "check user and password"),
+    "3D000": (AuthenticationError, "check the name of the database"),
+    "40": (ConcurrencyError, "nothing was changed; try again"),
+    "40003": (UnknownOutcome, "look at the database before trying again"),
+    "42501": (PermissionDenied, "use a role with the rights needed"),
+    "53": (ResourceError, "the server ran out of disk, memory or connections"),
+    "54": (ResourceError, "a limit of the server was exceeded"),
+    "55P03": (LockTimeout, "somebody else holds the lock; try again"),
+    "57014": (QueryTimeout, "the statement was cancelled"),
+    "57P": (UnreachableStorage, "the server is shutting down or starting up; try again"),
+    "58": (ResourceError, "the server's disk or files failed"),
+}
+
+
+def translate(error: BaseException) -> DatabaseError | None:
+    """Turn an error of the driver into one of ours.
+
+    Args:
+        error: What was raised while talking to the server.
+
+    Returns:
+        The error to raise ``from`` the original, or None where the original should pass:
+        errors of ours, programming errors, cancellation.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        sqlstate: str = error.sqlstate or ""
+        for length in (5, 3, 2):
+            if found := _BY_SQLSTATE.get(sqlstate[:length]):
+                kind, advice = found
+                return kind(f"{_first_line(error)} (SQLSTATE {sqlstate}): {advice}", sqlstate=sqlstate)
+        return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
+    if isinstance(error, asyncpg.InternalClientError | ConnectionError | OSError):
+        return UnreachableStorage(f"{_first_line(error)}: the connection broke or was refused")
+    if isinstance(error, TimeoutError):
+        return QueryTimeout("the server did not answer within the time allowed")
+    if isinstance(error, asyncpg.InterfaceError):
+        # A connection that died inside `transaction()` hides behind an InterfaceError.
+        hidden = error.__context__
+        if hidden is not None and (found_inside := translate(hidden)) is not None:
+            return found_inside
+        if "closed" in str(error):
+            return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

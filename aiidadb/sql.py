@@ -1,0 +1,169 @@
+"""Finds, checks and hands out the SQL files: what is wrong with one is an error at import.
+
+The files lie in ``sql/`` at the top of a checkout, and in ``aiidadb/_sql`` in an installed wheel. A
+file of ``sql/queries/`` holds one question and starts with a header of comment lines::
+
+    -- name: link_types
+    -- purpose: Which types of links the database has, for …
+    -- parameters: $1 pks bigint[]: the nodes to look at
+    -- result: type text, number bigint; one row a type
+    select …
+
+``parameters`` is ``none`` or one line a parameter. A question that leaves room for criteria built
+at run time names it in ``slots: criteria`` and holds ``/*{criteria}*/ true`` where they go, so that
+the file is valid SQL by itself. Extra parameters of the criteria follow the declared ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiidadb.exceptions import AiidaDbError
+
+__all__ = ["QUERIES", "SCHEMAS", "Query", "SqlFileError", "read_header", "sql_directory"]
+
+_HEADER_LINE = re.compile(r"--(?: (?P<key>[a-z]+):)?(?P<rest>.*)")
+_DECLARED = re.compile(r"\$(\d+) (\w+) ([\w ]+(?:\[\])?)(?::|$)")
+_USED = re.compile(r"\$(\d+)")
+# What must not be mistaken for a parameter: comments, quoted text, dollar-quoted bodies.
+_OPAQUE = re.compile(r"/\*.*?\*/|--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_SLOT = re.compile(r"/\*\{(\w+)\}\*/ true")
+
+
+class SqlFileError(AiidaDbError):
+    """A file of ``sql/`` is not as it must be; the message begins with its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question of ``sql/queries/``.
+
+    Attributes:
+        name: The file's name without its ending.
+        text: The statement as it is sent, without the header.
+        parameters: The names of ``$1``, ``$2``, … in order.
+        slots: The places for criteria that are built at run time.
+    """
+
+    name: str
+    text: str
+    parameters: tuple[str, ...]
+    slots: tuple[str, ...] = ()
+
+    def fill(self, **criteria: str) -> Query:
+        """Put SQL conditions into the slots; a slot that is not named stays ``true``.
+
+        Args:
+            criteria: Slot name to condition, its parameters numbered after the declared ones.
+
+        Returns:
+            The same question with the conditions in place.
+
+        Raises:
+            KeyError: A slot that this question does not have.
+        """
+        for slot in criteria:
+            if slot not in self.slots:
+                raise KeyError(f"query {self.name} has no slot {slot!r}")
+        text = _SLOT.sub(
+            lambda found: f"({criteria[found[1]]})" if found[1] in criteria else found[0], self.text
+        )
+        return replace(self, text=text)
+
+
+def sql_directory() -> Path:
+    """The directory of the SQL files: in a wheel inside the package, in a checkout beside it."""
+    package = Path(__file__).parent
+    for candidate in (package / "_sql", package.parent / "sql"):
+        if (candidate / "queries").is_dir():
+            return candidate
+    raise SqlFileError(f"no sql files beside or inside {package}: the installation is broken")
+
+
+def read_header(path: Path) -> tuple[dict[str, str], str]:
+    """Split a SQL file into its header and its body.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The header's values by key (a value of several lines keeps its line breaks), and the body.
+
+    Raises:
+        SqlFileError: There is no header, a key stands twice, or there is no body.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header: dict[str, str] = {}
+    key = None
+    at = 0
+    for at, line in enumerate(lines):  # noqa: B007 - where the header ends is used below
+        found = _HEADER_LINE.fullmatch(line)
+        if found is None:
+            break
+        if found["key"]:
+            key = found["key"]
+            if key in header:
+                raise SqlFileError(f"{path}: the header has {key!r} twice")
+            header[key] = found["rest"].strip()
+        elif not found["rest"].strip():
+            key = None  # a bare "--" ends the header's values; comments may follow
+        elif key:
+            header[key] = f"{header[key]}\n{found['rest'].strip()}".strip()
+    body = "\n".join(lines[at:]).strip()
+    if not header:
+        raise SqlFileError(f"{path}: no header")
+    if not body:
+        raise SqlFileError(f"{path}: nothing follows the header")
+    return header, body
+
+
+def _load_query(path: Path) -> Query:
+    header, body = read_header(path)
+    if missing := {"name", "purpose", "parameters", "result"} - header.keys():
+        raise SqlFileError(f"{path}: the header lacks {', '.join(sorted(missing))}")
+    if unknown := header.keys() - {"name", "purpose", "parameters", "result", "slots"}:
+        raise SqlFileError(f"{path}: the header has unknown keys {', '.join(sorted(unknown))}")
+    if header["name"] != path.stem:
+        raise SqlFileError(f"{path}: the header's name is {header['name']!r}")
+    declared = _DECLARED.findall(header["parameters"])
+    if not declared and header["parameters"] != "none":
+        raise SqlFileError(f"{path}: parameters must be 'none' or lines of '$1 name type: meaning'")
+    numbers = [int(number) for number, _, _ in declared]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise SqlFileError(f"{path}: parameters are declared as {numbers}, not 1, 2, … in order")
+    slots = tuple(name.strip() for name in header.get("slots", "").split(",") if name.strip())
+    found_slots = set(_SLOT.findall(body))
+    if found_slots != set(slots):
+        raise SqlFileError(f"{path}: slots {sorted(slots)} declared, {sorted(found_slots)} found")
+    used = {int(number) for number in _USED.findall(_OPAQUE.sub(" ", body))}
+    if undeclared := sorted(used - set(numbers)):
+        raise SqlFileError(f"{path}: parameter ${undeclared[0]} is used but not declared")
+    if unused := sorted(set(numbers) - used):
+        raise SqlFileError(f"{path}: parameter ${unused[0]} is declared but not used")
+    return Query(path.stem, body, tuple(name for _, name, _ in declared), slots)
+
+
+def _load_queries(directory: Path) -> dict[str, Query]:
+    queries: dict[str, Query] = {}
+    for path in sorted(directory.rglob("*.sql")):
+        query = _load_query(path)
+        if query.name in queries:
+            raise SqlFileError(f"{path}: there is another query of the name {query.name!r}")
+        queries[query.name] = query
+    return queries
+
+
+def _load_schemas(directory: Path) -> dict[str, str]:
+    schemas: dict[str, str] = {}
+    for path in sorted(directory.glob("*.sql")):
+        header, body = read_header(path)
+        if header.get("schema") != path.stem:
+            raise SqlFileError(f"{path}: the header's schema is {header.get('schema')!r}")
+        schemas[path.stem] = body
+    return schemas
+
+
+QUERIES = _load_queries(sql_directory() / "queries")
+SCHEMAS = _load_schemas(sql_directory() / "schema")

@@ -1,0 +1,80 @@
+"""Schema versions of AiiDA's two lines, compared as versions.
+
+``django``: ``1.0.1`` … ``1.0.45``, and on to ``1.0.50``, the way over to AiiDA 2.x.
+``main``: ``main_0001``, ``main_0002``. (The third line, of AiiDA's old SQLAlchemy backend, has
+hexadecimal revisions and is not served.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import Literal
+
+from aiidadb.exceptions import InvalidInputError
+
+__all__ = ["DJANGO_HEAD", "MAIN_HEAD", "Line", "SchemaVersion"]
+
+Line = Literal["django", "main"]
+
+_DJANGO = re.compile(r"(?:1\.0\.|django_)0*(\d+)")
+_MAIN = re.compile(r"main_(\d{4})")
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """A version of AiiDA's database schema.
+
+    ``str()`` gives AiiDA's own spelling. All of the django line comes before all of main, which is
+    the order in which a database goes through them.
+
+    Attributes:
+        line: ``django`` (AiiDA 0.x and 1.x) or ``main`` (2.x).
+        number: The number of the migration within the line, from 1.
+    """
+
+    line: Line
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> SchemaVersion:
+        """Read ``1.0.45``, ``django_0045`` or ``main_0002``.
+
+        Raises:
+            InvalidInputError: It is none of these.
+        """
+        if isinstance(text, str):
+            if found := _DJANGO.fullmatch(text):
+                return cls("django", int(found[1]))
+            if found := _MAIN.fullmatch(text):
+                return cls("main", int(found[1]))
+        raise InvalidInputError(
+            f"{text!r} is no schema version: give '1.0.N' (AiiDA 0.x and 1.x) or 'main_NNNN' (2.x)"
+        )
+
+    @property
+    def schema_name(self) -> str:
+        """The version as the files of ``sql/`` are named: ``django_0045``, ``main_0002``."""
+        return f"{self.line}_{self.number:04}"
+
+    @property
+    def has_core_prefix(self) -> bool:
+        """Whether node types begin with ``data.core.`` (from 1.0.49 on)."""
+        return self.line == "main" or self.number >= 49
+
+    @property
+    def has_json_columns(self) -> bool:
+        """Whether attributes, extras and settings are JSONB (from 1.0.37 on)."""
+        return self.line == "main" or self.number >= 37
+
+    def __str__(self) -> str:
+        return f"1.0.{self.number}" if self.line == "django" else self.schema_name
+
+    def __lt__(self, other: SchemaVersion) -> bool:
+        return (self.line, self.number) < (other.line, other.number)
+
+
+DJANGO_HEAD = SchemaVersion("django", 45)
+MAIN_HEAD = SchemaVersion("main", 2)

@@ -1,0 +1,208 @@
+"""A real PostgreSQL for every test: ``AIIDADB_TEST_DSN``, else the embedded server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import pytest_asyncio
+
+import aiidadb
+from aiidadb.embedded import embedded_server
+from aiidadb.sql import SCHEMAS
+from tests.databases import Databases, run_script
+
+if TYPE_CHECKING:
+    from aiida.storage.psql_dos.backend import PsqlDosBackend
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+# Imports of aiida-core and of what it needs warn; its use in the tests does not.
+AIIDA_WARNINGS = ("ignore::DeprecationWarning:aiida", "ignore::DeprecationWarning:plumpy")
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """The server that the tests run on."""
+    if dsn := os.environ.get("AIIDADB_TEST_DSN"):
+        yield dsn
+        return
+    with embedded_server(durable=False) as server:
+        yield server.dsn
+
+
+@pytest.fixture(scope="session")
+def databases(server_dsn: str) -> Iterator[Databases]:
+    """Makes databases; drops at the end what is left."""
+    made = Databases(server_dsn)
+    yield made
+    asyncio.run(made.drop_all())
+
+
+@pytest_asyncio.fixture
+async def empty_dsn(databases: Databases) -> AsyncIterator[str]:
+    """An empty database."""
+    dsn = await databases.create()
+    yield dsn
+    await databases.drop(dsn)
+
+
+async def _clone_of_schema(databases: Databases, name: str) -> str:
+    async def build(dsn: str) -> None:
+        await run_script(dsn, SCHEMAS[name])
+
+    return await databases.create(await databases.template(name, build))
+
+
+@pytest_asyncio.fixture
+async def django_dsn(databases: Databases) -> AsyncIterator[str]:
+    """A new database of the django line's head, without a node."""
+    dsn = await _clone_of_schema(databases, "django_0045")
+    yield dsn
+    await databases.drop(dsn)
+
+
+@pytest_asyncio.fixture
+async def main_dsn(databases: Databases) -> AsyncIterator[str]:
+    """A new database of the main line's head, without a node."""
+    dsn = await _clone_of_schema(databases, "main_0002")
+    yield dsn
+    await databases.drop(dsn)
+
+
+@pytest_asyncio.fixture(params=["django_0045", "main_0002"])
+async def head_dsn(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[str]:
+    """A new database without a node, once of each line's head."""
+    dsn = await _clone_of_schema(databases, request.param)
+    yield dsn
+    await databases.drop(dsn)
+
+
+@pytest_asyncio.fixture
+async def backend(head_dsn: str) -> AsyncIterator[aiidadb.Backend]:
+    """An open backend on a database without a node, once of each line's head."""
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(head_dsn)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """What lies beside the project where its developers work: real AiiDA databases."""
+    if not (SHARED / "oracle").is_dir():
+        pytest.skip("the real AiiDA databases are not beside this checkout")
+    return SHARED
+
+
+# ---------------------------------------------------------------- the peer, aiida-core itself
+
+
+def aiida_storage(dsn: str, repository: Path) -> PsqlDosBackend:
+    """aiida-core's storage of a database, initialised already."""
+    from aiida.manage.configuration import Profile
+    from aiida.storage.psql_dos.backend import PsqlDosBackend
+
+    return PsqlDosBackend(Profile("test", aiida_profile_dictionary(dsn, repository)))
+
+
+def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
+    """A profile as aiida-core's ``config.json`` has it."""
+    parts = urlsplit(dsn)
+    socket = parse_qs(parts.query).get("host", [None])[0]
+    return {
+        "PROFILE_UUID": str(uuid.uuid4()),
+        "default_user_email": "ada@epfl.ch",
+        "storage": {
+            "backend": "core.psql_dos",
+            "config": {
+                "database_engine": "postgresql_psycopg",
+                "database_hostname": socket or parts.hostname,
+                "database_port": parts.port or 5432,
+                "database_username": unquote(parts.username or "postgres"),
+                "database_password": unquote(parts.password or ""),
+                "database_name": parts.path[1:],
+                "repository_uri": repository.as_uri(),
+            },
+        },
+        "process_control": {"backend": None, "config": {}},
+        "test_profile": True,
+    }
+
+
+@contextlib.contextmanager
+def _aiida_home(path: Path) -> Iterator[None]:
+    """Keep aiida-core's configuration out of the user's home."""
+    before = os.environ.get("AIIDA_PATH")
+    os.environ["AIIDA_PATH"] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["AIIDA_PATH"]
+        else:
+            os.environ["AIIDA_PATH"] = before
+
+
+@pytest.fixture(scope="session")
+def aiida_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An ``AIIDA_PATH`` of the tests' own, with aiida-core imported."""
+    import warnings
+
+    path = tmp_path_factory.mktemp("aiida")
+    with _aiida_home(path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import aiida.orm
+            import aiida.storage.psql_dos.backend
+            import aiida.tools
+        yield path
+
+
+@pytest_asyncio.fixture
+async def aiida_dsn(databases: Databases, aiida_home: Path) -> AsyncIterator[str]:
+    """A database that aiida-core 2.9.4 made new; its repository is ``aiida_repository``."""
+
+    async def build(dsn: str) -> None:
+        from aiida.manage.configuration import Profile
+        from aiida.storage.psql_dos.backend import PsqlDosBackend
+
+        profile = Profile("test", aiida_profile_dictionary(dsn, _repository(aiida_home)))
+        await asyncio.to_thread(PsqlDosBackend.initialise, profile)
+
+    dsn = await databases.create(await databases.template("aiida", build))
+    yield dsn
+    await databases.drop(dsn)
+
+
+def _repository(aiida_home: Path) -> Path:
+    path = aiida_home / "repository"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def aiida_repository(aiida_home: Path) -> Path:
+    """The file repository that all databases cloned for ``aiida_dsn`` share."""
+    return _repository(aiida_home)
+
+
+@pytest_asyncio.fixture
+async def aiida_backend(aiida_dsn: str, aiida_repository: Path) -> AsyncIterator[PsqlDosBackend]:
+    """aiida-core's own storage backend on ``aiida_dsn``, with the user ada@epfl.ch.
+
+    Give it to aiida-core's classes: ``orm.Int(1, backend=aiida_backend, user=…)``,
+    ``QueryBuilder(backend=aiida_backend)``.
+    """
+    from aiida import orm
+
+    storage = aiida_storage(aiida_dsn, aiida_repository)
+    orm.User(email="ada@epfl.ch", backend=storage).store()
+    storage.reset_default_user()
+    yield storage
+    storage.close()

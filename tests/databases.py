@@ -35,11 +35,14 @@ class Databases:
         await self._create(name, self._templates.get(template or "", "template0"))
         return self.dsn(name)
 
-    async def template(self, name: str, build: Builder) -> str:
-        """Make a template once: ``build`` gets the DSN of an empty database. Gives the name."""
+    async def template(self, name: str, build: Builder, base: str | None = None) -> str:
+        """Make a template once: ``build`` gets the DSN of an empty database. Gives the name.
+
+        With ``base``, the name of another template, it gets the DSN of a clone of that one.
+        """
         if name not in self._templates:
             database = f"{self._prefix}_t_{name}"
-            await self._create(database, "template0")
+            await self._create(database, self._templates[base] if base else "template0")
             await build(self.dsn(database))
             self._templates[name] = database
         return name

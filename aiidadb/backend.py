@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.bookkeeping import read_bookkeeping
@@ -11,9 +10,11 @@ from aiidadb.exceptions import IncompatibleStorageSchema
 from aiidadb.pool import PoolRegistry, default_registry
 from aiidadb.queries import QueryManager
 from aiidadb.session import Session
+from aiidadb.settings import SettingsManager
 from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from aiidadb.profile import Profile
@@ -30,12 +31,14 @@ class Backend:
     Attributes:
         profile: What was opened.
         queries: Questions about nodes.
+        settings: The settings that AiiDA keeps in the database.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.profile = session.profile
         self.queries = QueryManager(session)
+        self.settings = SettingsManager(session)
 
     @property
     def version(self) -> SchemaVersion | None:
@@ -90,9 +93,7 @@ async def open_backend(
     """
     pools = default_registry if registry is None else registry
     async with pools.borrow(profile, **options) as pool:
-        session = Session(
-            profile, pool, sends_settings=options.get("statement_cache_size") != 0
-        )
+        session = Session(profile, pool, sends_settings=options.get("statement_cache_size") != 0)
         async with session.acquire() as connection:
             bookkeeping = await read_bookkeeping(connection)
         if schema_check:

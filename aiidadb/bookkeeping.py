@@ -13,8 +13,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
@@ -27,6 +25,8 @@ from aiidadb.version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import asyncpg
 
 __all__ = ["Bookkeeping", "read_bookkeeping"]
 
@@ -100,8 +100,8 @@ class Bookkeeping:
         revision = self.alembic_versions[0]
         if _SQLALCHEMY_REVISION.fullmatch(revision):
             raise IncompatibleStorageSchema(
-                f"the database is of AiiDA's old SQLAlchemy backend (revision {revision}), which is "
-                "not served: migrate it with aiida-core 2.x first (verdi storage migrate)"
+                f"the database is of AiiDA's old SQLAlchemy backend (revision {revision}), "
+                "which is not served: migrate it with aiida-core 2.x first (verdi storage migrate)"
             )
         try:
             return SchemaVersion.parse(revision)
@@ -126,7 +126,7 @@ class Bookkeeping:
         if missing := sorted(set(range(1, version.number + 1)) - there):
             raise CorruptStorage(
                 f"django_migrations goes up to {self.django_steps[-1]}, but lacks "
-                f"{', '.join(f'{number:04}' for number in missing)}: the database is between versions"
+                f"{', '.join(f'{number:04}' for number in missing)}: it is between versions"
             )
 
     def _nothing_found(self) -> str:

@@ -10,7 +10,6 @@ import copy
 import datetime
 import decimal
 import enum
-import json
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -28,12 +27,13 @@ from pypika.terms import (
 )
 
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.jsonvalue import JsonValue, encode_json, require_text
 from aiidadb.tables import NODE_COLUMNS, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["all_of", "bind", "require_text", "translate_node_type"]
+__all__ = ["all_of", "bind", "translate_node_type"]
 
 # The entry points of `aiida.data` that got the prefix `core.` in 1.0.49: AiiDA's own, not plugins'.
 _CORE_DATA = (
@@ -115,21 +115,6 @@ def translate_node_type(node_type: str, *, core_prefix: bool) -> str:
     return node_type.replace("data.core.", "data.", 1)
 
 
-def require_text(text: str, what: str) -> str:
-    """Refuse what PostgreSQL cannot hold in a text: NUL and lone surrogates.
-
-    Raises:
-        InvalidInputError: It holds one of them; the message begins with ``what``.
-    """
-    if "\x00" in text:
-        raise InvalidInputError(f"{what} holds a NUL character, which PostgreSQL cannot store")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"{what} holds a lone surrogate, which is no Unicode text") from None
-    return text
-
-
 class _Binder:
     """Replaces the values inside a pypika term by parameters, and remembers them."""
 
@@ -149,11 +134,14 @@ class _Binder:
             return self._parameter(part.value)
         if type(part) is JSON:
             return self._json_parameter(part.value)
-        if not isinstance(part, Node) or isinstance(part, Field | NullValue):
-            return part
-        if id(part) in self._seen:
-            return part
-        self._seen.add(id(part))
+        if isinstance(part, Node) and id(part) not in self._seen:
+            self._seen.add(id(part))
+            self._bind_inside(part)
+        return part
+
+    def _bind_inside(self, part: Node) -> None:
+        if isinstance(part, Field | NullValue):
+            return
         if self._core_prefix is not None:
             self._spell_node_types(part)
         if isinstance(part, ContainsCriterion) and (among := _plain_values(part.container)):
@@ -161,7 +149,6 @@ class _Binder:
         for name, child in list(vars(part).items()):
             if isinstance(child, Node | list | tuple | dict):
                 setattr(part, name, self.bind(child))
-        return part
 
     def _spell_node_types(self, part: Node) -> None:
         if isinstance(part, BasicCriterion):
@@ -174,30 +161,23 @@ class _Binder:
 
     def _spell(self, wrapper: ValueWrapper) -> None:
         if isinstance(wrapper.value, str):
-            wrapper.value = translate_node_type(
-                wrapper.value, core_prefix=bool(self._core_prefix)
-            )
+            wrapper.value = translate_node_type(wrapper.value, core_prefix=bool(self._core_prefix))
 
     def _parameter(self, value: object) -> Node:
         value = value.value if isinstance(value, enum.Enum) else value
         if isinstance(value, Node):
-            return self.bind(value)
+            bound: Node = self.bind(value)
+            return bound
         if value is None:
             return NullValue()
         cast = _cast_of(value)
         return self._placeholder(value, cast)
 
-    def _json_parameter(self, value: object) -> Node:
-        try:
-            text = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"{value!r} is no JSON value: {error}") from error
-        if "\\u0000" in text:
-            raise InvalidInputError(f"{value!r} holds a NUL character, which JSONB cannot store")
+    def _json_parameter(self, value: JsonValue) -> Node:
         # As text first, because a jsonb parameter would be encoded a second time.
-        return self._placeholder(text, "text", "::jsonb")
+        return self._placeholder(encode_json(value), "text", "::jsonb")
 
-    def _array_parameter(self, wrappers: list[ValueWrapper]) -> Node:
+    def _array_parameter(self, wrappers: list[ValueWrapper]) -> Parameter:
         """Many values are one parameter: a list of placeholders ends at 32,767."""
         values = [wrapper.value for wrapper in wrappers]
         kinds = {_cast_of(value) for value in values}
@@ -238,10 +218,10 @@ def _cast_of(value: object) -> str | None:
 
 
 def _plain_values(container: object) -> list[ValueWrapper]:
-    if isinstance(container, Tuple) and container.values:
-        if all(type(value) is ValueWrapper for value in container.values):
-            return list(container.values)
-    return []
+    """What an ``isin`` lists, where all of it are plain values."""
+    values = container.values if isinstance(container, Tuple) else []
+    plain = [value for value in values if isinstance(value, ValueWrapper)]
+    return plain if len(plain) == len(values) else []
 
 
 def _is_node_type(term: object) -> bool:

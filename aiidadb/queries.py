@@ -30,7 +30,8 @@ class HasPk(Protocol):
     """Anything with a ``pk``, such as AiiDA's nodes."""
 
     @property
-    def pk(self) -> int | None: ...
+    def pk(self) -> int | None:
+        """The primary key; None where it is not stored yet."""
 
 
 def as_pks(pks: int | HasPk | Iterable[int | HasPk]) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,8 @@ from aiidadb.exceptions import (
 from aiidadb.pool import mark_clean, require_asyncio
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from aiidadb.profile import Profile
     from aiidadb.sql import Query
     from aiidadb.version import SchemaVersion
@@ -55,7 +56,9 @@ class Session:
         version: The schema's version as found at opening, None where there is none.
     """
 
-    def __init__(self, profile: Profile, pool: asyncpg.Pool, *, sends_settings: bool = True) -> None:
+    def __init__(
+        self, profile: Profile, pool: asyncpg.Pool, *, sends_settings: bool = True
+    ) -> None:
         self.profile = profile
         self.version: SchemaVersion | None = None
         self.pool = pool
@@ -122,9 +125,8 @@ class Session:
         """
         outer = self._current()
         if outer is None:
-            async with self._from_pool() as connection:
-                async with self._level(connection, readonly=readonly):
-                    yield
+            async with self._from_pool() as connection, self._level(connection, readonly=readonly):
+                yield
             return
         async with outer.turn:
             if not outer.open:
@@ -134,7 +136,10 @@ class Session:
                     yield
 
     async def fetch(
-        self, query: Query | str, *arguments: object, timeout: float | None = None  # noqa: ASYNC109
+        self,
+        query: Query | str,
+        *arguments: object,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> list[asyncpg.Record]:
         """Run one question and give its rows.
 
@@ -171,7 +176,10 @@ class Session:
         return rows[0] if rows else None
 
     async def execute(
-        self, query: Query | str, *arguments: object, timeout: float | None = None  # noqa: ASYNC109
+        self,
+        query: Query | str,
+        *arguments: object,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> str:
         """Run one statement, or without arguments a script of several.
 
@@ -278,5 +286,3 @@ def _translated() -> Iterator[None]:
         if (ours := translate(error)) is not None:
             raise ours from error
         raise
-
-

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,6 +19,8 @@ from aiidadb.sql import SCHEMAS
 from tests.databases import Databases, run_script
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from aiida.storage.psql_dos.backend import PsqlDosBackend
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -160,7 +161,7 @@ def aiida_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             warnings.simplefilter("ignore")
             import aiida.orm
             import aiida.storage.psql_dos.backend
-            import aiida.tools
+            import aiida.tools  # noqa: F401
         yield path
 
 

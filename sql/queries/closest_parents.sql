@@ -39,11 +39,12 @@ with recursive walk (start, node, hit) as (
             (parent.id <> level.start and parent.matches) as hit
         from db_dblink as link
         cross join lateral (
+            -- Under its own name, by which the criteria know the table.
             select
-                node.id,
+                db_dbnode.id,
                 /*{match}*/ true as matches
-            from db_dbnode as node
-            where node.id = link.input_id
+            from db_dbnode
+            where db_dbnode.id = link.input_id
             offset 0
         ) as parent
         where link.output_id = level.node

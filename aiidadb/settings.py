@@ -1,0 +1,135 @@
+"""The settings that AiiDA keeps in the database, such as ``db|schemaversion``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.exceptions import DatabaseError, InvalidInputError, NotExistent
+from aiidadb.jsonvalue import JsonValue, encode_json, require_text
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    import datetime
+
+    import asyncpg
+
+    from aiidadb.session import Session
+    from aiidadb.sql import Query
+
+__all__ = ["Setting", "SettingsManager"]
+
+_UNDEFINED_TABLE: Final = "42P01"
+_MAX_KEY_LENGTH: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting.
+
+    Attributes:
+        key: Its key, such as ``db|schemaversion``.
+        value: Its JSON value; None where it is null.
+        description: What it is for; may be empty.
+        time: When it was last written, with time zone.
+    """
+
+    key: str
+    value: JsonValue
+    description: str
+    time: datetime.datetime
+
+
+class SettingsManager:
+    """Reads and writes the table of settings, as ``DjangoSettingsManager`` did.
+
+    A deleted setting is gone here; there its value became null.
+    """
+
+    table_name: Final = "db_dbsetting"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def validate_table_existence(self) -> None:
+        """Make sure that the table of settings is there.
+
+        Raises:
+            NotExistent: It is not.
+        """
+        await self._fetch(QUERIES["setting_get"], "")
+
+    async def get(self, key: str) -> Setting:
+        """The setting with this key.
+
+        Raises:
+            InvalidInputError: No setting can have such a key.
+            NotExistent: There is no such setting, or no table of settings.
+        """
+        rows = await self._fetch(QUERIES["setting_get"], _require_key(key))
+        if not rows:
+            raise _no_such(key)
+        return Setting(**rows[0])
+
+    async def get_all(self) -> list[Setting]:
+        """All settings, by key.
+
+        Raises:
+            NotExistent: There is no table of settings.
+        """
+        return [Setting(**row) for row in await self._fetch(QUERIES["setting_list"])]
+
+    async def set(self, key: str, value: JsonValue, description: str | None = None) -> None:
+        """Write a setting, new or not.
+
+        Args:
+            key: A non-empty string without a ``.``, of 1,024 characters at most.
+            value: Any JSON value; it comes back equal.
+            description: What it is for; None keeps the old one.
+
+        Raises:
+            InvalidInputError: Key, value or description cannot be stored; nothing was sent.
+            NotExistent: There is no table of settings.
+        """
+        text = None if value is None else encode_json(value)
+        if description is not None:
+            if not isinstance(description, str):
+                raise InvalidInputError(f"the description must be a string, not {description!r}")
+            require_text(description, "the description")
+        await self._fetch(QUERIES["setting_set"], _require_key(key), text, description)
+
+    async def delete(self, key: str) -> None:
+        """Remove a setting.
+
+        Raises:
+            InvalidInputError: No setting can have such a key.
+            NotExistent: There is no such setting, or no table of settings.
+        """
+        if not await self._fetch(QUERIES["setting_delete"], _require_key(key)):
+            raise _no_such(key)
+
+    async def _fetch(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            return await self._session.fetch(query, *arguments)
+        except DatabaseError as error:
+            if error.sqlstate == _UNDEFINED_TABLE:
+                raise NotExistent(
+                    f"the database has no table {self.table_name}: it is no AiiDA database, or "
+                    "its schema was not made yet"
+                ) from error
+            raise
+
+
+def _require_key(key: str) -> str:
+    """AiiDA's rules for keys, and PostgreSQL's."""
+    if not isinstance(key, str) or not key:
+        raise InvalidInputError(f"the key of a setting must be a non-empty string, not {key!r}")
+    if "." in key:
+        raise InvalidInputError(f"the key {key!r} holds a '.', which separates in AiiDA: use '|'")
+    if len(key) > _MAX_KEY_LENGTH:
+        raise InvalidInputError(f"the key is longer than {_MAX_KEY_LENGTH} characters")
+    return require_text(key, f"the key {key!r}")
+
+
+def _no_such(key: str) -> NotExistent:
+    return NotExistent(f"there is no setting {key!r}")

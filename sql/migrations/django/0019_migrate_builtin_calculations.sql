@@ -1,0 +1,34 @@
+-- migration: django_0019
+-- from: 1.0.18
+-- to: 1.0.19
+-- changes: AiiDA's own calculation plugins `simpleplugins.arithmetic.add` and
+--   `simpleplugins.templatereplacer` lose the `simpleplugins.` in the type and process type of their
+--   nodes, and in the attribute `input_plugin` of codes.
+-- why: The plugins moved, and their entry points were renamed.
+-- tables: db_dbattribute, db_dbnode
+
+update db_dbnode
+set type = 'calculation.job.' || case type
+    when 'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.'
+        then 'arithmetic.add.ArithmeticAddCalculation.'
+    else 'templatereplacer.TemplatereplacerCalculation.'
+end
+where type in (
+    'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.',
+    'calculation.job.simpleplugins.templatereplacer.TemplatereplacerCalculation.'
+);
+
+update db_dbnode
+set process_type = replace(process_type, ':simpleplugins.', ':')
+where process_type in (
+    'aiida.calculations:simpleplugins.arithmetic.add',
+    'aiida.calculations:simpleplugins.templatereplacer'
+);
+
+update db_dbattribute as attribute
+set tval = replace(attribute.tval, 'simpleplugins.', '')
+from db_dbnode as code
+where code.id = attribute.dbnode_id
+  and code.type = 'data.code.Code.'
+  and attribute.key = 'input_plugin'
+  and attribute.tval in ('simpleplugins.arithmetic.add', 'simpleplugins.templatereplacer');

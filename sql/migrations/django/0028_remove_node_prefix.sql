@@ -1,0 +1,15 @@
+-- migration: django_0028
+-- from: 1.0.27
+-- to: 1.0.28
+-- changes: Node types `node.data.…` become `data.…`, and `node.process.…` become `process.…`.
+-- why: All classes of nodes live in one module now, so that its name tells nothing.
+-- tables: db_dbnode
+-- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'
+
+-- The table is written anew once instead of updated: all nodes change, and each would leave a dead row
+-- behind and go into every index.
+alter table db_dbnode
+    alter column type type varchar(255) using case
+        when type like 'node.data.%' or type like 'node.process.%' then substr(type, length('node.') + 1)
+        else type
+    end;

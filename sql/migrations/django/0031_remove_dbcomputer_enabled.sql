@@ -1,0 +1,8 @@
+-- migration: django_0031
+-- from: 1.0.30
+-- to: 1.0.31
+-- changes: Drops db_dbcomputer.enabled.
+-- why: A computer is enabled or not for each user, in db_dbauthinfo.
+-- tables: db_dbcomputer
+
+alter table db_dbcomputer drop column enabled;

@@ -1,0 +1,10 @@
+-- migration: django_0034
+-- from: 1.0.33
+-- to: 1.0.34
+-- changes: Drops db_dbnode.nodeversion and db_dbnode.public.
+-- why: Nothing used them.
+-- tables: db_dbnode
+
+alter table db_dbnode
+    drop column nodeversion,
+    drop column public;

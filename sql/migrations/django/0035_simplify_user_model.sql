@@ -1,0 +1,18 @@
+-- migration: django_0035
+-- from: 1.0.34
+-- to: 1.0.35
+-- changes: Drops password, date_joined, is_active, is_staff, is_superuser and last_login of db_dbuser,
+--   and the tables that gave users Django's groups and permissions.
+-- why: Nobody logs in to AiiDA.
+-- tables: db_dbuser, db_dbuser_groups, db_dbuser_user_permissions
+
+alter table db_dbuser
+    drop column password,
+    drop column date_joined,
+    drop column is_active,
+    drop column is_staff,
+    drop column is_superuser,
+    drop column last_login;
+
+drop table db_dbuser_groups;
+drop table db_dbuser_user_permissions;

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest_asyncio
 
-from tests.databases import Databases
 from tests.migration.steps import database_at
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
 
 At = Callable[[int], Awaitable[asyncpg.Connection]]
 

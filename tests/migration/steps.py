@@ -1,7 +1,8 @@
 """Runs single steps of the Django line, and makes databases at any of its versions.
 
-For tests of what one step does: the fixture ``at`` gives a connection to a database at a version, made
-by replaying the files from 0001 on, and ``run_step`` is what happens next, in one transaction::
+For tests of what one step does: the fixture ``at`` gives a connection to a database at a version,
+made by replaying the files from 0001 on, and ``run_step`` is what happens next, in one
+transaction::
 
     connection = await at(13)
     await connection.execute("insert into db_dbnode …")
@@ -13,7 +14,6 @@ The bookkeeping is that of the age. The runner has tests of its own; nothing of 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,11 +24,14 @@ import asyncpg
 from aiidadb.migration.context import StepContext, StepOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiidadb.migration.context import PythonStep
     from tests.databases import Databases
 
 __all__ = ["Step", "database_at", "django_steps", "prelude", "run_step"]
 
+_DESCRIPTION: Final = "The version of the schema used in this database."  # AiiDA's words
 _MIGRATIONS: Final = Path(__file__).parents[2] / "sql" / "migrations"
 _COMMENTS = re.compile(r"^--.*$", re.MULTILINE)
 _CALL = re.compile(r"^-- call: (\w+)$", re.MULTILINE)
@@ -140,7 +143,7 @@ async def _write_bookkeeping(connection: asyncpg.Connection, step: Step) -> None
     await connection.execute(
         f"""
         insert into db_dbsetting (key, description, time, {columns})
-        values ('db|schemaversion', 'The version of the schema used in this database.', now(), {values})
+        values ('db|schemaversion', '{_DESCRIPTION}', now(), {values})
         on conflict (key) do update
         set {", ".join(f"{name} = excluded.{name}" for name in columns.split(", "))}, time = now()
         """,

@@ -1,8 +1,9 @@
-"""Logs (0024) and legacy workflows (0032) that leave the database, written to JSON files first.
+"""What leaves the database, written to JSON files first: links, logs and legacy workflows.
 
-The content is what aiida-core 1.6.9 writes, in its form, with two differences: rows are in the
-order of their keys, and times of workflows keep their microseconds, which Django cuts to
-milliseconds. Rows are read by a cursor and written as they come, so memory does not grow.
+Of logs (0024) and legacy workflows (0032) the content is what aiida-core 1.6.9 writes, in its form,
+with two differences: rows are in the order of their keys, and times of workflows keep their
+microseconds, which Django cuts to milliseconds. Of links (0020), of which it writes a table for
+reading, it is all that the database has of them. Memory does not grow with the rows.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.context import StepOutcome
 from aiidadb.migration.exportfile import open_export
+from aiidadb.migration.rows import read_in_batches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import asyncpg
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from aiidadb.migration.context import StepContext
     from aiidadb.migration.exportfile import ExportFile
 
-__all__ = ["export_logs", "export_workflows"]
+__all__ = ["export_links", "export_logs", "export_workflows"]
 
 _ROWS_AT_ONCE = 250
 
@@ -36,12 +38,50 @@ _LOG_FILES: Final = {
     "unknown": ("unknown_entity_logs", "of entities that AiiDA does not know"),
     "no_node": ("no_node_entity_logs", "of nodes that are not there"),
 }
+_LINK_REASONS: Final = {
+    "calculation_call": "calls by calculations",
+    "calculation_return": "returns by calculations",
+    "workflow_create": "creations by workflows",
+}
 # The keys of AiiDA's file of workflows, in order, and Django's name of each table.
 _WORKFLOW_TABLES: Final = {
     "workflow": "db.dbworkflow",
     "workflow_data": "db.dbworkflowdata",
     "workflow_step": "db.dbworkflowstep",
 }
+
+
+async def export_links(context: StepContext) -> StepOutcome:
+    """Write the links that step 0020 deletes to one file, with the nodes that they join.
+
+    The rows are those that the step has listed in the temporary table ``aiidadb_departing_links``,
+    and deletes from there.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Rows written, the file, and a note. No file where nothing is listed.
+
+    Raises:
+        StorageMigrationError: The file could not be written, or a listed link was not found.
+    """
+    counts = await _listed(context, "departing_link_counts", "0020", _LINK_REASONS)
+    total = sum(counts.values())
+    if total == 0:
+        return StepOutcome()
+    kinds = ", ".join(f"{number} {_LINK_REASONS[reason]}" for reason, number in counts.items())
+    content = f"{total} links that the provenance of AiiDA 1.0 does not know ({kinds})"
+    async with open_export(context, "removed_links", content) as export:
+        written = await _write_array(
+            export,
+            read_in_batches(context.connection, "departing_links", size=_ROWS_AT_ONCE),
+            _link_as_json,
+            partial(_report, context, "links written to a file", 0, total),
+        )
+        _check_written(content, written, total)
+        await export.publish()
+    return _with_file(StepOutcome(), context, export, content, written)
 
 
 async def export_logs(context: StepContext) -> StepOutcome:
@@ -59,13 +99,7 @@ async def export_logs(context: StepContext) -> StepOutcome:
     Raises:
         StorageMigrationError: A file could not be written, or a listed log was not found.
     """
-    connection = context.connection
-    counts: dict[str, int] = {
-        row["reason"]: row["number"]
-        for row in await connection.fetch(QUERIES["departing_log_counts"].text)
-    }
-    if unknown := counts.keys() - _LOG_FILES.keys():
-        raise StorageMigrationError(f"step 0024 lists logs for the unknown reason {min(unknown)!r}")
+    counts = await _listed(context, "departing_log_counts", "0024", _LOG_FILES)
     outcome = StepOutcome()
     total = sum(counts.values())
     for reason, number in counts.items():
@@ -73,13 +107,9 @@ async def export_logs(context: StepContext) -> StepOutcome:
         content = f"{number} {'log' if number == 1 else 'logs'} {whose}"
         report = partial(_report, context, "logs written to files", outcome.rows, total)
         async with open_export(context, prefix, content) as export:
-            rows = _read(connection, "departing_logs", reason)
+            rows = read_in_batches(context.connection, "departing_logs", reason, size=_ROWS_AT_ONCE)
             written = await _write_array(export, rows, _log_as_json, report)
-            if written != number:
-                raise StorageMigrationError(
-                    f"step 0024 would delete {content}, of which {written} could be read: "
-                    "nothing was changed"
-                )
+            _check_written(content, written, number)
             await export.publish()
         outcome = _with_file(outcome, context, export, content, written)
     return outcome
@@ -112,26 +142,36 @@ async def export_workflows(context: StepContext) -> StepOutcome:
             report = partial(_report, context, "workflows written to a file", written, total)
             encode = partial(_workflow_as_quoted_json, model)
             await export.write([f'{opening}"{key}": "'])
-            rows = await _write_array(export, _read(connection, f"legacy_{key}"), encode, report)
-            if rows != counts[key]:
-                raise StorageMigrationError(
-                    f"step 0032 would drop {counts[key]} rows of {model}, of which {rows} could "
-                    "be read: nothing was changed"
-                )
-            written += rows
+            rows = read_in_batches(connection, f"legacy_{key}", size=_ROWS_AT_ONCE)
+            number = await _write_array(export, rows, encode, report)
+            _check_written(f"rows of {model}", number, counts[key])
+            written += number
             await export.write(['"'])
         await export.write(["}"])
         await export.publish()
     return _with_file(StepOutcome(), context, export, content, written)
 
 
-async def _read(
-    connection: asyncpg.Connection, query: str, *values: object
-) -> AsyncIterator[Sequence[asyncpg.Record]]:
-    """The rows of a question, some at a time, by a cursor of the transaction."""
-    cursor = await connection.cursor(QUERIES[query].text, *values)
-    while rows := await cursor.fetch(_ROWS_AT_ONCE):
-        yield rows
+async def _listed(
+    context: StepContext, query: str, step: str, known: Mapping[str, object]
+) -> dict[str, int]:
+    """How many rows a step has listed to be deleted, by reason."""
+    rows = await context.connection.fetch(QUERIES[query].text)
+    counts: dict[str, int] = {row["reason"]: row["number"] for row in rows}
+    if unknown := counts.keys() - known.keys():
+        raise StorageMigrationError(
+            f"step {step} lists rows to be deleted for the unknown reason {min(unknown)!r}: "
+            "nothing was changed"
+        )
+    return counts
+
+
+def _check_written(content: str, written: int, listed: int) -> None:
+    if written != listed:
+        raise StorageMigrationError(
+            f"{content}: {listed} would be deleted, of which {written} could be written to a file; "
+            "nothing was changed"
+        )
 
 
 async def _write_array(
@@ -155,6 +195,10 @@ async def _write_array(
         progress(written)
     await export.write(["]"])
     return written
+
+
+def _link_as_json(row: asyncpg.Record) -> str:
+    return json.dumps(dict(row.items()), ensure_ascii=False)
 
 
 def _log_as_json(row: asyncpg.Record) -> str:
@@ -183,10 +227,10 @@ def _with_file(
     outcome: StepOutcome, context: StepContext, export: ExportFile, content: str, rows: int
 ) -> StepOutcome:
     if export.path is None:
-        note = f"{content} would be written to {context.export_directory}, and deleted"
+        note = f"{content}: would be written to {context.export_directory}, then deleted"
         files: tuple[Path, ...] = ()
     else:
-        note = f"{content} were written to {export.path}, and deleted"
+        note = f"{content}: written to {export.path}, then deleted"
         files = (export.path,)
     return StepOutcome(
         rows=outcome.rows + rows, files=outcome.files + files, notes=(*outcome.notes, note)

@@ -1,0 +1,25 @@
+"""The steps written in Python, by the names under which the SQL files call them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiidadb.migration.exports import export_links, export_logs, export_workflows
+from aiidadb.migration.repository import move_repository
+from aiidadb.migration.trajectories import move_trajectory_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiidadb.migration.context import PythonStep
+
+__all__ = ["CALLS"]
+
+CALLS: Mapping[str, PythonStep] = {
+    "export_links": export_links,
+    "export_logs": export_logs,
+    "export_workflows": export_workflows,
+    "move_repository": move_repository,
+    "move_trajectory_symbols": move_trajectory_symbols,
+}
+"""Name in ``-- call: NAME`` of a step's SQL file to the function that the runner awaits there."""

@@ -1,0 +1,40 @@
+"""Rows of a question, read in batches, so that memory does not grow with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import asyncpg
+
+__all__ = ["read_in_batches"]
+
+
+async def read_in_batches(
+    connection: asyncpg.Connection, query: str, *values: object, size: int
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """Read the rows of a question by a cursor of the transaction.
+
+    Args:
+        connection: In a transaction; it may be used between two batches.
+        query: The question's name.
+        values: Its parameters.
+        size: How many rows a batch has, the last one fewer.
+
+    Yields:
+        Rows, none twice; no empty batch.
+    """
+    batch: list[asyncpg.Record] = []
+    # Iterated to its end, asyncpg's cursor closes its portal. With an open one no table that it
+    # reads could be altered in the same transaction.
+    async for row in connection.cursor(QUERIES[query].text, *values, prefetch=size):
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,419 @@
+"""PostgreSQL URIs, and libpq's connection keys in asyncpg's terms.
+
+asyncpg reads URIs itself, but sends every key that it does not know to the server as a session
+setting, and some of libpq's keys are among these: ``connect_timeout`` makes the server refuse the
+connection, a mistyped ``sslmod`` as well. So the URI is taken apart here, by libpq's rules (``+``
+is a plus, a key in the query wins over the same in front of it), and each of libpq's keys becomes
+what asyncpg calls it, or is passed over because asyncpg does so anyway, or is refused with the
+reason.
+
+Nothing is read or resolved here: certificates, password files and the variables ``PGHOST``,
+``PGPASSWORD`` and so on are asyncpg's to look at when it connects. No message quotes the URI.
+
+Source: PostgreSQL 18's manual, "Database Connection Control Functions"; ``connect_utils.py`` of
+asyncpg 0.30 to 0.32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import quote, unquote, urlencode
+
+from aiidadb.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "LIBPQ_KEYS",
+    "ConnectionParameters",
+    "PoolOptions",
+    "parse_dsn",
+    "parse_port",
+    "translate_keys",
+]
+
+PoolOption: TypeAlias = str | float | bool | tuple[tuple[str, str], ...] | None
+
+PoolOptions: TypeAlias = tuple[tuple[str, PoolOption], ...]
+"""Keyword arguments for ``asyncpg.create_pool``, hashable; a dict is a tuple of pairs."""
+
+DEFAULT_PORT: Final = 5432
+
+
+@dataclass(frozen=True)
+class ConnectionParameters:
+    """Where a database is and how to connect to it; None leaves it to libpq's defaults.
+
+    Attributes:
+        host: Name, address, or directory of a Unix socket; a tuple of several to be tried in turn.
+        port: One for all hosts, or a tuple with one each.
+        database: Its name.
+        user: The role.
+        password: The role's password.
+        options: What else ``asyncpg.create_pool`` is to be given.
+    """
+
+    host: str | tuple[str, ...] | None = None
+    port: int | tuple[int, ...] | None = None
+    database: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    options: PoolOptions = field(default=(), repr=False)
+
+
+# Keys of one of several values that asyncpg knows, under asyncpg's name.
+_CHOICES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "sslmode": ("ssl", ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+    "target_session_attrs": (
+        "target_session_attrs",
+        ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    ),
+    "gsslib": ("gsslib", ("gssapi", "sspi")),
+}
+
+# Keys that asyncpg knows by the same name, as an argument …
+_SAME: Final = ("passfile", "krbsrvname")
+
+# … and keys that it takes in a URI alone, so they go to it in one that has nothing else.
+_IN_URI: Final = (
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslrootcert",
+    "sslcrl",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+)
+
+_NO_KEEPALIVES = (
+    "asyncpg sets no keepalives; the server can, with options=-c%20tcp_keepalives_idle=SECONDS"
+)
+_NO_SERVICE = "write what the service file says into the URI"
+_NO_SCRAM_KEYS = "asyncpg logs in with passwords, not with their keys"
+_NO_OAUTH = "asyncpg does not log in with OAuth"
+
+# Keys for which asyncpg has nothing: the values with which libpq does as asyncpg does, and what to
+# say of any other value.
+_ABSENT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "channel_binding": (("disable", "prefer"), "asyncpg does not bind passwords to TLS channels"),
+    "client_encoding": (("utf8", "utf-8", "unicode"), "asyncpg speaks UTF-8"),
+    "gssdelegation": (("0",), "asyncpg does not delegate GSSAPI credentials"),
+    "gssencmode": (("disable", "prefer"), "asyncpg encrypts with TLS, not with GSSAPI"),
+    "keepalives": (("0",), _NO_KEEPALIVES),
+    "keepalives_count": ((), _NO_KEEPALIVES),
+    "keepalives_idle": ((), _NO_KEEPALIVES),
+    "keepalives_interval": ((), _NO_KEEPALIVES),
+    "load_balance_hosts": (("disable",), "asyncpg tries the hosts in the order given"),
+    "max_protocol_version": (("3.0", "3.2", "latest"), "asyncpg speaks version 3.0"),
+    "min_protocol_version": (("3.0",), "asyncpg speaks version 3.0"),
+    "oauth_client_id": ((), _NO_OAUTH),
+    "oauth_client_secret": ((), _NO_OAUTH),
+    "oauth_issuer": ((), _NO_OAUTH),
+    "oauth_scope": ((), _NO_OAUTH),
+    "replication": (("0", "false", "no", "off"), "asyncpg has no replication connections"),
+    "require_auth": ((), "asyncpg cannot choose how the server asks for the password"),
+    "requirepeer": ((), "asyncpg does not check who owns the server's process"),
+    "requiressl": (("0",), "use sslmode=require"),
+    "scram_client_key": ((), _NO_SCRAM_KEYS),
+    "scram_server_key": ((), _NO_SCRAM_KEYS),
+    "service": ((), _NO_SERVICE),
+    "servicefile": ((), _NO_SERVICE),
+    "sslcertmode": (("allow",), "asyncpg sends a client certificate where it has one"),
+    "sslcompression": (("0",), "asyncpg does not compress"),
+    "sslcrldir": ((), "asyncpg takes one file of revoked certificates: use sslcrl"),
+    "sslkeylogfile": ((), "set the variable SSLKEYLOGFILE instead"),
+    "sslsni": (("1",), "asyncpg always tells the host's name in the TLS handshake"),
+    "tcp_user_timeout": (
+        ("0",),
+        "asyncpg does not set it; give a command_timeout when opening",
+    ),
+}
+
+_TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+
+LIBPQ_KEYS: Final = frozenset(
+    {
+        "application_name",
+        "connect_timeout",
+        "dbname",
+        "fallback_application_name",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "sslnegotiation",
+        "user",
+        *_CHOICES,
+        *_SAME,
+        *_IN_URI,
+        *_ABSENT,
+    }
+)
+"""The keys that :func:`translate_keys` knows: libpq's, and ``gsslib`` as asyncpg has it."""
+
+
+def parse_dsn(dsn: str) -> ConnectionParameters:
+    """Take a PostgreSQL URI apart.
+
+    Args:
+        dsn: ``postgresql://[user[:password]@][host[:port][,…]][/database][?key=value[&…]]``. What
+            is special in a URI is percent-encoded; a Unix socket's directory is ``%2Fvar%2Frun`` as
+            the host, or ``/var/run`` as the key ``host``.
+
+    Returns:
+        What it says, in asyncpg's terms.
+
+    Raises:
+        ConfigurationError: It is no PostgreSQL URI, or has a key that cannot be honoured. The
+            message does not quote it.
+    """
+    scheme, separator, rest = dsn.partition("://")
+    if not separator or scheme not in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's name "
+            "behind it and not in the form key=value"
+        )
+    if "@" in rest.partition("/")[0] or "@" not in rest:
+        return translate_keys(_split(rest), where="the DSN")
+    # An "@" behind the first "/" is most likely the end of a password with a "/" in it. Then the
+    # parts are not what they seem, and no word of them may show.
+    if "@" not in rest.partition("?")[0]:
+        with contextlib.suppress(ConfigurationError):
+            return translate_keys(_split(rest), where="the DSN")
+    raise ConfigurationError(
+        "the DSN cannot be read: percent-encode what is special in user, password and database "
+        "(%2F for /, %40 for @, %3A for :, %3F for ?, %23 for #, %25 for %)"
+    )
+
+
+def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParameters:
+    """Put libpq's connection keys in asyncpg's terms.
+
+    Args:
+        keys: Values as text by libpq's name; an empty value is none.
+        where: What has these keys, for messages: ``"the DSN"``.
+
+    Returns:
+        The same for asyncpg. ``connect_timeout`` is for one host in libpq and for all together in
+        asyncpg, so it is multiplied.
+
+    Raises:
+        ConfigurationError: There is no such key, asyncpg has nothing for it, or the value is none
+            of those that it can have.
+    """
+    given = {key: value for key, value in keys.items() if value != ""}
+    _refuse_what_cannot_be(given, where)
+    host, port = _hosts_and_ports(given, where)
+    options: dict[str, PoolOption] = {}
+    for key, (name, choices) in _CHOICES.items():
+        if key in given:
+            options[name] = _choose(key, given[key], choices, where)
+    for key in _SAME:
+        if key in given:
+            options[key] = given[key]
+    options.update(_certificates(given, where))
+    if "connect_timeout" in given:
+        hosts = len(host) if isinstance(host, tuple) else 1
+        options["timeout"] = _timeout(given["connect_timeout"], hosts, where)
+    if settings := _server_settings(given, where):
+        options["server_settings"] = tuple(sorted(settings.items()))
+    return ConnectionParameters(
+        host=host,
+        port=port,
+        database=given.get("dbname"),
+        user=given.get("user"),
+        password=given.get("password"),
+        options=tuple(sorted(options.items())),
+    )
+
+
+def parse_port(text: str) -> int | None:
+    """Read a port.
+
+    Args:
+        text: Digits.
+
+    Returns:
+        The port, or None where the text is no number from 1 to 65535.
+    """
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 65535:
+        return None
+    return int(text)
+
+
+def _split(rest: str) -> dict[str, str]:
+    """Give the keys that a URI without its scheme has, decoded, as libpq's parser does."""
+    keys: dict[str, str] = {}
+    if "@" in rest.partition("/")[0]:
+        credentials, _, rest = rest.partition("@")
+        user, _, password = credentials.partition(":")
+        keys |= {"user": _decode(user), "password": _decode(password)}
+    location, _, query = rest.partition("?")
+    netlocs, _, database = location.partition("/")
+    hosts: list[str] = []
+    ports: list[str] = []
+    for netloc in netlocs.split(","):
+        if netloc.startswith("["):
+            host, bracket, behind = netloc[1:].partition("]")
+            if not host or not bracket or behind[:1] not in ("", ":"):
+                raise ConfigurationError("the DSN has an IPv6 address that is not in [brackets]")
+            port = behind[1:]
+        else:
+            host, _, port = netloc.partition(":")
+        hosts.append(host)
+        ports.append(port)
+    if any(hosts):
+        keys["host"] = _decode(",".join(hosts))
+    if any(ports):
+        keys["port"] = _decode(",".join(ports))
+    keys["dbname"] = _decode(database)
+    for pair in filter(None, query.split("&")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigurationError("the DSN has something in its query that is not key=value")
+        key, value = _decode(key), _decode(value)
+        if (key, value) == ("ssl", "true"):  # as libpq, for the sake of JDBC's URIs
+            key, value = "sslmode", "require"
+        keys["dbname" if key == "database" else key] = value
+    return keys
+
+
+def _decode(text: str) -> str:
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigurationError("the DSN has percent-encoded bytes that are not UTF-8") from None
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise ConfigurationError(
+            "the DSN has a % that begins no percent-encoding: a % itself is written %25"
+        )
+    if "\0" in decoded:
+        raise ConfigurationError("the DSN has a NUL character, which PostgreSQL does not take")
+    return decoded
+
+
+def _refuse_what_cannot_be(given: Mapping[str, str], where: str) -> None:
+    for key, value in given.items():
+        if key not in LIBPQ_KEYS:
+            raise ConfigurationError(
+                f"{where} has a key {key!r}, which is none of libpq's: options of the pool go to "
+                "open_backend() or get_pool(), settings of the server into options=-c%20name=value"
+            )
+        harmless, reason = _ABSENT.get(key, ((value.lower(),), ""))
+        if value.lower() not in harmless:
+            raise ConfigurationError(f"{where} asks for {key}, which cannot be had: {reason}")
+
+
+def _hosts_and_ports(
+    given: Mapping[str, str], where: str
+) -> tuple[str | tuple[str, ...] | None, int | tuple[int, ...] | None]:
+    if "host" in given and "hostaddr" in given:
+        raise ConfigurationError(
+            f"{where} has host and hostaddr, of which asyncpg takes one: leave the other out"
+        )
+    text = given.get("host") or given.get("hostaddr")
+    hosts = tuple(text.split(",")) if text else ()
+    for host in hosts:
+        if not host:
+            raise ConfigurationError(f"{where} has an empty one among its hosts: name each")
+        if not host.startswith("/") and re.search(r"[\s/@?#&=]", host):
+            raise ConfigurationError(
+                f"{where} has a host that is no name and no address. What is special in user and "
+                "password is percent-encoded, %40 for @; the directory of a Unix socket begins "
+                "with /, in front of the ? of a URI with %2F"
+            )
+    ports: list[int] = []
+    for digits in given["port"].split(",") if "port" in given else ():
+        port = parse_port(digits) if digits else DEFAULT_PORT
+        if port is None:
+            raise ConfigurationError(f"{where} has a port that is no number from 1 to 65535")
+        ports.append(port)
+    if len(ports) > 1 and len(ports) != len(hosts):
+        raise ConfigurationError(
+            f"{where} has {len(ports)} ports for {len(hosts)} hosts: give one for all, or each one"
+        )
+    return (
+        hosts if len(hosts) > 1 else hosts[0] if hosts else None,
+        tuple(ports) if len(ports) > 1 else ports[0] if ports else None,
+    )
+
+
+def _choose(key: str, value: str, choices: tuple[str, ...], where: str) -> str:
+    for choice in choices:
+        if value.lower() == choice.lower():
+            return choice
+    raise ConfigurationError(f"{where} has {value!r} for {key}: give one of {', '.join(choices)}")
+
+
+def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]:
+    in_uri = {key: given[key] for key in _IN_URI if key in given}
+    for key in ("ssl_min_protocol_version", "ssl_max_protocol_version"):
+        if key in in_uri:
+            in_uri[key] = _choose(key, in_uri[key], _TLS_VERSIONS, where)
+    mode = given.get("sslmode")
+    options: dict[str, PoolOption] = {}
+    negotiation = given.get("sslnegotiation", "postgres")
+    if _choose("sslnegotiation", negotiation, ("postgres", "direct"), where) == "direct":
+        if mode not in ("require", "verify-ca", "verify-full"):
+            raise ConfigurationError(
+                f"{where} has sslnegotiation=direct, which needs sslmode=require or stricter"
+            )
+        options["direct_tls"] = True
+    if in_uri.get("sslrootcert") == "system":
+        # libpq's name for the certificates that the system trusts, which asyncpg calls ssl=True.
+        if mode not in (None, "verify-full") or len(in_uri) > 1:
+            raise ConfigurationError(
+                f"{where} has sslrootcert=system, which goes with sslmode=verify-full and, in "
+                "asyncpg, with no certificate or TLS version of its own"
+            )
+        options["ssl"] = True
+    elif in_uri:
+        options["dsn"] = "postgresql://?" + urlencode(in_uri, quote_via=quote)
+    return options
+
+
+def _timeout(seconds: str, hosts: int, where: str) -> float | None:
+    if not re.fullmatch(r"-?[0-9]{1,9}", seconds):
+        raise ConfigurationError(
+            f"{where} has {seconds!r} for connect_timeout: give whole seconds, 0 for no limit"
+        )
+    return float(int(seconds) * hosts) if int(seconds) > 0 else None
+
+
+def _server_settings(given: Mapping[str, str], where: str) -> dict[str, str]:
+    settings = _command_line(given.get("options", ""))
+    encoding = settings.pop("client_encoding", "utf8")
+    harmless, reason = _ABSENT["client_encoding"]
+    if encoding.lower() not in harmless:
+        raise ConfigurationError(f"{where} asks for client_encoding, which cannot be had: {reason}")
+    name = given.get("application_name") or given.get("fallback_application_name")
+    return {**settings, "application_name": name} if name else settings
+
+
+def _command_line(options: str) -> dict[str, str]:
+    """Take apart settings written as for the server's command line, ``-c name=value --name=value``.
+
+    One by one, a later default does not undo them, which it would if they went to the server as a
+    command line. Where there is anything else in it, it goes to the server as it is.
+    """
+    words = [
+        re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL)
+        for word in re.findall(r"(?:\\.|[^\s\\])+", options, flags=re.DOTALL)
+    ]
+    settings: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        setting = re.fullmatch(
+            "(?:-c|--)(?P<name>[^-=][^=]*)=(?P<value>.*)",
+            word + next(rest, "") if word == "-c" else word,
+            flags=re.DOTALL,
+        )
+        if setting is None:
+            return {"options": options}
+        settings[setting["name"].replace("-", "_")] = setting["value"]
+    return settings

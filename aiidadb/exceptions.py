@@ -239,10 +239,10 @@ def translate(error: BaseException) -> DatabaseError | None:
                     f"{_first_line(error)} (SQLSTATE {sqlstate}): {advice}", sqlstate=sqlstate
                 )
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
-    if isinstance(error, asyncpg.InternalClientError | ConnectionError | OSError):
-        return UnreachableStorage(f"{_first_line(error)}: the connection broke or was refused")
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError):  # before OSError, which it is a kind of
         return QueryTimeout("the server did not answer within the time allowed")
+    if isinstance(error, asyncpg.InternalClientError | OSError):
+        return UnreachableStorage(f"{_first_line(error)}: the connection broke or was refused")
     if isinstance(error, asyncpg.InterfaceError):
         # A connection that died inside `transaction()` hides behind an InterfaceError.
         hidden = error.__context__

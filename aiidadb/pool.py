@@ -83,8 +83,10 @@ def mark_clean(connection: asyncpg.Connection) -> None:
 
     The reset costs a round trip, more than a small query does.
     """
-    # What a pool hands out is a proxy of one use; the connection behind it is what gets reset.
-    _clean.add(getattr(connection, "_con", connection))
+    # What a pool hands out is a proxy of one use; the connection behind it is what gets reset. A
+    # connection that broke is no longer behind it.
+    if (behind := getattr(connection, "_con", connection)) is not None:
+        _clean.add(behind)
 
 
 async def _reset_unless_clean(connection: asyncpg.Connection) -> None:

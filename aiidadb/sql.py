@@ -97,10 +97,11 @@ def read_header(path: Path) -> tuple[dict[str, str], str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     header: dict[str, str] = {}
     key = None
-    at = 0
-    for at, line in enumerate(lines):  # noqa: B007 - where the header ends is used below
+    body_at = len(lines)
+    for at, line in enumerate(lines):
         found = _HEADER_LINE.fullmatch(line)
         if found is None:
+            body_at = at
             break
         if found["key"]:
             key = found["key"]
@@ -111,7 +112,7 @@ def read_header(path: Path) -> tuple[dict[str, str], str]:
             key = None  # a bare "--" ends the header's values; comments may follow
         elif key:
             header[key] = f"{header[key]}\n{found['rest'].strip()}".strip()
-    body = "\n".join(lines[at:]).strip()
+    body = "\n".join(lines[body_at:]).strip()
     if not header:
         raise SqlFileError(f"{path}: no header")
     if not body:

@@ -1,0 +1,139 @@
+"""Opening a database: what is served, what is refused and with which advice."""
+
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb.exceptions import (
+    CorruptStorage,
+    IncompatibleStorageSchema,
+    NotAnAiidaDatabase,
+    PoolOptionsError,
+)
+from aiidadb.pool import PoolRegistry
+from tests.databases import run_script
+
+
+async def opened_version(dsn: str, **options: object) -> str:
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(dsn), **options) as backend:
+        return str(backend.version)
+
+
+async def test_the_head_of_each_line_is_served(django_dsn, main_dsn):
+    assert await opened_version(django_dsn) == "1.0.45"
+    assert await opened_version(main_dsn) == "main_0002"
+
+
+async def test_main_0001_is_served(main_dsn):
+    await run_script(main_dsn, "update alembic_version set version_num = 'main_0001'")
+    assert await opened_version(main_dsn) == "main_0001"
+
+
+async def test_a_database_that_aiida_core_made_is_served(aiida_dsn):
+    assert await opened_version(aiida_dsn) == "main_0002"
+
+
+async def test_an_empty_database_is_refused_with_advice_and_opens_unchecked(empty_dsn):
+    with pytest.raises(NotAnAiidaDatabase, match=r"empty.*aiidadb init"):
+        await opened_version(empty_dsn)
+    assert await opened_version(empty_dsn, schema_check=False) == "None"
+
+
+async def test_a_database_of_others_is_refused(empty_dsn):
+    await run_script(empty_dsn, "create table invoices (id int)")
+    with pytest.raises(NotAnAiidaDatabase, match="not an AiiDA database"):
+        await opened_version(empty_dsn)
+    await run_script(empty_dsn, "create table alembic_version (version_num varchar(32))")
+    with pytest.raises(NotAnAiidaDatabase):
+        await opened_version(empty_dsn)
+
+
+@pytest.mark.parametrize(
+    ("version", "error", "message"),
+    [
+        ("main_0003", IncompatibleStorageSchema, "main_0003.*newer"),
+        ("1830c8430131", IncompatibleStorageSchema, "SQLAlchemy backend"),
+        ("something", IncompatibleStorageSchema, "'something'"),
+        ("django_0050", IncompatibleStorageSchema, r"1\.0\.50.*migrate"),
+    ],
+)
+async def test_a_version_that_cannot_be_served_is_named(main_dsn, version, error, message):
+    await run_script(main_dsn, f"update alembic_version set version_num = '{version}'")
+    with pytest.raises(error, match=message):
+        await opened_version(main_dsn)
+    await opened_version(main_dsn, schema_check=False)
+
+
+async def test_an_older_database_is_to_be_migrated(django_dsn):
+    await run_script(
+        django_dsn,
+        """
+        delete from django_migrations where app = 'db' and name > '0010';
+        update db_dbsetting set val = '"1.0.9"' where key = 'db|schemaversion'
+        """,
+    )
+    with pytest.raises(IncompatibleStorageSchema, match=r"1\.0\.9;.*aiidadb migrate"):
+        await opened_version(django_dsn)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("update db_dbsetting set val = '\"1.0.44\"' where key = 'db|schemaversion'", "1.0.44"),
+        ("delete from django_migrations where name like '0020%'", "lacks 0020"),
+        (
+            """
+            create table alembic_version (version_num varchar(32));
+            insert into alembic_version values ('django_0013')
+            """,
+            "has gone on to 0045",
+        ),
+        (
+            """
+            create table alembic_version (version_num varchar(32));
+            insert into alembic_version values ('main_0001'), ('main_0002')
+            """,
+            "holds 2 revisions",
+        ),
+    ],
+)
+async def test_bookkeeping_that_contradicts_itself_is_refused(django_dsn, change, message):
+    await run_script(django_dsn, change)
+    with pytest.raises(CorruptStorage, match=message):
+        await opened_version(django_dsn)
+
+
+async def test_backends_of_one_profile_share_a_pool_and_the_last_one_closes_it(main_dsn):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with PoolRegistry() as registry:
+        async with aiidadb.open_backend(profile, registry=registry, max_size=3) as one:
+            with pytest.raises(PoolOptionsError):
+                async with aiidadb.open_backend(profile, registry=registry, max_size=4):
+                    pass
+            async with aiidadb.open_backend(profile, registry=registry) as two:
+                assert one._session.pool is two._session.pool
+            assert await one.settings.get_all() == []
+        assert one._session.pool.is_closing()
+
+
+async def test_a_role_that_may_only_read_can_open_and_read(head_dsn, databases):
+    connection = await asyncpg.connect(head_dsn)
+    try:
+        await connection.execute("set role to default; drop role if exists aiidadb_reader")
+        await connection.execute(
+            """
+            create role aiidadb_reader login password 'only reading';
+            grant select on all tables in schema public to aiidadb_reader
+            """
+        )
+        profile = aiidadb.Profile.from_dsn(head_dsn)
+        async with aiidadb.open_backend(
+            profile, server_settings={"role": "aiidadb_reader"}
+        ) as backend:
+            assert await backend.queries.get_closest_parents([1]) == {}
+            assert isinstance(await backend.settings.get_all(), list)
+            with pytest.raises(aiidadb.AiidaDbError, match="permission denied"):
+                await backend.settings.set("a", 1)
+    finally:
+        await connection.execute("drop owned by aiidadb_reader; drop role aiidadb_reader")
+        await connection.close()

@@ -1,0 +1,227 @@
+"""Transactions, cancellation and errors, as the managers see them."""
+
+import asyncio
+
+import anyio
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb.exceptions import (
+    ClosedError,
+    DatabaseError,
+    IntegrityError,
+    NotExistent,
+    QueryTimeout,
+    ReadOnlyDatabase,
+    UnknownOutcome,
+    UnreachableStorage,
+)
+
+
+@pytest.fixture
+async def other(main_dsn):
+    """A connection beside the backend's."""
+    connection = await asyncpg.connect(main_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def backend(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn), max_size=4) as opened:
+        yield opened
+
+
+async def keys(backend: aiidadb.Backend) -> set[str]:
+    return {setting.key for setting in await backend.settings.get_all()}
+
+
+async def test_what_a_transaction_did_stays_or_goes_together(backend):
+    async with backend.transaction():
+        await backend.settings.set("a", 1)
+        await backend.settings.set("b", 2)
+    with pytest.raises(KeyError):
+        async with backend.transaction():
+            await backend.settings.set("c", 3)
+            await backend.settings.delete("a")
+            raise KeyError
+    assert await keys(backend) == {"a", "b"}
+
+
+async def test_one_inside_another_is_a_savepoint(backend):
+    async with backend.transaction():
+        await backend.settings.set("outer", 1)
+        with pytest.raises(KeyError):
+            async with backend.transaction():
+                await backend.settings.set("inner", 1)
+                raise KeyError
+        assert await keys(backend) == {"outer"}
+        with pytest.raises(IntegrityError):
+            async with backend.transaction():
+                await backend._session.execute(
+                    "insert into db_dbsetting (key, description, time) values ('outer', '', now())"
+                )
+        await backend.settings.set("after", 1)
+    assert await keys(backend) == {"outer", "after"}
+
+
+async def test_others_see_nothing_before_the_end(backend, other):
+    async with backend.transaction():
+        await backend.settings.set("a", 1)
+        assert await other.fetchval("select count(*) from db_dbsetting") == 0
+    assert await other.fetchval("select count(*) from db_dbsetting") == 1
+
+
+async def test_tasks_started_inside_take_part_one_call_at_a_time(backend, other):
+    async with backend.transaction():
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(backend.settings.set, f"key{number}", number)
+        assert await other.fetchval("select count(*) from db_dbsetting") == 0
+    assert len(await keys(backend)) == 20
+
+
+async def test_a_task_that_outlives_its_transaction_is_refused(backend):
+    over = asyncio.Event()
+
+    async def late() -> None:
+        await over.wait()
+        await backend.settings.set("late", 1)
+
+    async with backend.transaction():
+        task = asyncio.create_task(late())
+        await backend.settings.set("a", 1)
+    over.set()
+    with pytest.raises(ClosedError, match="transaction that has ended"):
+        await task
+    assert await keys(backend) == {"a"}
+
+
+async def test_a_task_beside_a_transaction_is_no_part_of_it(backend):
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def beside() -> None:
+        started.set()
+        await go_on.wait()
+        await backend.settings.set("beside", 1)
+
+    task = asyncio.create_task(beside())
+    await started.wait()
+    with pytest.raises(KeyError):
+        async with backend.transaction():
+            await backend.settings.set("inside", 1)
+            go_on.set()
+            await task
+            raise KeyError
+    assert await keys(backend) == {"beside"}
+
+
+async def test_a_cancelled_call_gives_its_connection_back_and_stops_on_the_server(main_dsn, other):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with aiidadb.open_backend(profile, max_size=1) as backend:
+        for cancel in ("anyio", "asyncio"):
+            if cancel == "anyio":
+                with anyio.move_on_after(0.2) as scope:
+                    await backend._session.fetch("select pg_sleep(60)")
+                assert scope.cancelled_caught
+            else:
+                task = asyncio.create_task(backend._session.fetch("select pg_sleep(60)"))
+                await asyncio.sleep(0.2)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            with anyio.fail_after(5):
+                assert await backend._session.fetch("select 1")  # of the only connection
+                assert not await other.fetchval(
+                    "select count(*) from pg_stat_activity where query like 'select pg_sleep%' "
+                    "and state = 'active' and datname = current_database()"
+                )
+
+
+async def test_a_cancelled_transaction_is_rolled_back(main_dsn):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with aiidadb.open_backend(profile, max_size=1) as backend:
+        with anyio.move_on_after(0.2):
+            async with backend.transaction():
+                await backend.settings.set("a", 1)
+                await anyio.sleep(60)
+        with anyio.move_on_after(0.2):
+            async with backend.transaction():
+                await backend.settings.set("b", 1)
+                await backend._session.fetch("select pg_sleep(60)")
+        with anyio.fail_after(5):
+            assert await keys(backend) == set()
+
+
+async def test_a_commit_that_loses_its_connection_says_that_the_outcome_is_unknown(backend, other):
+    with pytest.raises(UnknownOutcome):
+        async with backend.transaction():
+            await backend.settings.set("a", 1)
+            row = await backend._session.fetchrow("select pg_backend_pid() as pid")
+            await other.execute("select pg_terminate_backend($1)", row["pid"])
+            await asyncio.sleep(0.1)
+
+
+async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other):
+    row = await backend._session.fetchrow("select pg_backend_pid() as pid")
+    call = asyncio.create_task(backend._session.fetch("select pg_sleep(60)"))
+    await asyncio.sleep(0.2)
+    await other.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep%'"
+        " and datname = current_database()"
+    )
+    with pytest.raises(UnreachableStorage):
+        await call
+    assert row
+    await backend.settings.set("a", 1)
+    assert await keys(backend) == {"a"}
+
+
+async def test_errors_of_the_server_are_ours_with_the_original_as_cause(backend):
+    with pytest.raises(DatabaseError) as raised:
+        await backend._session.fetch("select 1 / 0")
+    assert raised.value.sqlstate == "22012"
+    assert isinstance(raised.value.__cause__, asyncpg.DivisionByZeroError)
+    with pytest.raises(QueryTimeout):
+        await backend._session.fetch("select pg_sleep(60)", timeout=0.1)
+
+
+async def test_a_readonly_transaction_refuses_changes(backend):
+    with pytest.raises(ReadOnlyDatabase):
+        async with backend._session.transaction(readonly=True):
+            await backend.settings.set("a", 1)
+
+
+async def test_a_closed_backend_says_so(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        pass
+    with pytest.raises(ClosedError):
+        await backend.settings.get("a")
+    with pytest.raises(ClosedError):
+        async with backend.transaction():
+            pass
+
+
+async def test_a_backend_whose_pools_were_reset_says_so(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        await aiidadb.reset_pools()
+        with pytest.raises(ClosedError, match="reset"):
+            await backend.settings.get("a")
+
+
+def test_a_backend_of_another_loop_says_so(main_dsn):
+    async def open_only() -> aiidadb.Backend:
+        async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+            keep.append(backend)
+            with pytest.raises(NotExistent):
+                await backend.settings.get("a")
+            await asyncio.to_thread(asyncio.run, use(backend))
+        return backend
+
+    async def use(backend: aiidadb.Backend) -> None:
+        with pytest.raises(ClosedError, match="another event loop"):
+            await backend.settings.get("a")
+
+    keep: list[aiidadb.Backend] = []
+    asyncio.run(open_only())

@@ -1,0 +1,191 @@
+"""Settings: AiiDA's rules for keys, any JSON value, and what happens when two write at once."""
+
+import asyncio
+import datetime as dt
+import json
+
+import asyncpg
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+import aiidadb
+from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.jsonvalue import encode_json
+
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def same(one: object, other: object) -> bool:
+    """Equal, and of equal types all the way down: 3.0 is not 3."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+async def test_a_setting_is_set_got_overwritten_and_deleted(backend):
+    settings = backend.settings
+    with pytest.raises(NotExistent, match=r"'a\|b'"):
+        await settings.get("a|b")
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
+    await settings.set("a|b", [1, "x"], "what for")
+    setting = await settings.get("a|b")
+    assert (setting.key, setting.value, setting.description) == ("a|b", [1, "x"], "what for")
+    assert setting.time > before
+    await settings.set("a|b", None)
+    again = await settings.get("a|b")
+    assert (again.value, again.description) == (None, "what for")
+    assert again.time > setting.time
+    await settings.set("a|b", 1, "")
+    assert (await settings.get("a|b")).description == ""
+    await settings.delete("a|b")
+    with pytest.raises(NotExistent):
+        await settings.get("a|b")
+    with pytest.raises(NotExistent):
+        await settings.delete("a|b")
+
+
+async def test_all_settings_come_by_key(backend):
+    for key in ("zeta", "alpha"):
+        await backend.settings.set(key, key)
+    found = [setting.key for setting in await backend.settings.get_all()]
+    assert found == sorted(found)
+    assert {"alpha", "zeta"} <= set(found)
+
+
+@pytest.mark.parametrize("key", ["", "a.b", ".", None, 1, "a\x00b", "\ud800", "k" * 1025])
+async def test_a_key_that_no_setting_can_have_is_refused(backend, key):
+    for call in (
+        backend.settings.get(key),
+        backend.settings.set(key, 1),
+        backend.settings.delete(key),
+    ):
+        with pytest.raises(InvalidInputError):
+            await call
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "the value is nan"),
+        ([1, float("inf")], r"the value\[1\] is inf"),
+        ({"a": "x\x00"}, r"the value\['a'\] holds a NUL"),
+        ({"a\x00": 1}, "the key .* holds a NUL"),
+        ("\ud800", "lone surrogate"),
+        ({1: 2}, "keys of JSON are strings"),
+        ((1, 2), "type tuple"),
+        ({"a": {1}}, "type set"),
+        (dt.datetime.now(dt.UTC), "type datetime"),
+        pytest.param(10**4301, "4300 digits", id="long integer"),
+        (json.loads("[" * 400 + "]" * 400), "nested deeper"),
+    ],
+)
+async def test_what_cannot_be_stored_is_refused_before_it_is_sent(backend, value, message):
+    await backend.settings.set("kept", "as it was")
+    with pytest.raises(InvalidInputError, match=message):
+        await backend.settings.set("kept", value)
+    assert (await backend.settings.get("kept")).value == "as it was"
+
+
+@pytest.mark.parametrize("description", [1, "a\x00b", "\ud800"])
+async def test_a_description_that_is_no_text_is_refused(backend, description):
+    with pytest.raises(InvalidInputError):
+        await backend.settings.set("a", 1, description)
+
+
+async def test_values_at_the_edge_come_back_equal(backend):
+    values = [
+        3.0, -0.0, 1e300, 1e-300, 5e-324, 1.7976931348623157e308, 0.1, 2**53, 2**64, -(10**400),
+        "", "\u2028\\\"'é\U0001f600", [], {}, [[]], {"": {"a.b": [None, True, False]}},
+        json.loads("[" * 290 + "]" * 290),
+    ]  # fmt: skip
+    for value in values:
+        await backend.settings.set("edge", value)
+        assert same((await backend.settings.get("edge")).value, value), value
+
+
+async def test_any_json_value_comes_back_equal(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        loop = asyncio.get_running_loop()
+
+        @hypothesis.settings(max_examples=150, deadline=None)
+        @hypothesis.given(JSON)
+        def check(value: object) -> None:
+            async def there_and_back() -> object:
+                await backend.settings.set("value", value)
+                return (await backend.settings.get("value")).value
+
+            back = asyncio.run_coroutine_threadsafe(there_and_back(), loop).result(30)
+            assert same(back, value)
+
+        await asyncio.to_thread(check)
+
+
+@hypothesis.given(JSON)
+def test_the_text_is_json_of_the_same_value(value):
+    assert same(json.loads(encode_json(value)), value)
+
+
+async def test_many_writers_of_one_key_leave_one_whole_row(main_dsn):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with aiidadb.open_backend(profile, max_size=20) as backend:
+        await asyncio.gather(
+            *(backend.settings.set("one", [n] * 5, f"from {n}") for n in range(60))
+        )
+        setting = await backend.settings.get("one")
+        number = setting.value[0]
+        assert setting.value == [number] * 5
+        assert setting.description == f"from {number}"
+        assert len(await backend.settings.get_all()) == 1
+
+
+async def test_a_database_without_the_table_has_no_settings(empty_dsn):
+    profile = aiidadb.Profile.from_dsn(empty_dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        assert backend.settings.table_name == "db_dbsetting"
+        for call in (
+            backend.settings.validate_table_existence(),
+            backend.settings.get("a"),
+            backend.settings.set("a", 1),
+            backend.settings.delete("a"),
+        ):
+            with pytest.raises(NotExistent, match="db_dbsetting"):
+                await call
+
+
+async def test_a_database_with_the_table_passes(backend):
+    await backend.settings.validate_table_existence()
+
+
+async def test_aiida_core_reads_what_we_write(aiida_dsn, aiida_backend):
+    value = {"a": [1, 2.5, "é"]}
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(aiida_dsn)) as backend:
+        await backend.settings.set("ours", value)
+        assert aiida_backend.get_global_variable("ours") == value
+        aiida_backend.set_global_variable("theirs", value, "of aiida-core")
+        setting = await backend.settings.get("theirs")
+        assert (setting.value, setting.description) == (value, "of aiida-core")
+
+
+async def test_a_key_that_postgresql_holds_twice_can_not_be(main_dsn):
+    connection = await asyncpg.connect(main_dsn)
+    try:
+        insert = "insert into db_dbsetting (key, description, time) values ('k', '', now())"
+        await connection.execute(insert)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute(insert)
+    finally:
+        await connection.close()

@@ -1,0 +1,116 @@
+"""The SQL files: what is wrong with one is found when it is loaded."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, _load_queries, read_header, sql_directory
+
+GOOD = """\
+-- name: good
+-- purpose: To be read
+-- parameters: $1 pks bigint[]: which
+--     $2 label text: how it is called
+-- slots: match
+-- result: pk bigint
+select id
+from db_dbnode
+where id = any ($1::bigint[])
+    and label = $2::text -- and not $3
+    and description <> '$4'
+    and /*{match}*/ true
+"""
+
+
+def load(directory: Path, **files: str) -> dict:
+    for name, text in files.items():
+        path = directory / f"{name.replace('__', '/')}.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return _load_queries(directory)
+
+
+def test_a_good_file_is_read(tmp_path):
+    query = load(tmp_path, good=GOOD)["good"]
+    assert query.parameters == ("pks", "label")
+    assert query.slots == ("match",)
+    assert query.text.startswith("select id")
+    assert "and (label = 'x')" in query.fill(match="label = 'x'").text
+    assert query.fill().text == query.text
+    with pytest.raises(KeyError, match="other"):
+        query.fill(other="true")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (GOOD, "select 1\n", "no header"),
+        ("-- purpose: To be read\n", "", "lacks purpose"),
+        ("-- result: pk bigint\n", "-- result: a\n-- result: b\n", "'result' twice"),
+        ("-- result:", "-- surprise: x\n-- result:", "unknown keys surprise"),
+        ("-- name: good", "-- name: better", "name is 'better'"),
+        ("label = $2::text", "label = $3::text", r"\$3 is used but not declared"),
+        ("and label = $2::text ", "", r"\$2 is declared but not used"),
+        ("$2 label", "$3 label", r"declared as \[1, 3\]"),
+        ("$1 pks bigint[]: which\n--     $2 label text: how it is called", "pks", "'none' or"),
+        ("/*{match}*/ true", "true", "slots"),
+        ("-- slots: match\n", "", "slots"),
+        (GOOD[GOOD.index("select") :], "", "nothing follows"),
+    ],
+)
+def test_what_is_wrong_is_an_error_with_the_files_name(tmp_path, old, new, message):
+    assert old in GOOD
+    with pytest.raises(SqlFileError, match=message) as raised:
+        load(tmp_path, good=GOOD.replace(old, new))
+    assert str(tmp_path / "good.sql") in str(raised.value)
+
+
+def test_a_name_given_twice_is_an_error(tmp_path):
+    with pytest.raises(SqlFileError, match="another query of the name 'good'"):
+        load(tmp_path, a__good=GOOD, b__good=GOOD)
+
+
+def test_every_file_is_loaded_and_short_lined():
+    directory = sql_directory()
+    assert QUERIES.keys() == {path.stem for path in (directory / "queries").rglob("*.sql")}
+    assert SCHEMAS.keys() == {"django_0045", "main_0002"}
+    for path in directory.rglob("*.sql"):
+        read_header(path)
+        assert max(map(len, path.read_text().splitlines())) <= 100, path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The project's wheel, built from this checkout."""
+    pytest.importorskip("hatchling")
+    directory = tmp_path_factory.mktemp("wheel")
+    root = Path(__file__).parent.parent
+    script = (
+        "import os, sys; os.chdir(sys.argv[1]); from hatchling.build import build_wheel; "
+        "print(build_wheel(sys.argv[2]))"
+    )
+    built = subprocess.run(
+        [sys.executable, "-c", script, str(root), str(directory)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return directory / built.stdout.split()[-1]
+
+
+def test_a_wheel_carries_every_sql_file_and_finds_it(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    inside = tmp_path / "aiidadb" / "_sql"
+    ours = sql_directory()
+    assert sorted(path.relative_to(inside) for path in inside.rglob("*.sql")) == sorted(
+        path.relative_to(ours) for path in ours.rglob("*.sql")
+    )
+    assert (tmp_path / "aiidadb" / "py.typed").exists()
+    asked = "import aiidadb.sql; print(aiidadb.sql.sql_directory(), len(aiidadb.sql.QUERIES))"
+    answer = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert answer == [str(inside), str(len(QUERIES))]

@@ -6,6 +6,10 @@
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode where type = 'data.parameter.ParameterData.'
 
-update db_dbnode
-set type = 'data.dict.Dict.'
-where type = 'data.parameter.ParameterData.';
+-- The table is written anew once instead of updated: each calculation has several of them, and each
+-- would leave a dead row behind and go into every index.
+alter table db_dbnode
+    alter column type type varchar(255) using case type
+        when 'data.parameter.ParameterData.' then 'data.dict.Dict.'
+        else type
+    end;

@@ -115,7 +115,10 @@ def aiida_storage(dsn: str, repository: Path) -> PsqlDosBackend:
 def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
     """A profile as aiida-core's ``config.json`` has it."""
     parts = urlsplit(dsn)
-    socket = parse_qs(parts.query).get("host", [None])[0]
+    name = parts.path[1:]
+    if socket := parse_qs(parts.query).get("host"):
+        # aiida-core puts its settings into a URL unquoted, where a path can be no host.
+        name = f"{name}?host={socket[0]}"
     return {
         "PROFILE_UUID": str(uuid.uuid4()),
         "default_user_email": "ada@epfl.ch",
@@ -123,11 +126,11 @@ def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
             "backend": "core.psql_dos",
             "config": {
                 "database_engine": "postgresql_psycopg",
-                "database_hostname": socket or parts.hostname,
+                "database_hostname": parts.hostname,
                 "database_port": parts.port or 5432,
                 "database_username": unquote(parts.username or "postgres"),
                 "database_password": unquote(parts.password or ""),
-                "database_name": parts.path[1:],
+                "database_name": name,
                 "repository_uri": repository.as_uri(),
             },
         },

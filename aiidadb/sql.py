@@ -22,7 +22,15 @@ from pathlib import Path
 
 from aiidadb.exceptions import AiidaDbError
 
-__all__ = ["QUERIES", "SCHEMAS", "Query", "SqlFileError", "read_header", "sql_directory"]
+__all__ = [
+    "QUERIES",
+    "SCHEMAS",
+    "Query",
+    "SqlFileError",
+    "blank_out",
+    "read_header",
+    "sql_directory",
+]
 
 _HEADER_LINE = re.compile(r"--(?: (?P<key>[a-z]+):)?(?P<rest>.*)")
 _DECLARED = re.compile(r"\$(\d+) (\w+) ([\w ]+(?:\[\])?)(?::|$)")
@@ -82,6 +90,11 @@ def sql_directory() -> Path:
     raise SqlFileError(f"no sql files beside or inside {package}: the installation is broken")
 
 
+def blank_out(text: str) -> str:
+    """SQL with its comments, quoted text and dollar-quoted bodies each turned into a blank."""
+    return _OPAQUE.sub(" ", text)
+
+
 def read_header(path: Path) -> tuple[dict[str, str], str]:
     """Split a SQL file into its header and its body.
 
@@ -138,7 +151,7 @@ def _load_query(path: Path) -> Query:
     found_slots = set(_SLOT.findall(body))
     if found_slots != set(slots):
         raise SqlFileError(f"{path}: slots {sorted(slots)} declared, {sorted(found_slots)} found")
-    used = {int(number) for number in _USED.findall(_OPAQUE.sub(" ", body))}
+    used = {int(number) for number in _USED.findall(blank_out(body))}
     if undeclared := sorted(used - set(numbers)):
         raise SqlFileError(f"{path}: parameter ${undeclared[0]} is used but not declared")
     if unused := sorted(set(numbers) - used):

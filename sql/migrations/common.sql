@@ -54,14 +54,16 @@ language sql immutable as $$
 $$;
 
 
-create or replace function pg_temp.aiidadb_find_constraints(table_name text, kind text, columns text[])
-returns setof name
+create or replace function pg_temp.aiidadb_find_constraints(
+    table_name text, kind text, columns text[]
+) returns setof name
 language sql stable as $$
     select candidate.conname
     from pg_catalog.pg_constraint as candidate
     where candidate.conrelid = pg_temp.aiidadb_table(table_name)
       and candidate.contype = kind::"char"
-      and pg_temp.aiidadb_column_names(candidate.conrelid, candidate.conkey) = pg_temp.aiidadb_sorted(columns)
+      and pg_temp.aiidadb_column_names(candidate.conrelid, candidate.conkey)
+          = pg_temp.aiidadb_sorted(columns)
     order by candidate.oid
 $$;
 
@@ -96,7 +98,8 @@ language sql stable as $$
 $$;
 
 
--- A name that no table, index or constraint of the schema bears yet: the one asked for where it is free.
+-- A name that no table, index or constraint of the schema bears yet: the one wanted where it is
+-- free.
 create or replace function pg_temp.aiidadb_free_name(wanted text) returns text
 language plpgsql stable as $$
 declare
@@ -117,7 +120,8 @@ end
 $$;
 
 
-create or replace function pg_temp.aiidadb_drop_unique(table_name text, columns text[]) returns integer
+create or replace function pg_temp.aiidadb_drop_unique(table_name text, columns text[])
+returns integer
 language plpgsql as $$
 declare
     dropped integer := 0;
@@ -154,7 +158,8 @@ end
 $$;
 
 
-create or replace function pg_temp.aiidadb_drop_foreign_key(table_name text, columns text[]) returns integer
+create or replace function pg_temp.aiidadb_drop_foreign_key(table_name text, columns text[])
+returns integer
 language plpgsql as $$
 declare
     dropped integer := 0;
@@ -176,8 +181,9 @@ language sql immutable as $$
 $$;
 
 
-create or replace function pg_temp.aiidadb_ensure_unique(table_name text, columns text[], wanted text)
-returns void
+create or replace function pg_temp.aiidadb_ensure_unique(
+    table_name text, columns text[], wanted text
+) returns void
 language plpgsql as $$
 declare
     loose name;
@@ -226,11 +232,16 @@ $$;
 
 
 create or replace function pg_temp.aiidadb_ensure_foreign_key(
-    table_name text, columns text[], referenced text, wanted text, on_delete text default 'no action'
+    table_name text,
+    columns text[],
+    referenced text,
+    wanted text,
+    on_delete text default 'no action'
 ) returns void
 language plpgsql as $$
 begin
-    -- One that points elsewhere, acts otherwise on deletes or is checked at once is not the one asked for.
+    -- One that points elsewhere, acts otherwise on deletes or is checked at once is not the one
+    -- wanted.
     perform from pg_catalog.pg_constraint as candidate
     where candidate.conrelid = pg_temp.aiidadb_table(table_name)
       and candidate.conname in (select pg_temp.aiidadb_find_constraints(table_name, 'f', columns))
@@ -258,8 +269,9 @@ end
 $$;
 
 
-create or replace function pg_temp.aiidadb_settle_unique(table_name text, columns text[], wanted text)
-returns void
+create or replace function pg_temp.aiidadb_settle_unique(
+    table_name text, columns text[], wanted text
+) returns void
 language plpgsql as $$
 declare
     found_name name;
@@ -282,7 +294,9 @@ begin
         execute format('drop index public.%I', found_name);
     end loop;
     if kept <> wanted then
-        execute format('alter table public.%I rename constraint %I to %I', table_name, kept, wanted);
+        execute format(
+            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
+        );
     end if;
 end
 $$;
@@ -316,7 +330,11 @@ $$;
 
 
 create or replace function pg_temp.aiidadb_settle_foreign_key(
-    table_name text, columns text[], referenced text, wanted text, on_delete text default 'no action'
+    table_name text,
+    columns text[],
+    referenced text,
+    wanted text,
+    on_delete text default 'no action'
 ) returns void
 language plpgsql as $$
 declare
@@ -343,7 +361,9 @@ begin
         execute format('alter table public.%I drop constraint %I', table_name, found_name);
     end loop;
     if kept <> wanted then
-        execute format('alter table public.%I rename constraint %I to %I', table_name, kept, wanted);
+        execute format(
+            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
+        );
     end if;
 end
 $$;
@@ -416,7 +436,9 @@ declare
 begin
     -- varchar_pattern_ops cannot serve a uuid.
     perform pg_temp.aiidadb_drop_index(table_name, array['uuid']);
-    execute format('alter table public.%I alter column uuid type uuid using uuid::uuid', table_name);
+    execute format(
+        'alter table public.%I alter column uuid type uuid using uuid::uuid', table_name
+    );
     perform pg_temp.aiidadb_unique_uuids(table_name);
 exception
     when invalid_text_representation then
@@ -447,7 +469,8 @@ begin
 exception
     when data_exception then
         begin
-            -- Strings are matched first, and put back as they are: only tokens outside of them change.
+            -- Strings are matched first, and put back as they are: only tokens outside of them
+            -- change.
             return (
                 select string_agg(
                     case token[1]

@@ -2,10 +2,10 @@
 -- from: none
 -- to: 1.0.1
 -- changes: Makes a whole database of AiiDA's first Django version: AiiDA's tables, and those of
---   Django's auth and contenttypes as Django 1.7 made them.
+--     Django's auth and contenttypes as Django 1.7 made them.
 -- why: It is where the chain begins. Databases of that age also hold tables of other Django
---   applications (sessions, sites, celery), which AiiDA never used, and a trigger on db_dblink that
---   AiiDA's installer put there to fill db_dbpath; a new database has neither.
+--     applications (sessions, sites, celery), which AiiDA never used, and a trigger on db_dblink
+--     that AiiDA's installer put there to fill db_dbpath; a new database has neither.
 -- tables: all
 
 -- Django's own tables. AiiDA's users take part in auth's groups and permissions until 0035.
@@ -27,7 +27,8 @@ create table django_content_type (
 create table auth_permission (
     id serial primary key,
     name varchar(50) not null,
-    content_type_id integer not null references django_content_type (id) deferrable initially deferred,
+    content_type_id integer not null
+        references django_content_type (id) deferrable initially deferred,
     codename varchar(100) not null,
     unique (content_type_id, codename)
 );
@@ -336,7 +337,8 @@ create index on db_dbworkflowstep (user_id);
 
 create table db_dbworkflowstep_calculations (
     id serial primary key,
-    dbworkflowstep_id integer not null references db_dbworkflowstep (id) deferrable initially deferred,
+    dbworkflowstep_id integer not null
+        references db_dbworkflowstep (id) deferrable initially deferred,
     dbnode_id integer not null references db_dbnode (id) deferrable initially deferred,
     unique (dbworkflowstep_id, dbnode_id)
 );
@@ -345,7 +347,8 @@ create index on db_dbworkflowstep_calculations (dbnode_id);
 
 create table db_dbworkflowstep_sub_workflows (
     id serial primary key,
-    dbworkflowstep_id integer not null references db_dbworkflowstep (id) deferrable initially deferred,
+    dbworkflowstep_id integer not null
+        references db_dbworkflowstep (id) deferrable initially deferred,
     dbworkflow_id integer not null references db_dbworkflow (id) deferrable initially deferred,
     unique (dbworkflowstep_id, dbworkflow_id)
 );
@@ -358,9 +361,10 @@ select verbose_name, app_label, replace(verbose_name, ' ', '')
 from unnest(
     array['auth', 'auth', 'contenttypes'] || array_fill('db'::text, array[17]),
     array[
-        'permission', 'group', 'content type', 'db user', 'db node', 'db link', 'db path', 'db setting',
-        'db attribute', 'db extra', 'db calc state', 'db group', 'db computer', 'db auth info',
-        'db comment', 'db log', 'db lock', 'db workflow', 'db workflow data', 'db workflow step'
+        'permission', 'group', 'content type', 'db user', 'db node', 'db link', 'db path',
+        'db setting', 'db attribute', 'db extra', 'db calc state', 'db group', 'db computer',
+        'db auth info', 'db comment', 'db log', 'db lock', 'db workflow', 'db workflow data',
+        'db workflow step'
     ]
 ) with ordinality as models (app_label, verbose_name, position)
 order by position;

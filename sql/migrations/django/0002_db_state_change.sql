@@ -2,9 +2,9 @@
 -- from: 1.0.1
 -- to: 1.0.2
 -- changes: Calculation states UNDETERMINED and NOTFOUND become FAILED, and each of them leaves a
---   warning in the log of its calculation.
+--     warning in the log of its calculation.
 -- why: The two states made no sense and were removed. AiiDA's step fails where a calculation would
---   get FAILED twice; here it keeps the one it has, or the earliest.
+--     get FAILED twice; here it keeps the one it has, or the earliest.
 -- tables: db_dbcalcstate, db_dblog
 -- rows: select count(*) from db_dbcalcstate where state in ('UNDETERMINED', 'NOTFOUND')
 

@@ -2,7 +2,8 @@
 -- from: 1.0.5
 -- to: 1.0.6
 -- changes: Drops db_dbpath, and the trigger on db_dblink that kept it up to date.
--- why: The transitive closure of the links grew beyond what could be kept; it follows from the links.
+-- why: The transitive closure of the links grew beyond what could be kept; it follows from the
+--     links.
 -- tables: db_dbpath, db_dblink
 
 -- The trigger first: it writes into the table.

@@ -1,12 +1,39 @@
 -- migration: django_0007
 -- from: 1.0.6
 -- to: 1.0.7
--- changes: Links from inline calculations to data, wrongly of type `returnlink`, become `createlink`.
---   Links without a type get the one that follows from the two nodes: `inputlink`, `createlink`,
---   `returnlink` or `calllink`.
--- why: Links made before they had types, or imported without, were left empty. (AiiDA 1.6.9's own step
---   writes 1.0.8 as the version, which is a slip.)
+-- changes: Links from inline calculations to data, wrongly of type `returnlink`, become
+--     `createlink`. Links without a type get the one that follows from the two nodes: `inputlink`,
+--     `createlink`, `returnlink` or `calllink`.
+-- why: Links made before they had types, or imported without, were left empty. (AiiDA 1.6.9's own
+--     step writes 1.0.8 as the version, which is a slip.)
 -- tables: db_dblink
+-- rows: select count(*)
+--     from db_dblink as link
+--     join db_dbnode as source on source.id = link.input_id
+--     join db_dbnode as target on target.id = link.output_id
+--     where (
+--             link.type = 'returnlink'
+--             and source.type like 'calculation.inline.%'
+--             and target.type like 'data.%'
+--         )
+--         or (
+--             link.type = ''
+--             and target.type like 'calculation.%'
+--             and (
+--                 source.type like 'data.%'
+--                 or source.type in ('code.Code.', 'calculation.work.WorkCalculation.')
+--             )
+--         )
+--         or (
+--             link.type = ''
+--             and target.type like 'data.%'
+--             and (
+--                 source.type like 'calculation.job.%'
+--                 or source.type in (
+--                     'calculation.inline.InlineCalculation.', 'calculation.work.WorkCalculation.'
+--                 )
+--             )
+--         )
 
 with retyped as (
     -- The kinds of node shut each other out, so that one pass does for AiiDA's six.

@@ -5,9 +5,10 @@
 -- why: The classes moved in AiiDA's source, and the type of a node is where its class lives.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode
---   where type in (
---       'data.base.Bool.', 'data.base.Float.', 'data.base.Int.', 'data.base.Str.', 'data.base.List.'
---   )
+--     where type in (
+--         'data.base.Bool.', 'data.base.Float.', 'data.base.Int.', 'data.base.Str.',
+--         'data.base.List.'
+--     )
 
 update db_dbnode
 set type = case type

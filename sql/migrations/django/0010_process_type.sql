@@ -8,7 +8,9 @@
 alter table db_dbnode
     add column process_type varchar(255);
 
-select pg_temp.aiidadb_ensure_index('db_dbnode', array['process_type'], 'db_dbnode_process_type_idx');
+select pg_temp.aiidadb_ensure_index(
+    'db_dbnode', array['process_type'], 'db_dbnode_process_type_idx'
+);
 select pg_temp.aiidadb_ensure_index(
     'db_dbnode', array['process_type'], 'db_dbnode_process_type_like', pattern => true
 );

@@ -2,16 +2,16 @@
 -- from: 1.0.10
 -- to: 1.0.11
 -- changes: Drops the tables of kombu, the old daemon's message queue, and deletes the old daemon's
---   settings.
+--     settings.
 -- why: The daemon no longer keeps its state in the database.
 -- tables: kombu_message, kombu_queue, db_dbsetting
 -- rows: select count(*) from db_dbsetting
---   where key in (
---       'daemon|user',
---       'daemon|task_stop|retriever', 'daemon|task_start|retriever',
---       'daemon|task_stop|updater', 'daemon|task_start|updater',
---       'daemon|task_stop|submitter', 'daemon|task_start|submitter'
---   )
+--     where key in (
+--         'daemon|user',
+--         'daemon|task_stop|retriever', 'daemon|task_start|retriever',
+--         'daemon|task_stop|updater', 'daemon|task_start|updater',
+--         'daemon|task_stop|submitter', 'daemon|task_start|submitter'
+--     )
 
 drop table if exists kombu_message;
 drop table if exists kombu_queue;

@@ -2,9 +2,9 @@
 -- from: 1.0.12
 -- to: 1.0.13
 -- changes: db_dbuser.last_login may be null; db_dbuser.email takes 254 characters, and is no longer
---   unique.
--- why: It is what Django 1.8 did to its own users. That the email need not be unique was a slip, which
---   0018 puts right.
+--     unique.
+-- why: It is what Django 1.8 did to its own users. That the email need not be unique was a slip,
+--     which 0018 puts right.
 -- tables: db_dbuser
 
 alter table db_dbuser

@@ -2,17 +2,36 @@
 -- from: 1.0.18
 -- to: 1.0.19
 -- changes: AiiDA's own calculation plugins `simpleplugins.arithmetic.add` and
---   `simpleplugins.templatereplacer` lose the `simpleplugins.` in the type and process type of their
---   nodes, and in the attribute `input_plugin` of codes.
+--     `simpleplugins.templatereplacer` lose the `simpleplugins.` in the type and process type of
+--     their nodes, and in the attribute `input_plugin` of codes.
 -- why: The plugins moved, and their entry points were renamed.
 -- tables: db_dbattribute, db_dbnode
+-- rows: select
+--         (
+--             select count(*)
+--             from db_dbnode
+--             where type in (
+--                     'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.',
+--                     'calculation.job.simpleplugins.templatereplacer.TemplatereplacerCalculation.'
+--                 )
+--                or process_type in (
+--                     'aiida.calculations:simpleplugins.arithmetic.add',
+--                     'aiida.calculations:simpleplugins.templatereplacer'
+--                 )
+--         )
+--         + (
+--             select count(*)
+--             from db_dbattribute as attribute
+--             join db_dbnode as code on code.id = attribute.dbnode_id
+--             where code.type = 'data.code.Code.'
+--               and attribute.key = 'input_plugin'
+--               and attribute.tval in (
+--                   'simpleplugins.arithmetic.add', 'simpleplugins.templatereplacer'
+--               )
+--         )
 
 update db_dbnode
-set type = 'calculation.job.' || case type
-    when 'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.'
-        then 'arithmetic.add.ArithmeticAddCalculation.'
-    else 'templatereplacer.TemplatereplacerCalculation.'
-end
+set type = replace(type, '.simpleplugins.', '.')
 where type in (
     'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.',
     'calculation.job.simpleplugins.templatereplacer.TemplatereplacerCalculation.'

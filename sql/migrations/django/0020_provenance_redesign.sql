@@ -2,22 +2,43 @@
 -- from: 1.0.19
 -- to: 1.0.20
 -- changes: Calculations become process nodes: job, inline and work calculations get the types
---   `node.process.…`, and job calculations keep the plugin that they ran in process_type. Links that
---   calculations and workflows must not have are removed: `returnlink` and `calllink` that leave a
---   calculation, `createlink` that leaves a workflow. Of the others `createlink` becomes `create`,
---   `returnlink` becomes `return`, `inputlink` and `calllink` tell calculation from workflow by
---   their target: `input_calc`, `input_work`, `call_calc`, `call_work`.
--- why: AiiDA's provenance redesign: calculations create data, workflows call calculations and return
---   data. AiiDA looks for the plugin among the entry points of AiiDA's registry and of the machine's
---   Python; here among those of the registry and of AiiDA 1.6.9 itself. A job calculation of another
---   plugin gets `module.Class`, as AiiDA has it where the plugin is not installed, unless it already
---   has an entry point for its process type, which AiiDA overwrites. The links that are removed are
---   written to a file first.
+--     `node.process.…`, and job calculations keep the plugin that they ran in process_type. Links
+--     that calculations and workflows must not have are removed: `returnlink` and `calllink` that
+--     leave a calculation, `createlink` that leaves a workflow. Of the others `createlink` becomes
+--     `create`, `returnlink` becomes `return`, `inputlink` and `calllink` tell calculation from
+--     workflow by their target: `input_calc`, `input_work`, `call_calc`, `call_work`.
+-- why: AiiDA's provenance redesign: calculations create data, workflows call calculations and
+--     return data. AiiDA looks for the plugin among the entry points of AiiDA's registry and of the
+--     machine's Python; here among those of the registry and of AiiDA 1.6.9 itself. A job
+--     calculation of another plugin gets `module.Class`, as AiiDA has it where the plugin is not
+--     installed, unless it already has an entry point for its process type, which AiiDA overwrites.
+--     The links that are removed are written to a file first.
 -- tables: db_dblink, db_dbnode
--- rows: select
---       (select count(*) from db_dbnode where type like 'calculation.%')
---     + (select count(*) from db_dblink
---        where type in ('createlink', 'returnlink', 'inputlink', 'calllink'))
+-- rows: with process as (
+--         select id
+--         from db_dbnode
+--         where type like 'calculation.job.%'
+--            or type in (
+--                'calculation.inline.InlineCalculation.', 'calculation.work.WorkCalculation.',
+--                'calculation.function.FunctionCalculation.',
+--                'calculation.process.ProcessCalculation.'
+--            )
+--     )
+--     select (select count(*) from process)
+--         + count(*) filter (where link.type in ('createlink', 'returnlink'))
+--         + count(*) filter (
+--             where link.type = 'inputlink' and link.output_id in (select id from process)
+--         )
+--         + count(*) filter (
+--             where link.type = 'calllink'
+--               and (
+--                   link.output_id in (select id from process)
+--                   or source.type like 'calculation.job%'
+--                   or source.type like 'calculation.inline%'
+--               )
+--         )
+--     from db_dblink as link
+--     join db_dbnode as source on source.id = link.input_id
 
 lock table db_dblink, db_dbnode in access exclusive mode;
 
@@ -53,7 +74,9 @@ where link.id = departing.link_id;
 -- Of the calculations of a workflow those that came from a decorated function tell its name.
 update db_dbnode as workflow
 set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
-where workflow.type in ('calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.')
+where workflow.type in (
+      'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
+  )
   and exists (
       select
       from db_dbattribute as attribute
@@ -61,9 +84,10 @@ where workflow.type in ('calculation.work.WorkCalculation.', 'calculation.proces
         and attribute.key = 'function_name'
   );
 
--- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where that
--- is no entry point known, its class is put behind it.
-create or replace function pg_temp.aiidadb_process_type(node_type text, current_type text) returns text
+-- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where
+-- that is no entry point known, its class is put behind it.
+create or replace function pg_temp.aiidadb_process_type(node_type text, current_type text)
+returns text
 language plpgsql immutable as $$
 declare
     parts constant text[] := array_remove(
@@ -73,20 +97,20 @@ declare
 begin
     return case
         when plugin in (
-            'arithmetic.add', 'ase.ase', 'castep.bs', 'castep.castep', 'castep.pot1d', 'castep.spec',
-            'castep.ts', 'codtools.cifcellcontents', 'codtools.cifcodcheck', 'codtools.cifcoddeposit',
-            'codtools.cifcodnumbers', 'codtools.ciffilter', 'codtools.cifsplitprimitive',
-            'core.transfer', 'cp2k', 'crystal17.basic', 'crystal17.immigrant', 'crystal17.main', 'ddec',
-            'diff', 'dynaphopy', 'gollum.gollum', 'gudhi.rdm', 'kkr.kkr', 'kkr.kkrimp',
-            'kkr.kkrimporter', 'kkr.voro', 'lammps.combinate', 'lammps.force', 'lammps.md',
-            'lammps.optimize', 'nwchem.basic', 'nwchem.pymatgen', 'phonopy.phono3py', 'phonopy.phonopy',
-            'phtools.dmatrix', 'phtools.surface', 'qeq.eqeq', 'qeq.qeq', 'quantumespresso.cp',
-            'quantumespresso.dos', 'quantumespresso.hp', 'quantumespresso.matdyn',
-            'quantumespresso.namelists', 'quantumespresso.neb', 'quantumespresso.ph',
-            'quantumespresso.pp', 'quantumespresso.projwfc', 'quantumespresso.pw',
-            'quantumespresso.pw2wannier90', 'quantumespresso.pwimmigrant', 'quantumespresso.q2r',
-            'raspa', 'siesta.siesta', 'siesta.stm', 'templatereplacer', 'vasp.vasp', 'vasp.vasp2w90',
-            'wannier90.wannier90', 'yambo.yambo', 'zeopp.network'
+            'arithmetic.add', 'ase.ase', 'castep.bs', 'castep.castep', 'castep.pot1d',
+            'castep.spec', 'castep.ts', 'codtools.cifcellcontents', 'codtools.cifcodcheck',
+            'codtools.cifcoddeposit', 'codtools.cifcodnumbers', 'codtools.ciffilter',
+            'codtools.cifsplitprimitive', 'core.transfer', 'cp2k', 'crystal17.basic',
+            'crystal17.immigrant', 'crystal17.main', 'ddec', 'diff', 'dynaphopy', 'gollum.gollum',
+            'gudhi.rdm', 'kkr.kkr', 'kkr.kkrimp', 'kkr.kkrimporter', 'kkr.voro', 'lammps.combinate',
+            'lammps.force', 'lammps.md', 'lammps.optimize', 'nwchem.basic', 'nwchem.pymatgen',
+            'phonopy.phono3py', 'phonopy.phonopy', 'phtools.dmatrix', 'phtools.surface', 'qeq.eqeq',
+            'qeq.qeq', 'quantumespresso.cp', 'quantumespresso.dos', 'quantumespresso.hp',
+            'quantumespresso.matdyn', 'quantumespresso.namelists', 'quantumespresso.neb',
+            'quantumespresso.ph', 'quantumespresso.pp', 'quantumespresso.projwfc',
+            'quantumespresso.pw', 'quantumespresso.pw2wannier90', 'quantumespresso.pwimmigrant',
+            'quantumespresso.q2r', 'raspa', 'siesta.siesta', 'siesta.stm', 'templatereplacer',
+            'vasp.vasp', 'vasp.vasp2w90', 'wannier90.wannier90', 'yambo.yambo', 'zeopp.network'
         ) then 'aiida.calculations:' || plugin
         when current_type like 'aiida.calculations:_%' then current_type
         when plugin <> '' then plugin || '.' || parts[cardinality(parts)]
@@ -109,7 +133,9 @@ alter table db_dbnode
             then 'node.process.calculation.calcfunction.CalcFunctionNode.'
         when type = 'calculation.function.FunctionCalculation.'
             then 'node.process.workflow.workfunction.WorkFunctionNode.'
-        when type in ('calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.')
+        when type in (
+            'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
+        )
             then 'node.process.workflow.workchain.WorkChainNode.'
         else type
     end;

@@ -2,7 +2,8 @@
 -- from: 1.0.20
 -- to: 1.0.21
 -- changes: db_dbgroup.name becomes label, and type becomes type_string.
--- why: Names in the database follow those that users see. Indexes and constraints go with the columns.
+-- why: Names in the database follow those that users see. Indexes and constraints go with the
+--     columns.
 -- tables: db_dbgroup
 
 alter table db_dbgroup rename column name to label;

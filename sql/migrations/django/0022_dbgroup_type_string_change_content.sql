@@ -1,12 +1,12 @@
 -- migration: django_0022
 -- from: 1.0.21
 -- to: 1.0.22
--- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to `data.upf`,
---   `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
+-- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to
+--     `data.upf`, `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
 -- why: A type string tells who made the group.
 -- tables: db_dbgroup
 -- rows: select count(*) from db_dbgroup
---   where type_string in ('', 'data.upf.family', 'aiida.import', 'autogroup.run')
+--     where type_string in ('', 'data.upf.family', 'aiida.import', 'autogroup.run')
 
 do $$
 begin

@@ -1,11 +1,12 @@
 -- migration: django_0024
 -- from: 1.0.23
 -- to: 1.0.24
--- changes: Every log belongs to a node: objpk becomes dbnode_id with a foreign key, objname goes, and
---   both go from the metadata. Logs of legacy workflows, of unknown entities and of nodes that are
---   gone are written to files and removed. Logs get a uuid.
--- why: Logs can then be exported with their nodes. aiida-core 2.9.4 does this in two steps, 0024a and
---   0024, and leaves the metadata as it is; 1.6.9 does it in one and cleans the metadata, as here.
+-- changes: Every log belongs to a node: objpk becomes dbnode_id with a foreign key, objname goes,
+--     and both go from the metadata. Logs of legacy workflows, of unknown entities and of nodes
+--     that are gone are written to files and removed. Logs get a uuid.
+-- why: Logs can then be exported with their nodes. aiida-core 2.9.4 does this in two steps, 0024a
+--     and 0024, and leaves the metadata as it is; 1.6.9 does it in one and cleans the metadata, as
+--     here.
 -- tables: db_dblog
 -- rows: select count(*) from db_dblog
 

@@ -6,10 +6,11 @@
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'
 
--- The table is written anew once instead of updated: all nodes change, and each would leave a dead row
--- behind and go into every index.
+-- The table is written anew once instead of updated: all nodes change, and each would leave a dead
+-- row behind and go into every index.
 alter table db_dbnode
     alter column type type varchar(255) using case
-        when type like 'node.data.%' or type like 'node.process.%' then substr(type, length('node.') + 1)
+        when type like 'node.data.%' or type like 'node.process.%'
+            then substr(type, length('node.') + 1)
         else type
     end;

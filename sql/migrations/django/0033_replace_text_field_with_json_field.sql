@@ -1,23 +1,25 @@
 -- migration: django_0033
 -- from: 1.0.32
 -- to: 1.0.33
--- changes: auth_params and metadata of db_dbauthinfo, metadata and transport_params of db_dbcomputer,
---   and metadata of db_dblog become of type jsonb.
--- why: They held JSON as text. AiiDA's step fails on NaN and infinities, which Python's JSON has; here
---   they become the strings `nan`, `inf` and `-inf`, as AiiDA writes them everywhere else. Text that
---   is no JSON is refused.
+-- changes: auth_params and metadata of db_dbauthinfo, metadata and transport_params of
+--     db_dbcomputer, and metadata of db_dblog become of type jsonb.
+-- why: They held JSON as text. AiiDA's step fails on NaN and infinities, which Python's JSON has;
+--     here they become the strings `nan`, `inf` and `-inf`, as AiiDA writes them everywhere else.
+--     Text that is no JSON is refused.
 -- tables: db_dbauthinfo, db_dbcomputer, db_dblog
 -- rows: select (select count(*) from db_dbauthinfo) + (select count(*) from db_dbcomputer)
---   + (select count(*) from db_dblog)
+--     + (select count(*) from db_dblog)
 
-create or replace function pg_temp.aiidadb_json_columns(table_name text, columns text[]) returns void
+create or replace function pg_temp.aiidadb_json_columns(table_name text, columns text[])
+returns void
 language plpgsql as $$
 declare
     malformed bigint;
 begin
     execute format('alter table public.%I ', table_name) || (
         select string_agg(
-            format('alter column %1$I type jsonb using pg_temp.aiidadb_jsonb(%1$I)', column_name), ', '
+            format('alter column %1$I type jsonb using pg_temp.aiidadb_jsonb(%1$I)', column_name),
+            ', '
         )
         from unnest(columns) as column_name
     );

@@ -1,8 +1,8 @@
 -- migration: django_0035
 -- from: 1.0.34
 -- to: 1.0.35
--- changes: Drops password, date_joined, is_active, is_staff, is_superuser and last_login of db_dbuser,
---   and the tables that gave users Django's groups and permissions.
+-- changes: Drops password, date_joined, is_active, is_staff, is_superuser and last_login of
+--     db_dbuser, and the tables that gave users Django's groups and permissions.
 -- why: Nobody logs in to AiiDA.
 -- tables: db_dbuser, db_dbuser_groups, db_dbuser_user_permissions
 

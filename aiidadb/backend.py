@@ -6,6 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.bookkeeping import read_bookkeeping
+from aiidadb.deletion import (
+    DeletionReport,
+    delete_nodes_and_connections,
+    get_nodes_to_delete,
+)
 from aiidadb.exceptions import IncompatibleStorageSchema
 from aiidadb.pool import PoolRegistry, default_registry
 from aiidadb.queries import QueryManager
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from aiidadb.pks import Pks
     from aiidadb.profile import Profile
 
 __all__ = ["SERVED_VERSIONS", "Backend", "open_backend"]
@@ -55,6 +61,60 @@ class Backend:
             UnknownOutcome: The connection was lost during the commit.
         """
         return self._session.transaction()
+
+    async def delete_nodes_and_connections(
+        self, pks: Pks, *, strict: bool = False
+    ) -> DeletionReport:
+        """Delete nodes, with their links both ways, group memberships, comments and logs.
+
+        All in one transaction. Provenance is not looked at: what was made from the nodes stays,
+        see :meth:`get_nodes_to_delete` for the set that AiiDA's rules ask for. Files in the
+        repository are not touched. (In the place of
+        ``djsite.utils.delete_nodes_and_connections_django``.)
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            strict: Raise where a node does not exist, instead of passing it over.
+
+        Returns:
+            How many of each were deleted, and which pks were not there.
+
+        Raises:
+            NotExistent: With ``strict``, a node does not exist; nothing was deleted.
+            IntegrityError: Something that is not AiiDA's refers to a node; nothing was deleted.
+        """
+        return await delete_nodes_and_connections(self._session, pks, strict=strict)
+
+    async def get_nodes_to_delete(
+        self,
+        pks: Pks,
+        *,
+        create_forward: bool = True,
+        call_calc_forward: bool = True,
+        call_work_forward: bool = True,
+    ) -> set[int]:
+        """The nodes that AiiDA's provenance rules ask to delete along with some nodes.
+
+        The rules and their switches are those of ``aiida.tools.delete_nodes``: whatever used a
+        deleted node as input goes, as does what created, returned or called it; what it created or
+        called goes too, unless switched off.
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            create_forward: Whether what a deleted calculation created goes too.
+            call_calc_forward: Whether calculations that a deleted workflow called go too.
+            call_work_forward: Whether workflows that a deleted workflow called go too.
+
+        Returns:
+            Their pks, those given included where they exist.
+        """
+        return await get_nodes_to_delete(
+            self._session,
+            pks,
+            create_forward=create_forward,
+            call_calc_forward=call_calc_forward,
+            call_work_forward=call_work_forward,
+        )
 
     async def close(self) -> None:
         """Refuse further calls. The pool goes back when ``async with open_backend(…)`` ends."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.criteria import all_of, bind
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.pks import as_pks
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
     from pypika.terms import Criterion
 
+    from aiidadb.pks import Pks
     from aiidadb.session import Session
 
-__all__ = ["HasPk", "QueryManager", "as_pks"]
+__all__ = ["QueryManager"]
 
 CHUNK_SIZE: Final = 10_000
 """Starts in one batch of closest parents: bounds the server's memory, never changes the answer."""
@@ -23,39 +25,6 @@ CHUNK_SIZE: Final = 10_000
 LINK_TYPES: Final = frozenset(
     {"create", "return", "input_calc", "input_work", "call_calc", "call_work"}
 )
-
-
-@runtime_checkable
-class HasPk(Protocol):
-    """Anything with a ``pk``, such as AiiDA's nodes."""
-
-    @property
-    def pk(self) -> int | None:
-        """The primary key; None where it is not stored yet."""
-
-
-def as_pks(pks: int | HasPk | Iterable[int | HasPk]) -> list[int]:
-    """One pk or many, or objects that have one, as a sorted list without repeats.
-
-    Raises:
-        InvalidInputError: One of them is no integer (also True and 1.0), or has none yet, or does
-            not fit into 64 bits.
-    """
-    many = [pks] if isinstance(pks, int | HasPk) else pks
-    try:
-        found = {_as_pk(one) for one in many}
-    except TypeError as error:
-        raise InvalidInputError(f"pks must be one pk or an iterable of pks: {error}") from error
-    return sorted(found)
-
-
-def _as_pk(one: int | HasPk) -> int:
-    value = one if isinstance(one, int) else getattr(one, "pk", None)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInputError(f"{one!r} is no pk: give an integer or an object with a pk")
-    if not -(2**63) <= value < 2**63:
-        raise InvalidInputError(f"{value} is no pk: it does not fit into 64 bits")
-    return value
 
 
 class QueryManager:
@@ -66,7 +35,7 @@ class QueryManager:
 
     async def get_closest_parents(
         self,
-        pks: int | HasPk | Iterable[int | HasPk],
+        pks: Pks,
         *criteria: Criterion,
         node_type: str | None = None,
         link_types: Collection[str] | None = None,

@@ -189,7 +189,7 @@ def test_a_pool_of_a_closed_loop_is_never_handed_out(profile, empty_dsn):
             return pool
 
         asyncio.run(again())
-        del first
+        first = None
         gc.collect()
 
 

@@ -1,0 +1,46 @@
+"""Primary keys as callers give them: one or many, plain or on objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from aiidadb.exceptions import InvalidInputError
+
+__all__ = ["HasPk", "Pks", "as_pks"]
+
+
+@runtime_checkable
+class HasPk(Protocol):
+    """Anything with a ``pk``, such as AiiDA's nodes."""
+
+    @property
+    def pk(self) -> int | None:
+        """The primary key; None where it is not stored yet."""
+
+
+Pks: TypeAlias = int | HasPk | Iterable[int | HasPk]
+"""One pk, or any iterable of pks, or of objects that have one."""
+
+
+def as_pks(pks: Pks) -> list[int]:
+    """One pk or many, or objects that have one, as a sorted list without repeats.
+
+    Raises:
+        InvalidInputError: One of them is no integer (nor are True and 1.0), or has none yet, or
+            does not fit into 64 bits.
+    """
+    if isinstance(pks, int | HasPk):
+        return [_as_pk(pks)]
+    if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
+        raise InvalidInputError(f"pks must be one pk or an iterable of pks, not {pks!r}")
+    return sorted({_as_pk(one) for one in pks})
+
+
+def _as_pk(one: int | HasPk) -> int:
+    value = one if isinstance(one, int) else getattr(one, "pk", None)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInputError(f"{one!r} is no pk: give an integer or a stored node")
+    if not -(2**63) <= value < 2**63:
+        raise InvalidInputError(f"{value} is no pk: it does not fit into 64 bits")
+    return value

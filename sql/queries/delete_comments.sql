@@ -1,0 +1,13 @@
+-- name: delete_comments
+-- purpose: Delete all comments of nodes; in the django line nothing cascades
+-- parameters: $1 pks bigint[]: the nodes, locked already
+-- result: number bigint, the comments deleted; one row
+with deleted as (
+    delete from db_dbcomment as one
+    using unnest($1::bigint[]) as asked (pk)
+    where one.dbnode_id = asked.pk
+    returning one.id
+)
+
+select count(*) as number
+from deleted

@@ -1,0 +1,18 @@
+-- name: campaign_logs
+-- purpose: What the workflows of a generated campaign reported
+-- parameters: $1 node_type text: that of workflows
+--     $2 every int: one log on so many workflows
+--     $3 seed int: other seeds, other uuids
+-- result: the columns of db_dblog, one row a log
+select
+    node.mtime as time,
+    'aiida.orm.nodes.process.workflow.workchain.WorkChainNode' as loggername,
+    'REPORT' as levelname,
+    '[' || node.id || '|' || node.label || '|results]: the workchain completed' as message,
+    '{}'::jsonb as metadata,
+    node.id as dbnode_id,
+    md5($3::int || ':log:' || node.id)::uuid as uuid
+from db_dbnode as node
+where node.node_type = $1::text
+    and node.id % $2::int = 0
+order by node.id

@@ -1,0 +1,8 @@
+-- name: campaign_user_pks
+-- purpose: The pks of the users of a generated campaign
+-- parameters: $1 emails text[]: theirs
+-- result: pk int; in the order of the emails
+select stored.id as pk
+from unnest($1::text[]) with ordinality as person (email, rank)
+join db_dbuser as stored on stored.email = person.email
+order by person.rank

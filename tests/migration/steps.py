@@ -172,5 +172,5 @@ async def database_at(databases: Databases, version: int) -> str:
                 await connection.close()
 
         # Each version is a template made from the one before: no step is replayed twice.
-        template = await databases.template(f"django_{number:04}", build, base=template)
+        template = await databases.template(f"replayed_{number:04}", build, base=template)
     return await databases.create(template)

@@ -146,8 +146,8 @@ def list_shard(nodes: Path, shard: str) -> Shard:
                 without_content.append(last)
     if both:
         raise StorageMigrationError(
-            f"{len(both)} node folders of {nodes} have files both in 'path' and in 'raw_input', of "
-            "which only one can be the node's: delete the wrong one of each and run again: "
+            f"node folders of {nodes} with files both in 'path' and in 'raw_input', of which only "
+            f"one can be the node's: {len(both)}; delete the wrong one of each and run again: "
             + ", ".join(map(str, both[:10]))
             + (", …" if len(both) > 10 else "")
         )

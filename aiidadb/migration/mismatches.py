@@ -20,13 +20,13 @@ __all__ = ["Mismatches"]
 _NAMED_AT_MOST = 3
 
 _SENTENCES: Final = {
-    "node_without_folder": "nodes have no folder in the repository, and get no files",
-    "folder_without_content": "folders of the repository have neither path nor raw_input, and "
-    "their nodes get no files",
-    "folder_without_node": "folders of the repository belong to no node of the database; their "
-    "files are in the container, where nothing refers to them",
-    "no_folder_of_a_node": "things in the repository are no folder of a node, and were left out",
-    "linked_directory": "symbolic links to directories count as empty directories, as with "
+    "node_without_folder": "nodes that have no folder in the repository, and get no files",
+    "folder_without_content": "folders of the repository with neither path nor raw_input, whose "
+    "nodes get no files",
+    "folder_without_node": "folders of the repository that belong to no node of the database, and "
+    "whose files are in the container, where nothing refers to them",
+    "no_folder_of_a_node": "what is in the repository and no folder of a node, and was left out",
+    "linked_directory": "symbolic links to directories, which count as empty directories, as with "
     "aiida-core",
 }
 
@@ -71,7 +71,7 @@ class Mismatches:
         """A sentence on each kind."""
         listed = "".join(f"; all in {path}" for path in self.files())
         return [
-            f"{number} {_SENTENCES[what]}: {', '.join(first)}"
-            f"{', …' if number > len(first) else ''}{listed}"
+            f"{_SENTENCES[what]}: {number} ({', '.join(first)}"
+            f"{', …' if number > len(first) else ''}{listed})"
             for what, (number, first) in self._found.items()
         ]

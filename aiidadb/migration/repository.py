@@ -72,8 +72,8 @@ async def move_repository(context: StepContext) -> StepOutcome:
     if repository is None:
         if nodes and not context.without_repository:
             raise StorageMigrationError(
-                f"the database has {nodes} nodes, whose files AiiDA keeps in a repository, and the "
-                "profile names none: name it, or say that there are no files to care for with "
+                f"the database has nodes ({nodes}), whose files AiiDA keeps in a repository, and "
+                "the profile names none: name it, or say that there are no files to care for with "
                 "without_repository (--without-repository)"
             )
         note = (
@@ -127,7 +127,7 @@ class _Move:
             if any(folder.uuid in uuids for folder in found.folders):
                 return
         raise StorageMigrationError(
-            f"not one of the {self._nodes} nodes of the database has a folder in "
+            f"not one of the database's nodes ({self._nodes}) has a folder in "
             f"{nodes_path(self._repository)}: it is another database's, or empty; name the right "
             "repository, or say that there are no files to care for with without_repository "
             "(--without-repository)"
@@ -154,7 +154,7 @@ class _Move:
             first = f"a container would be made at {place}"
         elif moved:
             first = (
-                f"the files of {self._written} nodes are in {place} now; the old repository, "
+                f"nodes whose files are in {place} now: {self._written}; the old repository, "
                 f"{old}, was not changed: remove it when AiiDA 2.x has been seen to work"
             )
         else:
@@ -162,8 +162,8 @@ class _Move:
         notes = [first, *self.notes, *self._mismatches.notes()]
         if self._symbols_left:
             notes.append(
-                f"{self._symbols_left} files {SYMBOLS_FILE} were left out: their symbols are "
-                "attributes of the trajectories"
+                f"files {SYMBOLS_FILE} that were left out, because the symbols are attributes of "
+                f"the trajectories: {self._symbols_left}"
             )
         return StepOutcome(
             rows=self._written,
@@ -276,9 +276,9 @@ def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
         return True
     if nodes:
         raise StorageMigrationError(
-            f"the database has {nodes} nodes and their file repository, {nodes_path(repository)}, "
-            "is not there: put it in its place, or say that there are no files to care for with "
-            "without_repository (--without-repository)"
+            f"the database has nodes ({nodes}), and their file repository, "
+            f"{nodes_path(repository)}, is not there: put it in its place, or say that there are "
+            "no files to care for with without_repository (--without-repository)"
         )
     return False
 

@@ -60,9 +60,10 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
             return StepOutcome()
         where = context.repository or "the profile names none"
         raise StorageMigrationError(
-            f"the symbols of {counts['with_array']} trajectories are in files of the repository, "
-            f"which is not there ({where}): name it with the profile's repository, or say that "
-            "there are no files to care for with without_repository (--without-repository)"
+            f"there are trajectories ({counts['with_array']}) whose symbols are in files of the "
+            f"repository, which is not there ({where}): name it with the profile's repository, or "
+            "say that there are no files to care for with without_repository "
+            "(--without-repository)"
         )
     await to_thread.run_sync(_check_numpy)
     rows = done = moved = 0
@@ -80,9 +81,9 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
         context.progress("symbols of trajectories read from files", done, counts["nodes"])
     if missing:
         raise StorageMigrationError(
-            f"the file {SYMBOLS_FILE} of {len(missing)} trajectories is missing in "
-            f"{context.repository} (nodes {_named(missing)}): put it back from a backup, or say "
-            "that there are no files to care for with without_repository (--without-repository)"
+            f"trajectories whose file {SYMBOLS_FILE} is missing in {context.repository}: "
+            f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
+            "that there are none to care for with without_repository (--without-repository)"
         )
     return StepOutcome(rows=rows, notes=_notes(context.repository, moved, bare))
 
@@ -91,8 +92,8 @@ def _without_repository(with_array: int) -> tuple[str, ...]:
     if not with_array:
         return ()
     note = (
-        f"{with_array} trajectories have no attribute symbols, because their files were not to be "
-        "cared for; they keep the attribute array|symbols"
+        "trajectories that have no attribute symbols, because their files were not to be cared "
+        f"for, and keep the attribute array|symbols: {with_array}"
     )
     return (note,)
 
@@ -101,15 +102,15 @@ def _notes(repository: Path, moved: int, bare: list[str]) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
-            f"the symbols of {moved} trajectories are an attribute now; their files, "
+            f"trajectories whose symbols are an attribute now: {moved}; their files, "
             f"{SYMBOLS_FILE}, which AiiDA deletes, are still in {repository} and needed no more "
             "(AiiDA 1.x reads past them, but stores no copy of such a node; on the way to AiiDA "
             "2.x they are left behind)"
         )
     if bare:
         notes.append(
-            f"{len(bare)} trajectories have neither a file {SYMBOLS_FILE} nor an attribute that "
-            f"tells of one, and get no symbols (nodes {_named(bare)})"
+            f"trajectories that have neither a file {SYMBOLS_FILE} nor an attribute that tells of "
+            f"one, and get no symbols: {len(bare)} (nodes {_named(bare)})"
         )
     return tuple(notes)
 

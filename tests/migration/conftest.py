@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
+from tests.databases import run_script
 from tests.migration.steps import database_at
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.databases import Databases
 
 At = Callable[[int], Awaitable[asyncpg.Connection]]
@@ -31,3 +36,24 @@ async def at(databases: Databases) -> AsyncIterator[At]:
     for dsn, connection in made:
         await connection.close()
         await databases.drop(dsn)
+
+
+@pytest_asyncio.fixture
+async def legacy(shared: Path, databases: Databases) -> AsyncIterator[asyncpg.Connection]:
+    """The genuine database of AiiDA 0.12.5, at 1.0.8."""
+    dsn = await databases.create()
+    dump = shared / "oracle" / "legacy" / "1_aiida-0.12.5_django_0008.sql"
+    await run_script(dsn, dump.read_text("utf-8"))
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+    await databases.drop(dsn)
+
+
+@pytest.fixture
+def legacy_repository(shared: Path, tmp_path: Path) -> Path:
+    """A copy of the file repository of ``legacy``."""
+    path = tmp_path / "legacy_repository"
+    with tarfile.open(shared / "oracle" / "legacy" / "repository_aiida-0.12.5.tgz") as archive:
+        archive.extractall(path, filter="data")
+    return path

@@ -13,16 +13,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from aiidadb.exceptions import StorageMigrationError
-from tests.databases import Databases, run_script
 from tests.migration.nodes import add_node, entries, size_of_all
 from tests.migration.steps import run_step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+
+    import asyncpg
 
     from tests.migration.conftest import At
 
@@ -486,28 +486,14 @@ async def test_memory_does_not_grow_with_the_logs(at: At, tmp_path: Path) -> Non
 # ---------------------------------------------------------------- the real thing
 
 
-@pytest.fixture
-async def legacy(shared: Path, databases: Databases) -> AsyncIterator[asyncpg.Connection]:
-    """The genuine database of AiiDA 0.12.5."""
-    dsn = await databases.create()
-    dump = shared / "oracle" / "legacy" / "1_aiida-0.12.5_django_0008.sql"
-    await run_script(dsn, dump.read_text("utf-8"))
-    connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close()
-    await databases.drop(dsn)
-
-
 async def test_a_genuine_database_gives_the_files_that_aiida_wrote(
-    shared: Path, legacy: asyncpg.Connection, tmp_path: Path
+    shared: Path, legacy: asyncpg.Connection, legacy_repository: Path, tmp_path: Path
 ) -> None:
-    archive = shared / "oracle" / "legacy"
-    with tarfile.open(archive / "repository_aiida-0.12.5.tgz") as packed:
-        packed.extractall(tmp_path, filter="data")
+    exports = tmp_path / "exports"
     for number in range(9, 33):
-        await run_step(legacy, number, repository=tmp_path, export_directory=tmp_path / "exports")
-    ours = {path.name.rsplit("-", 2)[0]: path for path in (tmp_path / "exports").iterdir()}
-    with tarfile.open(archive / "files_written_by_aiida-1.6.9.tgz") as packed:
+        await run_step(legacy, number, repository=legacy_repository, export_directory=exports)
+    ours = {path.name.rsplit("-", 2)[0]: path for path in entries(exports)}
+    with tarfile.open(shared / "oracle/legacy/files_written_by_aiida-1.6.9.tgz") as packed:
         theirs = {
             Path(member.name).name: packed.extractfile(member).read().decode()  # type: ignore[union-attr]
             for member in packed.getmembers()

@@ -1,0 +1,285 @@
+"""What the way to AiiDA 2.x leaves, beside what aiida-core itself leaves, and opened by it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from tests.conftest import aiida_profile_dictionary
+from tests.databases import Databases, run_script
+from tests.migration.catalog import describe
+from tests.migration.content import Row, Rows, add_computer, add_group, add_link, add_node, content
+from tests.migration.main_line import migrate_to_main
+from tests.migration.nodes import add_files
+from tests.migration.steps import database_at
+
+if TYPE_CHECKING:
+    from tests.migration.conftest import At
+
+CALC_JOB = "process.calculation.calcjob.CalcJobNode."
+CALC_FUNCTION = "process.calculation.calcfunction.CalcFunctionNode."
+WORK_CHAIN = "process.workflow.workchain.WorkChainNode."
+
+MIGRATE = """
+import json, sys
+from aiida.manage.configuration.profile import Profile
+from aiida.storage.psql_dos.migrator import PsqlDosMigrator
+
+with PsqlDosMigrator(Profile("test", json.loads(sys.argv[1]))) as migrator:
+    migrator.migrate()
+"""
+
+
+async def run_aiida(script: str, home: Path, *arguments: str) -> str:
+    """Run a script with aiida-core in a process of its own; gives what it prints."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, *arguments],
+            env={"AIIDA_PATH": str(home), "PATH": str(Path(sys.executable).parent)},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    done = await asyncio.to_thread(run)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class RandomNodes:
+    """Nodes with all that the steps look for, and with what resembles it."""
+
+    seed: int
+
+    async def add(self, connection: asyncpg.Connection, count: int) -> None:
+        draw = random.Random(self.seed)
+        for _ in range(count):
+            node_type = draw.choice(
+                [CALC_JOB, CALC_JOB, CALC_FUNCTION, WORK_CHAIN, "data.dict.Dict."]
+            )
+            await add_node(
+                connection,
+                node_type,
+                attributes=self._attributes(draw, is_process=node_type.startswith("process.")),
+                extras=draw.choice([None, {}, {"_aiida_hash": "abc", "x": 3.0}, {"hidden": True}]),
+                process_type=draw.choice(
+                    [None, "aiida.calculations:arithmetic.add", "aiida.calculations:mine", ""]
+                ),
+            )
+
+    @staticmethod
+    def _attributes(draw: random.Random, *, is_process: bool) -> object:
+        values: dict[str, list[object]] = {
+            "state": ["NEW", "PARSING", "RETRIEVALFAILED", "FAILED", "FINISHED", "new", None],
+            "process_state": ["created", "waiting", "finished", "killed", None, 3],
+            "process_status": ["busy"],
+            "process_label": ["mine"],
+            "exit_status": [0, 1, None],
+            "_sealed": [True, False, None],
+            "sealed": [True, False, None],
+            "_finished": [True],
+            "_failed": [True],
+            "_aborted": [None],
+            "_do_abort": [True],
+            "numbers": [[3.0, -0.5, 1e300, {"_sealed": 1}]],
+        }
+        if is_process:
+            values["parser_name"] = ["arithmetic.add", "templatereplacer.doubler", "mine", None]
+        if draw.random() < 0.05:
+            return None
+        return {key: draw.choice(them) for key, them in values.items() if draw.random() < 0.5}
+
+
+async def test_the_steps_change_what_aiida_changes(
+    databases: Databases, tmp_path: Path, at: At
+) -> None:
+    connection = await at(37)
+    await RandomNodes(seed=45).add(connection, 300)
+    for transport, scheduler in (("ssh", "slurm"), ("local", "direct"), ("mine", "mine")):
+        await add_computer(connection, transport, scheduler)
+    for type_string in ("user", "auto.run", "mine"):
+        await add_group(connection, "campaign", type_string)
+    for label in ("_return", "x"):
+        await add_link(connection, 1, 2, label)
+    # Neither is connected to while the one is made from the other.
+    name = await connection.fetchval("select current_database()")
+    await connection.close()
+    theirs_dsn = await copy_of(databases, name)
+    try:
+        (tmp_path / "repository" / "node").mkdir(parents=True)
+        profile = json.dumps(aiida_profile_dictionary(theirs_dsn, tmp_path))
+        await run_aiida(MIGRATE, tmp_path, profile)
+        ours, theirs = await asyncpg.connect(databases.dsn(name)), await asyncpg.connect(theirs_dsn)
+        try:
+            await migrate_to_main(ours, 37)
+            found, expected = await content(ours), await content(theirs)
+            settings = values_of_settings(expected.pop("db_dbsetting"))
+            del settings["repository|uuid"]  # there is no repository for ours
+            assert values_of_settings(found.pop("db_dbsetting")) == settings
+            assert found == expected
+            assert await describe(ours) == await describe(theirs)
+        finally:
+            await ours.close()
+            await theirs.close()
+    finally:
+        await databases.drop(theirs_dsn)
+
+
+def values_of_settings(rows: Rows) -> Row:
+    return {json.loads(str(row["key"])): row["val"] for row in rows.values()}
+
+
+async def copy_of(databases: Databases, name: str) -> str:
+    connection = await asyncpg.connect(databases.server_dsn)
+    try:
+        await connection.execute(f'create database "{name}_copy" template "{name}"')
+    finally:
+        await connection.close()
+    return databases.dsn(f"{name}_copy")
+
+
+READ_EVERY_NODE = """
+import json
+from aiida import load_profile, orm
+
+load_profile()
+nodes = orm.QueryBuilder().append(orm.Node).all(flat=True)
+print(json.dumps({
+    node.pk: [type(node).__name__, node.base.repository.list_object_names()] for node in nodes
+}))
+"""
+
+
+def write_aiida_configuration(home: Path, dsn: str, repository: Path) -> None:
+    """Give aiida-core 2.9.4 a profile for a database, the default one."""
+    folder = home / ".aiida"
+    folder.mkdir()
+    profile = {**aiida_profile_dictionary(dsn, repository), "test_profile": False}
+    configuration = {
+        "CONFIG_VERSION": {"CURRENT": 9, "OLDEST_COMPATIBLE": 9},
+        "profiles": {"test": profile},
+        "default_profile": "test",
+    }
+    (folder / "config.json").write_text(json.dumps(configuration), "utf-8")
+
+
+async def test_aiida_opens_the_database_and_reads_every_node(
+    databases: Databases, tmp_path: Path
+) -> None:
+    dsn = await database_at(databases, 37)
+    connection = await asyncpg.connect(dsn)
+    repository = tmp_path / "files"
+    uuid = "01234567-89ab-4def-8123-456789abcdef"
+    try:
+        expected = {
+            await add_node(connection, "data.dict.Dict.", attributes={"a": 3.0}): ["Dict", []],
+            await add_node(connection, "data.structure.StructureData.", attributes={}): [
+                "StructureData",
+                [],
+            ],
+            await add_node(connection, "data.folder.FolderData.", attributes={}, uuid=uuid): [
+                "FolderData",
+                ["a.txt"],
+            ],
+            await add_node(
+                connection,
+                CALC_JOB,
+                attributes={"state": "FINISHED"},
+                extras={},
+                process_type="aiida.calculations:arithmetic.add",
+            ): ["CalcJobNode", []],
+        }
+        await connection.execute("update db_dbnode set extras = '{}'")
+        add_files(repository, uuid, {"a.txt": b"content"})
+        await migrate_to_main(connection, 37, repository=repository)
+        write_aiida_configuration(tmp_path, dsn, repository)
+
+        read = json.loads(await run_aiida(READ_EVERY_NODE, tmp_path))
+        info = await run_aiida(
+            "from aiida.cmdline.commands.cmd_verdi import verdi; verdi()",
+            tmp_path,
+            "storage",
+            "info",
+        )
+
+        assert {int(pk): told for pk, told in read.items()} == expected
+        assert "count: 4" in info
+    finally:
+        await connection.close()
+        await databases.drop(dsn)
+
+
+# ------------------------------------------------------------------ what AiiDA left of real ones
+
+
+async def load_dump(databases: Databases, path: Path) -> str:
+    dsn = await databases.create()
+    await run_script(dsn, path.read_text("utf-8"))
+    return dsn
+
+
+def compare(shared: Path, *arguments: str) -> list[str]:
+    """The differences that the comparison tool finds, without its closing line."""
+    done = subprocess.run(
+        [sys.executable, str(shared / "tools" / "compare_db.py"), "--most", "999", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert lines[-1].endswith("differences"), done.stderr
+    return lines[:-1]
+
+
+@pytest.mark.parametrize("number", range(38, 51))
+async def test_the_schema_after_the_step_is_aiidas(
+    number: int, shared: Path, databases: Databases
+) -> None:
+    ours = await database_at(databases, number)
+    theirs = await load_dump(databases, shared / f"oracle/schema/django_{number:04}.sql")
+    try:
+        names = ["--names"] if number == 50 else []
+        found = await asyncio.to_thread(compare, shared, "--schema-only", *names, ours, theirs)
+        # aiida-core 2.9.4's tables of Django are stubs, as it makes them to drop them.
+        assert [line for line in found if not line.startswith(("auth_", "django_"))] == []
+    finally:
+        await databases.drop(ours)
+        await databases.drop(theirs)
+
+
+async def test_a_real_database_comes_out_as_aiida_left_it(
+    shared: Path, databases: Databases, tmp_path: Path
+) -> None:
+    legacy = shared / "oracle" / "legacy"
+    ours = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
+    theirs = await load_dump(databases, legacy / "3_after_aiida-2.9.4_main_0002.sql")
+    with tarfile.open(legacy / "repository_after_aiida-1.6.9.tgz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    connection = await asyncpg.connect(ours)
+    try:
+        await migrate_to_main(connection, 45, repository=tmp_path)
+        found = await asyncio.to_thread(compare, shared, "--names", ours, theirs)
+    finally:
+        await connection.close()
+        await databases.drop(ours)
+        await databases.drop(theirs)
+    # The container's id is of each migration's own, as is the id of the setting that holds it; the
+    # version is that which was written last in Django's bookkeeping.
+    assert [line for line in found if not line.startswith("db_dbsetting[")] == []
+    assert len(found) == 3

@@ -82,10 +82,10 @@ def read_container_id(repository: Path) -> str | None:
     """
     place = container_path(repository)
     try:
-        text = (place / "config.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
         if _is_free(place):
             return None
+        text = (place / "config.json").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         raise RepositoryError(
             f"{place} is there and is no container of AiiDA (it has no config.json): "
             "move it away, or name another repository"
@@ -121,13 +121,13 @@ def create_container(repository: Path, *, announce: Callable[[str], None] | None
     """
     disk_objectstore = import_disk_objectstore()
     place = container_path(repository)
-    if not _is_free(place):
-        raise RepositoryError(
-            f"{place} is there already and not empty; a container belongs to one database: "
-            "name another repository, or move it away if no database needs it"
-        )
     under_way = repository / _UNDER_WAY
     try:
+        if not _is_free(place):
+            raise RepositoryError(
+                f"{place} is there already and not empty; a container belongs to one database: "
+                "name another repository, or move it away if no database needs it"
+            )
         repository.mkdir(parents=True, exist_ok=True)
         if under_way.exists():  # of a process that was killed
             shutil.rmtree(under_way)
@@ -188,5 +188,5 @@ def _is_free(place: Path) -> bool:
         return next(place.iterdir(), None) is None
     except FileNotFoundError:
         return True
-    except OSError:
-        return False
+    except NotADirectoryError:  # it, or what it would be in
+        return not os.path.lexists(place)

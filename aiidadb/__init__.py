@@ -1,6 +1,7 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
 from aiidadb.backend import Backend, open_backend
+from aiidadb.deletion import DeletionReport
 from aiidadb.exceptions import AiidaDbError, NotExistent
 from aiidadb.pool import PoolRegistry, get_pool, reset_pools
 from aiidadb.profile import Profile, load_profile
@@ -9,6 +10,7 @@ from aiidadb.tables import nodes
 __all__ = [
     "AiidaDbError",
     "Backend",
+    "DeletionReport",
     "NotExistent",
     "PoolRegistry",
     "Profile",

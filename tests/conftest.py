@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import uuid
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,8 +27,19 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
-# Imports of aiida-core and of what it needs warn; its use in the tests does not.
-AIIDA_WARNINGS = ("ignore::DeprecationWarning:aiida", "ignore::DeprecationWarning:plumpy")
+# What the peer itself does is warned of by what it stands on, which is none of our business.
+PEER_WARNINGS = (
+    "ignore::sqlalchemy.exc.SAWarning",
+    "ignore::aiida.common.warnings.AiidaDeprecationWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors, but for those that aiida-core causes where a test runs it."""
+    for item in items:
+        if any(name.startswith("aiida_") for name in getattr(item, "fixturenames", ())):
+            for warning in PEER_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +169,6 @@ def _aiida_home(path: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def aiida_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An ``AIIDA_PATH`` of the tests' own, with aiida-core imported."""
-    import warnings
-
     path = tmp_path_factory.mktemp("aiida")
     with _aiida_home(path):
         with warnings.catch_warnings():
@@ -210,3 +221,7 @@ async def aiida_backend(aiida_dsn: str, aiida_repository: Path) -> AsyncIterator
     storage.reset_default_user()
     yield storage
     storage.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        storage = None
+        gc.collect()  # the peer leaves connections open

@@ -34,7 +34,8 @@
 --         or transport_type in ('local', 'ssh')
 --     )
 
--- An update, not a new table: it leaves large attributes where they lie.
+-- An update, though most nodes change, and not a new table as in the steps from before attributes
+-- lay in this one: with 4 kB of attributes a node that took five times as long, with 10 kB fifteen.
 with renamed (old, new) as (
     values
         ('data.array.ArrayData.', 'data.core.array.ArrayData.'),

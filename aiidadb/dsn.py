@@ -7,8 +7,8 @@ is a plus, a key in the query wins over the same in front of it), and each of li
 what asyncpg calls it, or is passed over because asyncpg does so anyway, or is refused with the
 reason.
 
-Nothing is read or resolved here: certificates, password files and the variables ``PGHOST``,
-``PGPASSWORD`` and so on are asyncpg's to look at when it connects. No message quotes the URI.
+Taking a URI apart reads nothing: certificates, password files and the variables ``PGHOST``,
+``PGPASSWORD`` and so on are for asyncpg when it connects. No message quotes the URI.
 
 Source: PostgreSQL 18's manual, "Database Connection Control Functions"; ``connect_utils.py`` of
 asyncpg 0.30 to 0.32.
@@ -19,7 +19,8 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
 from aiidadb.exceptions import ConfigurationError
@@ -33,13 +34,15 @@ __all__ = [
     "PoolOptions",
     "parse_dsn",
     "parse_port",
+    "to_arguments",
     "translate_keys",
 ]
 
 PoolOption: TypeAlias = str | float | bool | tuple[tuple[str, str], ...] | None
 
 PoolOptions: TypeAlias = tuple[tuple[str, PoolOption], ...]
-"""Keyword arguments for ``asyncpg.create_pool``, hashable; a dict is a tuple of pairs."""
+"""Keyword arguments for ``asyncpg.create_pool``, hashable: ``server_settings`` is a tuple of pairs,
+and so is ``dsn``, the query of a URI with what asyncpg takes in no other way."""
 
 DEFAULT_PORT: Final = 5432
 
@@ -78,13 +81,14 @@ _CHOICES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 # Keys that asyncpg knows by the same name, as an argument …
 _SAME: Final = ("passfile", "krbsrvname")
 
-# … and keys that it takes in a URI alone, so they go to it in one that has nothing else.
+# … and keys that it takes in a URI alone, so they go to it in one that has nothing else. Files are
+# looked at in every mode but "disable", or only where the server's certificate is.
+_OWN_FILES: Final = ("sslcert", "sslkey")
+_SERVER_FILES: Final = ("sslrootcert", "sslcrl")
 _IN_URI: Final = (
-    "sslcert",
-    "sslkey",
+    *_OWN_FILES,
+    *_SERVER_FILES,
     "sslpassword",
-    "sslrootcert",
-    "sslcrl",
     "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 )
@@ -178,11 +182,12 @@ def parse_dsn(dsn: str) -> ConnectionParameters:
             "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's name "
             "behind it and not in the form key=value"
         )
-    if "@" in rest.partition("/")[0] or "@" not in rest:
+    # The first "@", if no "/" is before it, ends user and password. Another is most likely in a
+    # password that is not encoded: then the parts are not what they seem, and none may show.
+    behind = rest.partition("@")[2] if "@" in rest.partition("/")[0] else rest
+    if "@" not in behind:
         return translate_keys(_split(rest), where="the DSN")
-    # An "@" behind the first "/" is most likely the end of a password with a "/" in it. Then the
-    # parts are not what they seem, and no word of them may show.
-    if "@" not in rest.partition("?")[0]:
+    if "@" not in behind.partition("?")[0]:
         with contextlib.suppress(ConfigurationError):
             return translate_keys(_split(rest), where="the DSN")
     raise ConfigurationError(
@@ -206,8 +211,8 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
         ConfigurationError: There is no such key, asyncpg has nothing for it, or the value is none
             of those that it can have.
     """
+    _refuse_what_cannot_be(keys, where)
     given = {key: value for key, value in keys.items() if value != ""}
-    _refuse_what_cannot_be(given, where)
     host, port = _hosts_and_ports(given, where)
     options: dict[str, PoolOption] = {}
     for key, (name, choices) in _CHOICES.items():
@@ -241,9 +246,35 @@ def parse_port(text: str) -> int | None:
     Returns:
         The port, or None where the text is no number from 1 to 65535.
     """
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 65535:
-        return None
-    return int(text)
+    digits = text.isascii() and text.isdigit() and len(text) <= 9
+    return int(text) if digits and 1 <= int(text) <= 65535 else None
+
+
+def to_arguments(options: PoolOptions) -> dict[str, Any]:
+    """Give pool options as asyncpg takes them.
+
+    Args:
+        options: As :func:`translate_keys` gives them.
+
+    Returns:
+        Keyword arguments for ``asyncpg.create_pool``, in new containers.
+
+    Raises:
+        ConfigurationError: A file for TLS that would be needed is not there. asyncpg's own error
+            does not say which.
+    """
+    arguments: dict[str, Any] = dict(options)
+    if "server_settings" in arguments:
+        arguments["server_settings"] = dict(arguments["server_settings"])
+    if "dsn" in arguments:
+        keys = dict(arguments["dsn"])
+        mode = arguments.get("ssl", "prefer")
+        files = _OWN_FILES if mode in ("allow", "prefer") else _OWN_FILES + _SERVER_FILES
+        for key in files if mode != "disable" else ():
+            if key in keys and not Path(keys[key]).is_file():
+                raise ConfigurationError(f"there is no file {keys[key]}, which {key} names")
+        arguments["dsn"] = "postgresql://?" + urlencode(keys, quote_via=quote)
+    return arguments
 
 
 def _split(rest: str) -> dict[str, str]:
@@ -267,8 +298,7 @@ def _split(rest: str) -> dict[str, str]:
             host, _, port = netloc.partition(":")
         hosts.append(host)
         ports.append(port)
-    if any(hosts):
-        keys["host"] = _decode(",".join(hosts))
+    keys["host"] = _decode(",".join(hosts))
     if any(ports):
         keys["port"] = _decode(",".join(ports))
     keys["dbname"] = _decode(database)
@@ -297,15 +327,15 @@ def _decode(text: str) -> str:
     return decoded
 
 
-def _refuse_what_cannot_be(given: Mapping[str, str], where: str) -> None:
-    for key, value in given.items():
+def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
+    for key, value in keys.items():
         if key not in LIBPQ_KEYS:
             raise ConfigurationError(
                 f"{where} has a key {key!r}, which is none of libpq's: options of the pool go to "
                 "open_backend() or get_pool(), settings of the server into options=-c%20name=value"
             )
         harmless, reason = _ABSENT.get(key, ((value.lower(),), ""))
-        if value.lower() not in harmless:
+        if value and value.lower() not in harmless:
             raise ConfigurationError(f"{where} asks for {key}, which cannot be had: {reason}")
 
 
@@ -373,7 +403,7 @@ def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]
             )
         options["ssl"] = True
     elif in_uri:
-        options["dsn"] = "postgresql://?" + urlencode(in_uri, quote_via=quote)
+        options["dsn"] = tuple(in_uri.items())
     return options
 
 

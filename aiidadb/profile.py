@@ -20,6 +20,7 @@ from aiidadb.dsn import (
     PoolOptions,
     parse_dsn,
     parse_port,
+    to_arguments,
     translate_keys,
 )
 from aiidadb.exceptions import (
@@ -87,7 +88,7 @@ class Profile:
         backend: AiiDA's name for the way it stores, as the configuration has it. It does not tell
             which schema the database has: that the database itself tells.
         pool_options: What else the DSN or the configuration wants ``asyncpg.create_pool`` to be
-            given, as sorted pairs; use :meth:`connect_arguments`.
+            given; read it with :meth:`connect_arguments`.
     """
 
     name: str
@@ -155,15 +156,16 @@ class Profile:
             ``target_session_attrs``, ``timeout`` (seconds, for all hosts together),
             ``server_settings``, ``passfile``, ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS
             files that asyncpg takes in no other way. Not for messages or logs: the password is in.
+
+        Raises:
+            ConfigurationError: A file for TLS that would be needed is not there.
         """
         arguments: dict[str, Any] = {}
         for key in ("host", "port", "database", "user", "password"):
             value = getattr(self, key)
             if value is not None:
                 arguments[key] = list(value) if isinstance(value, tuple) else value
-        for key, option in self.pool_options:
-            arguments[key] = dict(option) if isinstance(option, tuple) else option
-        return arguments
+        return arguments | to_arguments(self.pool_options)
 
 
 _ProfileT = TypeVar("_ProfileT", bound=Profile)
@@ -290,7 +292,7 @@ def _read_json(path: Path) -> Mapping[str, object]:
         raise ConfigurationError(
             f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no UTF-8, a number too long, too deep
         raise ConfigurationError(f"{path} is no JSON") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is no configuration: it holds no JSON object")

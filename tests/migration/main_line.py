@@ -26,7 +26,11 @@ async def migrate_to_main(
     """Run all steps after ``start`` to main_0002, with Alembic's bookkeeping at the end."""
     for number in range(start + 1, 51):
         await run_step(
-            connection, number, repository=repository, without_repository=repository is None
+            connection,
+            number,
+            repository=repository,
+            export_directory=repository,
+            without_repository=repository is None,
         )
     await run_main_step(connection, "0002_recompute_hash_calc_job_node")
     await connection.execute(

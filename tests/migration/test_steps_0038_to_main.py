@@ -297,7 +297,7 @@ async def test_0047_moves_the_files_and_names_the_container(at: At, tmp_path: Pa
     add_files(tmp_path, uuid, {"sub/a.txt": b"content"})
     before = await content(connection)
 
-    await run_step(connection, 47, repository=tmp_path)
+    await run_step(connection, 47, repository=tmp_path, export_directory=tmp_path)
 
     changed = changes(before, await content(connection))
     (setting,) = changed.pop("db_dbsetting").values()

@@ -111,7 +111,14 @@ async def _has_column(connection: asyncpg.Connection, table: str, column: str) -
 async def content(connection: asyncpg.Connection) -> Content:
     """Every row of AiiDA's tables as ``{table: {id: {column: JSON text}}}``, bookkeeping aside."""
     tables = await connection.fetch(
-        "select relname from pg_class where relkind = 'r' and relname ~ '^db_' order by relname"
+        """
+        select table_name
+        from information_schema.columns
+        where table_schema = 'public'
+          and table_name like 'db\\_%'
+          and column_name = 'id'
+        order by table_name
+        """
     )
     found: Content = {}
     for (table,) in tables:
@@ -120,6 +127,7 @@ async def content(connection: asyncpg.Connection) -> Content:
             select entry.id, jsonb_object_agg(field.key, field.value::text) as fields
             from {table} as entry, jsonb_each(to_jsonb(entry)) as field
             group by entry.id
+            order by entry.id
             """
         )
         found[table] = {row["id"]: json.loads(row["fields"]) for row in rows}

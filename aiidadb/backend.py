@@ -14,6 +14,7 @@ from aiidadb.deletion import (
 from aiidadb.exceptions import IncompatibleStorageSchema
 from aiidadb.pool import PoolRegistry, default_registry
 from aiidadb.queries import QueryManager
+from aiidadb.schema import SchemaManager
 from aiidadb.session import Session
 from aiidadb.settings import SettingsManager
 from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
@@ -37,6 +38,7 @@ class Backend:
     Attributes:
         profile: What was opened.
         queries: Questions about nodes.
+        schema: The schema's version, making it new, and migrating it.
         settings: The settings that AiiDA keeps in the database.
     """
 
@@ -44,6 +46,7 @@ class Backend:
         self._session = session
         self.profile = session.profile
         self.queries = QueryManager(session)
+        self.schema = SchemaManager(session)
         self.settings = SettingsManager(session)
 
     @property

@@ -32,6 +32,7 @@ __all__ = [
     "PoolRegistry",
     "connect",
     "default_registry",
+    "expire_connections",
     "get_pool",
     "mark_clean",
     "require_asyncio",
@@ -176,6 +177,21 @@ class _Entry:
                     plain.shutdown(socket.SHUT_RDWR)
 
 
+# Every pool of this process, whichever registry and event loop it belongs to.
+_entries: weakref.WeakSet[_Entry] = weakref.WeakSet()
+
+
+async def expire_connections() -> None:
+    """Let every pool of this process replace its connections before they are used again.
+
+    For after a change of the schema: what they have cached of it is of no more use. Connections
+    that are in use are replaced when they are given back.
+    """
+    for entry in list(_entries):
+        if entry.pool is not None and entry.pid == os.getpid():
+            await entry.pool.expire_connections()  # counts a number up, and waits for nothing
+
+
 class PoolRegistry:
     """Opens, shares and closes asyncpg pools; one a profile and running event loop.
 
@@ -280,6 +296,7 @@ class PoolRegistry:
     ) -> _Entry:
         entry = _Entry(loop, os.getpid(), arguments)
         self._entries[key] = entry
+        _entries.add(entry)
         init: Callable[[asyncpg.Connection], Awaitable[None]] | None = arguments.get("init")
 
         async def prepare(connection: asyncpg.Connection) -> None:

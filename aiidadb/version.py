@@ -14,7 +14,7 @@ from typing import Literal
 
 from aiidadb.exceptions import InvalidInputError
 
-__all__ = ["DJANGO_HEAD", "MAIN_HEAD", "Line", "SchemaVersion"]
+__all__ = ["DJANGO_HEAD", "LAST_WITH_DJANGO", "MAIN_HEAD", "Line", "SchemaVersion"]
 
 Line = Literal["django", "main"]
 
@@ -77,4 +77,5 @@ class SchemaVersion:
 
 
 DJANGO_HEAD = SchemaVersion("django", 45)
+LAST_WITH_DJANGO = SchemaVersion("django", 49)  # with the next step Django's own tables go
 MAIN_HEAD = SchemaVersion("main", 2)

@@ -1,8 +1,9 @@
 -- name: schema_django_migrations
--- purpose: The steps of AiiDA's own that Django has noted, oldest first
+-- purpose: The steps of AiiDA's own that Django has noted, oldest first; none where the table is the
+--     stub that aiida-core 2.x makes when it builds an old schema, which has not these columns
 -- parameters: none
 -- result: name text, such as 0045_dbgroup_extras; one row a step
-select migration.name::text as name
+select to_jsonb(migration) ->> 'name' as name
 from public.django_migrations as migration
-where migration.app = 'db'
-order by migration.name
+where to_jsonb(migration) ->> 'app' = 'db'
+order by name

@@ -1,0 +1,228 @@
+"""The one connection that migrates: outside every pool, and alone, by a lock of the database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import asyncpg
+
+from aiidadb.exceptions import (
+    LockTimeout,
+    PermissionDenied,
+    ReadOnlyDatabase,
+    StorageMigrationError,
+    UnknownOutcome,
+    translate,
+)
+from aiidadb.pool import connect
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from aiidadb.profile import Profile
+
+__all__ = [
+    "LOCK_KEY",
+    "SESSION_SETTINGS",
+    "atomic",
+    "describe_session",
+    "migrating_connection",
+]
+
+LOCK_KEY: Final = int.from_bytes(b"aiidadb!", "big")
+"""The number of the advisory lock. Such locks are a database's own, so one number serves all."""
+
+MINIMAL_SERVER: Final = 13
+"""The first PostgreSQL with ``gen_random_uuid()``."""
+
+SESSION_SETTINGS: Final[Mapping[str, str]] = {
+    # The steps name tables without a schema; a table of the same name elsewhere is none of theirs.
+    "search_path": "public",
+    # A step takes as long as it takes; one that copies files leaves its transaction idle meanwhile.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    # A change that waits for a reader keeps all later readers waiting too: it gives way, and the
+    # runner tries again.
+    "lock_timeout": "1s",
+    "default_transaction_isolation": "read committed",
+    # What is told as committed is on the disk: files are cleared away on the strength of it.
+    "synchronous_commit": "on",
+    # Text of dates and floats is the same on every server.
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "extra_float_digits": "1",
+}
+"""What each migrating session sets, where the server knows the setting."""
+
+_CLOSE_TIMEOUT: Final = 10.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+
+
+@contextlib.asynccontextmanager
+async def migrating_connection(
+    profile: Profile, *, patience: float, waiting: Callable[[str], None]
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of its own that holds the database's migration lock.
+
+    Args:
+        profile: The database.
+        patience: How many seconds to wait for another process that has the lock.
+        waiting: Told, while waiting, what for.
+
+    Yields:
+        The connection. It is closed at the end whatever happens, which gives the lock back; what
+        was not committed is undone, and a statement that still runs is cancelled.
+
+    Raises:
+        StorageMigrationError: The server is too old, or reached through a connection pooler.
+        LockTimeout: Another process kept the lock; the message says who.
+        ReadOnlyDatabase: The server takes no writes.
+        PermissionDenied: The role may not make the temporary functions that steps use.
+        DatabaseError: The server cannot be reached, or refuses.
+    """
+    name = f"aiidadb migrate, process {os.getpid()} on {socket.gethostname()}"
+    connection = await connect(profile, server_settings={"application_name": name[:63]})
+    try:
+        await _check_server(connection)
+        await _prepare_session(connection)
+        await _take_lock(connection, patience, waiting)
+        yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise translate(error) or error from error
+    finally:
+        # Even when cancelled: closing is what cancels a running statement and undoes the rest.
+        with anyio.CancelScope(shield=True):
+            with contextlib.suppress(Exception):
+                await connection.close(timeout=_CLOSE_TIMEOUT)
+            connection.terminate()
+
+
+@contextlib.asynccontextmanager
+async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
+    """A transaction, or inside one a savepoint: all of it or nothing.
+
+    Args:
+        connection: The connection.
+        what: What is committed, for messages: ``"step django_0014"``.
+
+    Raises:
+        UnknownOutcome: The connection was lost during the commit.
+    """
+    isolation = None if connection.is_in_transaction() else "read_committed"
+    transaction = connection.transaction(isolation=isolation)
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        # Where the connection is lost, the server undoes it by itself.
+        with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
+            await transaction.rollback()
+        raise
+    try:
+        # Cut short, a COMMIT has an unknown outcome: it is waited for even when cancelled.
+        with anyio.CancelScope(shield=True):
+            await transaction.commit()
+    except (
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        OSError,
+    ) as error:
+        raise UnknownOutcome(
+            f"the connection was lost while {what} was committed, so it is not known whether the "
+            "database has it: run again, which goes on from where the database is"
+        ) from error
+
+
+async def _check_server(connection: asyncpg.Connection) -> None:
+    version = connection.get_server_version()
+    if version.major < MINIMAL_SERVER:
+        raise StorageMigrationError(
+            f"the server is PostgreSQL {version.major}.{version.minor}, and migrating needs "
+            f"{MINIMAL_SERVER} or newer: upgrade the server first (pg_upgrade, or dump and restore)"
+        )
+    server = await connection.fetchrow(QUERIES["migration_server"].text)
+    assert server is not None
+    # A pooler gives its clients a number of its own; behind one, two transactions may be served
+    # by two sessions, and a lock may outlive the client.
+    if server["backend_pid"] != connection.get_server_pid():
+        raise StorageMigrationError(
+            "the server is reached through a connection pooler (such as PgBouncer), where the lock "
+            "that keeps a second migration out does not hold: connect to the server itself"
+        )
+    if server["read_only"]:
+        raise ReadOnlyDatabase(
+            "the server or the role takes no writes (a standby, or default_transaction_read_only): "
+            "connect to the primary, as a role that may write, to migrate",
+            sqlstate="25006",
+        )
+    if not server["may_make_temporary"] or not server["may_create"]:
+        missing = (
+            f"create on schema public to {server['role']}"
+            if server["may_make_temporary"]
+            else f"temporary on database {server['database']} to {server['role']}"
+        )
+        raise PermissionDenied(
+            f"the role {server['role']} may not change the schema: run `grant {missing}`, or "
+            "migrate as the owner of the database",
+            sqlstate="42501",
+        )
+
+
+async def _prepare_session(connection: asyncpg.Connection) -> None:
+    await connection.fetch(
+        QUERIES["migration_session"].text,
+        list(SESSION_SETTINGS.keys()),
+        list(SESSION_SETTINGS.values()),
+    )
+    # Without this, the statement of a process that was killed runs on, and keeps the lock. Servers
+    # before 14, and those on some systems, do not have it.
+    with contextlib.suppress(asyncpg.PostgresError):
+        await connection.execute("set client_connection_check_interval = '500ms'")
+
+
+async def _take_lock(
+    connection: asyncpg.Connection, patience: float, waiting: Callable[[str], None]
+) -> None:
+    """Take the session's lock, or raise who has it.
+
+    Tried again and again: a wait inside the server would be a transaction, in the holder's way.
+    """
+    end = anyio.current_time() + patience
+    pause = _FIRST_PAUSE
+    while not await connection.fetchval(QUERIES["migration_lock"].text, LOCK_KEY):
+        holder = await connection.fetchrow(QUERIES["migration_lock_holder"].text, LOCK_KEY)
+        who = "a process that has just ended" if holder is None else describe_session(holder)
+        if anyio.current_time() >= end:
+            raise LockTimeout(
+                f"another migration of this database is under way, by {who}; it had not ended "
+                f"after {patience:g} seconds: wait for it, or find out whether it hangs, and run "
+                "again",
+                sqlstate="55P03",
+            )
+        waiting(f"waiting for another migration, by {who}")
+        await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def describe_session(row: asyncpg.Record) -> str:
+    """Who a session of the server is, for messages.
+
+    Args:
+        row: With ``pid``, ``role``, ``application`` and ``since``, each of which may be null.
+    """
+    known = [
+        f"{what} {row[key]}"
+        for what, key in (("role", "role"), ("application", "application"))
+        if row[key]
+    ]
+    if row["since"] is not None:
+        known.append(f"since {row['since']:%Y-%m-%d %H:%M:%S %Z}")
+    return f"server process {row['pid']}" + (f" ({', '.join(known)})" if known else "")

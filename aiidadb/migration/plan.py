@@ -1,0 +1,226 @@
+"""What will run to bring a database from the version it has to the one that is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.exceptions import (
+    IncompatibleStorageSchema,
+    InvalidInputError,
+    StorageMigrationError,
+)
+from aiidadb.migration.connection import SESSION_SETTINGS
+from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS, Call, MigrationStep
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from aiidadb.bookkeeping import Bookkeeping
+    from aiidadb.version import SchemaVersion
+
+__all__ = ["MigrationPlan", "PlannedStep", "count_rows", "make_plan", "route"]
+
+_HEAD: Final = max(STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step that will run.
+
+    Attributes:
+        step: The step.
+        rows: How many rows it will change, if :attr:`rows_are_exact`; else how many the tables
+            that it touches have now, which is the most. None where that is not known before, as
+            the tables come with a step in between, or where nobody counted.
+        rows_are_exact: Whether it is the step's own count.
+    """
+
+    step: MigrationStep
+    rows: int | None = None
+    rows_are_exact: bool = False
+
+    @property
+    def name(self) -> str:
+        """The step's name, such as ``0014_add_node_uuid_unique_constraint``."""
+        return self.step.name
+
+    @property
+    def version(self) -> SchemaVersion:
+        """The version after it."""
+        return self.step.version
+
+    @property
+    def changes(self) -> str:
+        """What it changes, in a sentence or three."""
+        return self.step.changes
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it touches."""
+        return self.step.tables
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlan:
+    """What will run, in order.
+
+    Attributes:
+        origin: The version that the database has.
+        target: The version that it will have.
+        steps: The steps; empty where there is nothing to do.
+        is_half_way: Whether aiida-core 2.x began to migrate the database and left it with both
+            bookkeepings; the first step puts that right.
+    """
+
+    origin: SchemaVersion
+    target: SchemaVersion
+    steps: tuple[PlannedStep, ...]
+    is_half_way: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All tables that are touched, by name."""
+        return tuple(sorted({table for planned in self.steps for table in planned.tables}))
+
+    @property
+    def settlement(self) -> str | None:
+        """The statement that the first transaction starts with, if any."""
+        if not self.is_half_way or not self.steps:
+            return None
+        taken = [
+            f"'{step.name}'"
+            for version, step in STEPS.items()
+            if version.line == "django" and version <= self.origin
+        ]
+        names = ", ".join(taken)
+        return f"select pg_temp.aiidadb_settle_half_way(array[{names}], '{self.origin}');"
+
+    def sql(self) -> str:
+        """All that will be executed, as one script for ``psql``; calls are comments.
+
+        A plan without calls can be carried out with it.
+        """
+        lines = [
+            f"-- From {self.origin} to {self.target}: {len(self.steps)} steps.",
+            "-- Needs to be alone: nothing else may use the database meanwhile.",
+            "",
+            *(f"set {name} = '{text}';" for name, text in SESSION_SETTINGS.items()),
+            "",
+            PRELUDE,
+        ]
+        for position, planned in enumerate(self.steps):
+            step = planned.step
+            lines += ["", "", f"-- {step.version.schema_name}: {step.name}", "begin;"]
+            if position == 0 and self.settlement:
+                lines += ["", self.settlement]
+            for part in step.parts:
+                lines += ["", f"-- call: {part.name}" if isinstance(part, Call) else part]
+            lines += ["", step.bookkeeping, "commit;"]
+        return "\n".join(lines) + "\n"
+
+
+def make_plan(bookkeeping: Bookkeeping, target: SchemaVersion) -> MigrationPlan:
+    """Find what has to run.
+
+    Args:
+        bookkeeping: What the database says of itself.
+        target: The version that is wanted.
+
+    Raises:
+        InvalidInputError: There is no such version to go to.
+        NotAnAiidaDatabase: It is empty, or not AiiDA's.
+        IncompatibleStorageSchema: The version that it has is ahead, or is none of these lines'.
+        CorruptStorage: What it says contradicts itself.
+        StorageMigrationError: The way to the target leads backwards.
+    """
+    if target not in STEPS:
+        raise InvalidInputError(
+            f"there is no way to {target}: the versions are 1.0.1 … {_last_django()} and "
+            f"{', '.join(str(version) for version in STEPS if version.line == 'main')}"
+        )
+    origin = bookkeeping.version()
+    if origin not in STEPS:
+        raise IncompatibleStorageSchema(
+            f"the database has schema version {origin}, which is ahead of what is known here "
+            f"(up to {_last_django()} and {_HEAD}): a newer AiiDA made it; use a newer aiidadb"
+        )
+    if target < origin:
+        raise StorageMigrationError(
+            f"the database has schema version {origin}, and there is no way back to {target}: "
+            "restore a backup from before it was migrated"
+        )
+    _refuse_other_names(bookkeeping)
+    return MigrationPlan(
+        origin,
+        target,
+        tuple(PlannedStep(step) for step in route(origin, target)),
+        is_half_way=bookkeeping.is_half_way,
+    )
+
+
+def route(origin: SchemaVersion | None, target: SchemaVersion) -> list[MigrationStep]:
+    """The steps from one version to another.
+
+    Args:
+        origin: Where the database is; None for nothing at all, from where the target's own line
+            is taken from its beginning.
+        target: Where it shall be.
+    """
+    if origin is None:
+        return [
+            step
+            for version, step in STEPS.items()
+            if version.line == target.line and version <= target
+        ]
+    steps = [step for version, step in STEPS.items() if origin < version <= target]
+    return [HAND_OVER if step.origin is None else step for step in steps]
+
+
+async def count_rows(connection: asyncpg.Connection, plan: MigrationPlan) -> MigrationPlan:
+    """Find out how many rows each step will touch, as things are now.
+
+    Args:
+        connection: Of a role that may read.
+        plan: What will run.
+
+    Returns:
+        The plan with numbers.
+    """
+    if not plan.steps:
+        return plan
+    async with connection.transaction(readonly=True):
+        found = await connection.fetch(QUERIES["schema_tables"].text)
+        there = {row["name"] for row in found if row["readable"]}
+        sizes: dict[str, int] = {}
+        for table in plan.tables:
+            if table in there:
+                # The name comes from the header of a step, where only letters, digits and _ pass.
+                statement = f'select count(*) from public."{table}"'  # noqa: S608
+                sizes[table] = await connection.fetchval(statement)
+        first = plan.steps[0].step
+        exact = None if first.row_count is None else await connection.fetchval(first.row_count)
+    counted = []
+    for position, planned in enumerate(plan.steps):
+        if position == 0 and exact is not None:
+            counted.append(replace(planned, rows=exact, rows_are_exact=True))
+            continue
+        known = [sizes[table] for table in planned.tables if table in sizes]
+        at_most = sum(known) if known or not planned.tables else None
+        counted.append(replace(planned, rows=at_most))
+    return replace(plan, steps=tuple(counted))
+
+
+def _last_django() -> SchemaVersion:
+    return max(version for version in STEPS if version.line == "django")
+
+
+def _refuse_other_names(bookkeeping: Bookkeeping) -> None:
+    known = {step.name for version, step in STEPS.items() if version.line == "django"}
+    others = [name for name in bookkeeping.django_steps or () if name not in known]
+    if others:
+        raise IncompatibleStorageSchema(
+            f"django_migrations holds {others[0]!r} for AiiDA, which no release of AiiDA has: what "
+            "that step did is not known, so nothing can go on from it"
+        )

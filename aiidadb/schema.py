@@ -1,0 +1,421 @@
+"""The schema of a database: its version, making it new, and migrating it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio import to_thread
+
+from aiidadb.bookkeeping import read_bookkeeping
+from aiidadb.container import create_container, discard_container
+from aiidadb.exceptions import (
+    CorruptStorage,
+    DatabaseNotEmpty,
+    IncompatibleStorageSchema,
+    InvalidInputError,
+    NotAnAiidaDatabase,
+    StorageMigrationError,
+    UnknownOutcome,
+)
+from aiidadb.migration.connection import atomic, migrating_connection
+from aiidadb.migration.plan import MigrationPlan, count_rows, make_plan
+from aiidadb.migration.report import MigrationProgress, MigrationReport
+from aiidadb.migration.runner import Runner, RunnerOptions
+from aiidadb.migration.steps import NOTES
+from aiidadb.pool import expire_connections
+from aiidadb.sql import QUERIES, SCHEMAS
+from aiidadb.version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVersion
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import asyncpg
+
+    from aiidadb.bookkeeping import Bookkeeping
+    from aiidadb.migration.report import ProgressCallback
+    from aiidadb.session import Session
+
+__all__ = ["GENERATION", "SchemaManager"]
+
+GENERATION: Final = "1"
+"""The only generation of the schema that AiiDA has had; a new one would count versions anew."""
+
+PATIENCE: Final = 600.0
+"""For how many seconds a migration waits for others by default."""
+
+_REFRESH_TIMEOUT: Final = 5.0
+_VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
+_LAST_OF_DJANGO: Final = SchemaVersion("django", LAST_WITH_DJANGO.number + 1)
+
+
+class SchemaManager:
+    """What ``DjangoBackendManager`` knew of the schema, and the migrations; all to be awaited.
+
+    It serves a database of any version, an empty one too: open the backend with
+    ``schema_check=False``. Versions are :class:`aiidadb.version.SchemaVersion` objects, which
+    compare as versions (``1.0.9`` < ``1.0.45`` < ``main_0001``) and whose ``str()`` is AiiDA's
+    spelling. Where a version is to be given, AiiDA's spelling will do.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # ------------------------------------------------------------------ what is there
+
+    async def get_schema_version_database(self) -> SchemaVersion:
+        """The version that the database says it has.
+
+        That is the setting ``db|schemaversion`` where AiiDA 0.x and 1.x look, also in the column
+        ``tval`` of the oldest databases, and ``alembic_version`` where AiiDA 2.x does. Whether all
+        that is noted agrees is what :meth:`validate_schema` and :meth:`migrate` look at.
+
+        Raises:
+            NotAnAiidaDatabase: Nothing of AiiDA's is noted; the database is empty or another's.
+            IncompatibleStorageSchema: It is of AiiDA's old SQLAlchemy line, or of none.
+            CorruptStorage: What is noted names no one version.
+        """
+        return _noted_version(await self._bookkeeping())
+
+    async def get_schema_version_code(self) -> SchemaVersion:
+        """The version that a database of this line should have.
+
+        That is 1.0.45, the last of AiiDA 1.x, for the ``django`` line, and ``main_0002`` for the
+        ``main`` line. A database between the two (1.0.46 to 1.0.50) is on its way to
+        ``main_0002``; one without a schema gets that as well.
+
+        Raises:
+            IncompatibleStorageSchema: As :meth:`get_schema_version_database`.
+            CorruptStorage: As there.
+        """
+        try:
+            return _head_for(await self.get_schema_version_database())
+        except NotAnAiidaDatabase:
+            return MAIN_HEAD
+
+    async def is_database_schema_ahead(self) -> bool:
+        """Whether the database is newer than :meth:`get_schema_version_code`.
+
+        Raises:
+            SchemaError: As :meth:`get_schema_version_database`.
+        """
+        version = await self.get_schema_version_database()
+        return version > _head_for(version)
+
+    async def get_schema_generation_database(self) -> str:
+        """The generation in the setting ``schema_generation``; ``"1"`` where it is not set.
+
+        AiiDA writes it from 1.0.42 on, and takes what is no number for ``"1"`` as well.
+        """
+        noted = (await self._bookkeeping()).settings.get("schema_generation")
+        try:
+            return str(int(noted or GENERATION))
+        except ValueError:
+            return GENERATION
+
+    async def get_schema_generation_code(self) -> str:
+        """The generation that a database should have: ``"1"``."""
+        return GENERATION
+
+    async def get_schema_version_reset(self, schema_generation_code: str) -> SchemaVersion | None:
+        """The version at which a database can go over to a generation of the schema.
+
+        Args:
+            schema_generation_code: The generation.
+
+        Returns:
+            None for ``"1"``: it is the first, nothing goes over to it.
+
+        Raises:
+            InvalidInputError: There is no such generation.
+        """
+        try:
+            return _VERSION_RESET[schema_generation_code]
+        except (KeyError, TypeError):
+            raise InvalidInputError(
+                f"{schema_generation_code!r} is no generation of AiiDA's schema: "
+                f"there is {GENERATION!r}"
+            ) from None
+
+    async def validate_schema(self) -> None:
+        """Make sure that generation and version of the database are those of the code.
+
+        Raises:
+            IncompatibleStorageSchema: They are not; the message says what to do.
+            CorruptStorage: What the database says of itself contradicts itself.
+            NotAnAiidaDatabase: It says nothing.
+        """
+        generation = await self.get_schema_generation_database()
+        if generation != GENERATION:
+            raise IncompatibleStorageSchema(
+                f"the database has schema generation {generation}, and only {GENERATION} is known: "
+                "a newer AiiDA made it; use a newer aiidadb"
+            )
+        version = (await self._bookkeeping()).version()
+        head = _head_for(version)
+        if version > head:
+            raise IncompatibleStorageSchema(
+                f"the database has schema version {version}, which is ahead of {head}: a newer "
+                "AiiDA made it; use a newer aiidadb"
+            )
+        if version != head:
+            raise IncompatibleStorageSchema(
+                f"the database has schema version {version}, which is behind {head}: bring it up "
+                "to date with `aiidadb migrate` or backend.schema.migrate()"
+            )
+
+    # ------------------------------------------------------------------ changing it
+
+    async def set_schema_version_database(self, version: str | SchemaVersion) -> None:
+        """Write the version where :meth:`get_schema_version_database` looks for it.
+
+        Nothing else is changed: neither the schema nor ``django_migrations``. It is for a database
+        whose notes are known to be wrong.
+
+        Args:
+            version: What to write; of the line whose bookkeeping the database has.
+
+        Raises:
+            InvalidInputError: It is no version, or of the other line.
+            NotAnAiidaDatabase: There is no table to write it to.
+        """
+        parsed = _parse(version)
+        bookkeeping = await self._bookkeeping()
+        has_revision = bool(bookkeeping.alembic_versions)
+        if bookkeeping.has_json_settings is None:
+            raise NotAnAiidaDatabase(
+                "the database has no table of settings to note a version in: make AiiDA's schema "
+                "with backend.schema.initialise()"
+            )
+        if parsed.line == "main" and not has_revision:
+            raise InvalidInputError(
+                f"{parsed} is of the main line, and the database has no alembic_version: it is of "
+                "the django line (1.0.N); backend.schema.migrate() brings it over"
+            )
+        async with self._session.transaction():
+            await self._session.execute(NOTES)
+            if has_revision:
+                await self._session.execute(
+                    "select pg_temp.aiidadb_note_revision($1::text)", parsed.schema_name
+                )
+            if parsed.line == "django":
+                await self._session.execute(
+                    "select pg_temp.aiidadb_note_setting($1::text)", str(parsed)
+                )
+
+    async def initialise(self, version: str | SchemaVersion = MAIN_HEAD) -> None:
+        """Make AiiDA's schema, with its bookkeeping, in an empty database.
+
+        For ``main_0002``, where the profile names a repository, the container of AiiDA 2.x is made
+        in it and the setting ``repository|uuid`` ties the two together; without, aiida-core opens
+        the database only once both are there. If the database fails, the container is removed.
+
+        Args:
+            version: ``main_0002`` (AiiDA 2.x) or ``1.0.45`` (AiiDA 1.x).
+
+        Raises:
+            InvalidInputError: New databases are made of these two versions only.
+            DatabaseNotEmpty: There are tables already.
+            MissingExtraError: The extra for containers is not installed.
+            RepositoryError: The container cannot be made; nothing was changed.
+            UnknownOutcome: The connection was lost during the commit; the container stays.
+            DatabaseError: The server, or the way to it, failed; nothing was changed.
+        """
+        parsed = _parse(version)
+        if parsed not in (DJANGO_HEAD, MAIN_HEAD):
+            raise InvalidInputError(
+                f"a new database is made as {MAIN_HEAD} (AiiDA 2.x) or {DJANGO_HEAD} (AiiDA 1.x), "
+                f"not as {parsed}"
+            )
+        self._refuse_transaction("initialise")
+        await self._bookkeeping()  # is the backend open?
+        async with migrating_connection(
+            self._session.profile, patience=PATIENCE, waiting=_ignore
+        ) as connection:
+            await _refuse_tables(connection)
+            await self._make(connection, parsed)
+        await self._refresh()
+
+    async def plan(self, target: str | SchemaVersion | None = None) -> MigrationPlan:
+        """What :meth:`migrate` would do, and how many rows each step would touch. Only reads.
+
+        Args:
+            target: As for :meth:`migrate`.
+
+        Raises:
+            InvalidInputError: There is no such version.
+            SchemaError: The database cannot be migrated, as for :meth:`migrate`.
+        """
+        wanted = _parse(MAIN_HEAD if target is None else target)
+        async with self._session.acquire() as connection:
+            plan = make_plan(await read_bookkeeping(connection), wanted)
+            # Counting rows takes a while on a big database; here nothing has to be quick.
+            return await count_rows(connection, plan)
+
+    async def migrate(
+        self,
+        target: str | SchemaVersion | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+        dry_run: bool = False,
+        without_repository: bool = False,
+        export_directory: str | os.PathLike[str] | None = None,
+        patience: float = PATIENCE,
+    ) -> MigrationReport:
+        """Bring the database to a version, step by step.
+
+        Each step and its bookkeeping are one transaction: whatever stops the migration, the
+        database is wholly at one version, and the next run goes on from there. One process alone
+        migrates a database; others wait, and then find out what is left to do. Steps in which
+        something leaves the database write it to files first. Nothing is asked: make a backup
+        before. After it, this backend and all pools of this process can be used as before; other
+        backends that are open keep the version that they found: open them anew.
+
+        Args:
+            target: ``main_0002``, the newest, by default; ``1.0.45`` for AiiDA 1.x, or any other.
+            progress: Called with a :class:`~aiidadb.migration.report.MigrationProgress`, often.
+            dry_run: Do it all in one transaction and roll it back. No file is written.
+            without_repository: There are no files of nodes to care for: steps that need them pass
+                over, instead of refusing, where the profile's repository is missing.
+            export_directory: Where files are written; the current directory by default.
+            patience: For how many seconds to wait for another process that migrates this database,
+                and each step for sessions that use its tables. They keep other readers out for a
+                second at a time at most.
+
+        Returns:
+            The steps, with their times, rows and files; none where there was nothing to do.
+
+        Raises:
+            InvalidInputError: There is no such version.
+            NotAnAiidaDatabase: The database is empty (see :meth:`initialise`), or another's.
+            IncompatibleStorageSchema: It is ahead, unknown, or of AiiDA's old SQLAlchemy line.
+            CorruptStorage: What it says of itself contradicts itself.
+            StorageMigrationError: It cannot be done in this way, or a step failed and was undone.
+            LockTimeout: Others did not let go within ``patience``; the message names them.
+            UnknownOutcome: The connection was lost during a commit: run it again.
+            DatabaseError: The server, or the way to it, failed; the step was undone.
+        """
+        wanted = _parse(MAIN_HEAD if target is None else target)
+        self._refuse_transaction("migrate")
+        make_plan(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
+        directory = Path.cwd() if export_directory is None else Path(export_directory)
+        options = RunnerOptions(
+            repository=self._session.profile.repository,
+            export_directory=directory,
+            without_repository=without_repository,
+            dry_run=dry_run,
+            patience=patience,
+            progress=progress,
+        )
+        try:
+            async with migrating_connection(
+                self._session.profile, patience=patience, waiting=partial(_tell_waiting, progress)
+            ) as connection:
+                report = await _migrate(connection, wanted, options)
+        except BaseException:
+            # Steps may have been committed; what stopped the migration is what is to be told.
+            with anyio.move_on_after(_REFRESH_TIMEOUT, shield=True), contextlib.suppress(Exception):
+                await self._refresh()
+            raise
+        await self._refresh()
+        return report
+
+    # ------------------------------------------------------------------ parts
+
+    async def _bookkeeping(self) -> Bookkeeping:
+        async with self._session.acquire() as connection:
+            return await read_bookkeeping(connection)
+
+    async def _refresh(self) -> None:
+        """Let this backend and the process's pools know that the schema is another."""
+        await expire_connections()
+        self._session.version = (await self._bookkeeping()).version()
+
+    def _refuse_transaction(self, what: str) -> None:
+        if self._session.in_transaction:
+            raise StorageMigrationError(
+                f"{what}() commits by itself: call it outside backend.transaction()"
+            )
+
+    async def _make(self, connection: asyncpg.Connection, version: SchemaVersion) -> None:
+        repository = self._session.profile.repository if version.line == "main" else None
+        container_id: str | None = None
+        try:
+            async with atomic(connection, "the new schema"):
+                await connection.execute(SCHEMAS[version.schema_name])
+                if repository is not None:
+                    # Last before the commit, so that hardly anything can fail after it.
+                    container_id = await to_thread.run_sync(create_container, repository)
+                    await connection.execute(QUERIES["repository_uuid_write"].text, container_id)
+        except UnknownOutcome:
+            raise  # the database may have the container's id
+        except BaseException:
+            if repository is not None and container_id is not None:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(discard_container, repository, container_id)
+            raise
+
+
+def _ignore(_what: str) -> None:
+    pass
+
+
+async def _migrate(
+    connection: asyncpg.Connection, wanted: SchemaVersion, options: RunnerOptions
+) -> MigrationReport:
+    """Find what is pending, now that nobody else migrates, and do it."""
+    begin = time.perf_counter()
+    plan = make_plan(await read_bookkeeping(connection), wanted)
+    steps = [planned.step for planned in plan.steps]
+    reports = await Runner(connection, steps, plan.settlement, options).run()
+    return MigrationReport(
+        origin=plan.origin,
+        version=plan.target,
+        steps=reports,
+        seconds=time.perf_counter() - begin,
+        dry_run=options.dry_run,
+    )
+
+
+async def _refuse_tables(connection: asyncpg.Connection) -> None:
+    tables = sorted((await read_bookkeeping(connection)).tables)
+    if tables:
+        names = ", ".join(tables[:5]) + (", …" if len(tables) > 5 else "")
+        raise DatabaseNotEmpty(
+            "a new schema is made in an empty database only, and this one has "
+            f"{len(tables)} tables ({names}): name another database; an older AiiDA database is "
+            "brought up to date with `aiidadb migrate`"
+        )
+
+
+def _tell_waiting(progress: ProgressCallback | None, what: str) -> None:
+    if progress is not None:
+        progress(MigrationProgress(0, 0, "", what))
+
+
+def _parse(version: str | SchemaVersion) -> SchemaVersion:
+    return version if isinstance(version, SchemaVersion) else SchemaVersion.parse(version)
+
+
+def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
+    noted = bookkeeping.noted_version
+    if noted is None or bookkeeping.alembic_versions:
+        return bookkeeping.version()
+    try:
+        return SchemaVersion.parse(noted)
+    except InvalidInputError as error:
+        raise CorruptStorage(
+            f"the setting 'db|schemaversion' says {noted!r}, which is no version of AiiDA's"
+        ) from error
+
+
+def _head_for(version: SchemaVersion) -> SchemaVersion:
+    """Where a database of this version belongs: at the head of its line, or of the one to come."""
+    if version.line == "main" or DJANGO_HEAD < version <= _LAST_OF_DJANGO:
+        return MAIN_HEAD
+    return DJANGO_HEAD

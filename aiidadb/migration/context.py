@@ -25,8 +25,8 @@ class StepContext:
             which AiiDA 0.x and 1.x have ``repository/node`` and AiiDA 2.x has ``container``; None
             where the profile has none.
         export_directory: Where files go that are written because rows leave the database.
-        without_repository: There are no files to care for: a step that needs them passes them
-            over, and says so, instead of refusing.
+        without_repository: There are no files to care for but those that are found: a step passes
+            over what is missing, and says so, instead of refusing.
         dry_run: The transaction will be rolled back. Nothing outside the database may be changed
             or left behind.
         progress: Told what is worked on, how many rows are done, and how many there are in all

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["move_repository"]
+__all__ = ["check_repository", "move_repository"]
 
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 # A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
@@ -65,9 +65,50 @@ async def move_repository(context: StepContext) -> StepOutcome:
             that is there has a folder of none of them; a container is there already; a file
             cannot be read; the disk is full.
     """
-    row = await context.connection.fetchrow(QUERIES["repository_owner"].text)
-    nodes: int = row["nodes"]
-    owner: str = row["owner"]
+    is_to_move = await check_repository(context)
+    repository = context.repository
+    if repository is None:
+        note = (
+            "no container for files was made, because the profile names no repository; "
+            "aiida-core 2.x opens the database once there is one whose id is the setting "
+            "repository|uuid"
+        )
+        return StepOutcome(notes=(note,))
+    nodes, owner = await _nodes_and_owner(context)
+    async with AsyncExitStack() as stack:
+        move = _Move(context, repository, nodes, stack)
+        await _lock(stack, repository, context.dry_run)
+        if is_to_move and nodes and not await move.belongs():
+            move.leave_alone()
+            is_to_move = False
+        container_id = None
+        if not context.dry_run:
+            container_id = await _in_thread(take_place, repository, owner)
+        if is_to_move:
+            await move.run()
+        if container_id is not None:
+            await _write_setting(context, container_id, move.notes)
+            await _in_thread(sync_directory, container_path(repository))
+    return move.outcome(container_id, moved=is_to_move)
+
+
+async def check_repository(context: StepContext) -> bool:
+    """Refuse what :func:`move_repository` would refuse before it does anything. Only reads.
+
+    It can be asked of a database of any version, long before the step's turn comes.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Whether there are files to move.
+
+    Raises:
+        MissingExtraError: The package ``disk-objectstore`` is not installed.
+        StorageMigrationError: The database has nodes and its repository is not there; a container
+            is there already.
+    """
+    nodes, owner = await _nodes_and_owner(context)
     repository = context.repository
     if repository is None:
         if nodes and not context.without_repository:
@@ -76,30 +117,15 @@ async def move_repository(context: StepContext) -> StepOutcome:
                 "the profile names none: name it, or say that there are no files to care for with "
                 "without_repository (--without-repository)"
             )
-        note = (
-            "no container for files was made, because the profile names no repository; "
-            "aiida-core 2.x opens the database once there is one whose id is the setting "
-            "repository|uuid"
-        )
-        return StepOutcome(notes=(note,))
-    await _in_thread(import_disk_objectstore)  # before anything is done
-    is_to_move = await _in_thread(_is_to_move, context, repository, nodes)
-    async with AsyncExitStack() as stack:
-        move = _Move(context, repository, nodes, stack)
-        await _lock(stack, repository, context.dry_run)
-        if is_to_move and nodes:
-            await move.check_that_it_belongs()
-        container_id = None
-        if context.dry_run:
-            await _in_thread(check_place, repository, owner)
-        else:
-            container_id = await _in_thread(take_place, repository, owner)
-        if is_to_move:
-            await move.run()
-        if container_id is not None:
-            await _write_setting(context, container_id, move.notes)
-            await _in_thread(sync_directory, container_path(repository))
-    return move.outcome(container_id, moved=is_to_move)
+        return False
+    await _in_thread(import_disk_objectstore)
+    await _in_thread(check_place, repository, owner)
+    return await _in_thread(_is_to_move, context, repository, nodes)
+
+
+async def _nodes_and_owner(context: StepContext) -> tuple[int, str]:
+    row = await context.connection.fetchrow(QUERIES["repository_owner"].text)
+    return row["nodes"], row["owner"]
 
 
 class _Move:
@@ -119,19 +145,27 @@ class _Move:
         place = None if context.dry_run else container_path(repository)
         self._objects = ObjectWriter(place, from_thread.check_cancelled)
 
-    async def check_that_it_belongs(self) -> None:
-        """Refuse a repository in which no node of the database has a folder."""
+    async def belongs(self) -> bool:
+        """Whether a node of the database has a folder in the repository."""
         for shard in _SHARDS:
             found, rows = await self._list(shard)
             uuids = {row["uuid"] for row in rows}
             if any(folder.uuid in uuids for folder in found.folders):
-                return
-        raise StorageMigrationError(
+                return True
+        return False
+
+    def leave_alone(self) -> None:
+        """Refuse a repository in which no node has a folder, or note that it was left alone."""
+        text = (
             f"not one of the database's nodes ({self._nodes}) has a folder in "
-            f"{nodes_path(self._repository)}: it is another database's, or empty; name the right "
-            "repository, or say that there are no files to care for with without_repository "
-            "(--without-repository)"
+            f"{nodes_path(self._repository)}: it is another database's, or empty"
         )
+        if not self._context.without_repository:
+            raise StorageMigrationError(
+                f"{text}; name the right repository, or say that there are no files to care for "
+                "with without_repository (--without-repository)"
+            )
+        self.notes.append(f"{text}; it was left alone")
 
     async def run(self) -> None:
         """Write the objects and the nodes' metadata."""
@@ -270,11 +304,9 @@ class _Moved:
 
 def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
     """Whether there is an old repository to move; refused where there must be one and is not."""
-    if context.without_repository:
-        return False
     if nodes_path(repository).is_dir():
         return True
-    if nodes:
+    if nodes and not context.without_repository:
         raise StorageMigrationError(
             f"the database has nodes ({nodes}), and their file repository, "
             f"{nodes_path(repository)}, is not there: put it in its place, or say that there are "

@@ -53,12 +53,13 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
     counts = await connection.fetchrow(QUERIES["trajectory_counts"].text)
     if counts["nodes"] == 0:
         return StepOutcome()
-    if context.without_repository:
-        return StepOutcome(notes=_without_repository(counts["with_array"]))
-    if context.repository is None or not context.repository.is_dir():
+    repository = context.repository
+    if repository is None or not await to_thread.run_sync(repository.is_dir):
         if counts["with_array"] == 0:
             return StepOutcome()
-        where = context.repository or "the profile names none"
+        if context.without_repository:
+            return StepOutcome(notes=(_left_as_they_are(counts["with_array"]),))
+        where = repository or "the profile names none"
         raise StorageMigrationError(
             f"there are trajectories ({counts['with_array']}) whose symbols are in files of the "
             f"repository, which is not there ({where}): name it with the profile's repository, or "
@@ -70,35 +71,32 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
     bare: list[str] = []
     missing: list[str] = []
     async for nodes in read_in_batches(connection, "trajectories", size=_NODES_AT_ONCE):
-        found = await to_thread.run_sync(_read_symbols, context.repository, nodes)
+        found = await to_thread.run_sync(_read_symbols, repository, nodes)
         for node, symbols in zip(nodes, found, strict=True):
             if symbols is None:
                 (missing if node["has_array"] else bare).append(node["uuid"])
-        if not missing:
+        if context.without_repository or not missing:
             rows += await _write_symbols(connection, nodes, found)
         moved += len(found) - found.count(None)
         done += len(nodes)
         context.progress("symbols of trajectories read from files", done, counts["nodes"])
-    if missing:
+    if missing and not context.without_repository:
         raise StorageMigrationError(
-            f"trajectories whose file {SYMBOLS_FILE} is missing in {context.repository}: "
+            f"trajectories whose file {SYMBOLS_FILE} is missing in {repository}: "
             f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
             "that there are none to care for with without_repository (--without-repository)"
         )
-    return StepOutcome(rows=rows, notes=_notes(context.repository, moved, bare))
+    return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
 
 
-def _without_repository(with_array: int) -> tuple[str, ...]:
-    if not with_array:
-        return ()
-    note = (
-        "trajectories that have no attribute symbols, because their files were not to be cared "
-        f"for, and keep the attribute array|symbols: {with_array}"
+def _left_as_they_are(number: int) -> str:
+    return (
+        "trajectories that get no attribute symbols, because their files are missing, and keep the "
+        f"attribute array|symbols: {number}"
     )
-    return (note,)
 
 
-def _notes(repository: Path, moved: int, bare: list[str]) -> tuple[str, ...]:
+def _notes(repository: Path, moved: int, bare: list[str], missing: list[str]) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
@@ -107,6 +105,8 @@ def _notes(repository: Path, moved: int, bare: list[str]) -> tuple[str, ...]:
             "(AiiDA 1.x reads past them, but stores no copy of such a node; on the way to AiiDA "
             "2.x they are left behind)"
         )
+    if missing:
+        notes.append(f"{_left_as_they_are(len(missing))} (nodes {_named(missing)})")
     if bare:
         notes.append(
             f"trajectories that have neither a file {SYMBOLS_FILE} nor an attribute that tells of "

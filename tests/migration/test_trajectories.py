@@ -205,7 +205,21 @@ async def test_told_to_do_without_a_repository_a_trajectory_keeps_what_it_has(
     (outcome,) = await run_step(connection, 26, without_repository=True)
     await run_step(connection, 27, without_repository=True)
     assert await attributes(connection, node) == before
-    assert "no attribute symbols" in outcome.notes[0]
+    assert "get no attribute symbols" in outcome.notes[0]
+
+
+async def test_told_that_files_may_be_missing_it_moves_those_that_are_there(
+    at: At, tmp_path: Path
+) -> None:
+    connection = await at(25)
+    missing, uuid = await add_trajectory(connection, tmp_path)
+    there, _ = await add_trajectory(connection, tmp_path, np.array(["Fe"]))
+    before = await attributes(connection, missing)
+    (outcome,) = await run_step(connection, 26, repository=tmp_path, without_repository=True)
+    await run_step(connection, 27, without_repository=True)
+    assert await attributes(connection, missing) == before
+    assert as_rows("symbols", ["Fe"])[1] in await attributes(connection, there)
+    assert any(uuid in note for note in outcome.notes)
 
 
 async def test_a_dry_run_changes_neither_database_nor_files(at: At, tmp_path: Path) -> None:

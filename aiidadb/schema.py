@@ -24,6 +24,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.connection import atomic, migrating_connection
 from aiidadb.migration.plan import MigrationPlan, count_rows, make_plan
+from aiidadb.migration.preflight import check_before
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.runner import Runner, RunnerOptions
 from aiidadb.migration.steps import NOTES
@@ -371,6 +372,8 @@ async def _migrate(
     """Find what is pending, now that nobody else migrates, and do it."""
     begin = time.perf_counter()
     plan = make_plan(await read_bookkeeping(connection), wanted)
+    if plan.steps:
+        await check_before(connection, plan, options)
     steps = [planned.step for planned in plan.steps]
     reports = await Runner(connection, steps, plan.settlement, options).run()
     return MigrationReport(

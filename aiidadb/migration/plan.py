@@ -85,6 +85,11 @@ class MigrationPlan:
         return tuple(sorted({table for planned in self.steps for table in planned.tables}))
 
     @property
+    def calls(self) -> tuple[str, ...]:
+        """The names of the steps written in Python that will be called, in order."""
+        return tuple(name for planned in self.steps for name in planned.step.calls)
+
+    @property
     def settlement(self) -> str | None:
         """The statement that the first transaction starts with, if any."""
         if not self.is_half_way or not self.steps:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.bookkeeping import read_bookkeeping
 from aiidadb.deletion import (
+    DeletionPreview,
     DeletionReport,
     delete_nodes_and_connections,
     get_nodes_to_delete,
+    preview_deletion,
 )
 from aiidadb.exceptions import IncompatibleStorageSchema
 from aiidadb.pool import PoolRegistry, default_registry
@@ -17,6 +20,7 @@ from aiidadb.queries import QueryManager
 from aiidadb.schema import SchemaManager
 from aiidadb.session import Session
 from aiidadb.settings import SettingsManager
+from aiidadb.sql import QUERIES
 from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
@@ -26,10 +30,25 @@ if TYPE_CHECKING:
     from aiidadb.pks import Pks
     from aiidadb.profile import Profile
 
-__all__ = ["SERVED_VERSIONS", "Backend", "open_backend"]
+__all__ = ["SERVED_VERSIONS", "Backend", "ServerFacts", "open_backend"]
 
 SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
 """The versions that every manager can serve; ``backend.schema`` serves them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What people want to know first of a database.
+
+    Attributes:
+        version: PostgreSQL's version, such as ``15.18``.
+        size: How much disk the database takes, such as ``8 MB``.
+        read_only: Whether the server takes no changes.
+    """
+
+    version: str
+    size: str
+    read_only: bool
 
 
 class Backend:
@@ -53,6 +72,12 @@ class Backend:
     def version(self) -> SchemaVersion | None:
         """The schema's version as found at opening; None for an empty or unknown database."""
         return self._session.version
+
+    async def describe_server(self) -> ServerFacts:
+        """The server's version, the database's size, and whether it takes changes."""
+        row = await self._session.fetchrow(QUERIES["server_facts"])
+        assert row is not None
+        return ServerFacts(row["server"], row["size"], row["read_only"])
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """All calls of every manager inside succeed or fail together.
@@ -87,6 +112,13 @@ class Backend:
             IntegrityError: Something that is not AiiDA's refers to a node; nothing was deleted.
         """
         return await delete_nodes_and_connections(self._session, pks, strict=strict)
+
+    async def preview_deletion(self, pks: Pks, *, strict: bool = False) -> DeletionPreview:
+        """What :meth:`delete_nodes_and_connections` would remove; nothing is changed.
+
+        Takes and raises what that does.
+        """
+        return await preview_deletion(self._session, pks, strict=strict)
 
     async def get_nodes_to_delete(
         self,

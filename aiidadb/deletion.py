@@ -7,6 +7,7 @@ The file repository is not touched: the files of deleted nodes stay until AiiDA'
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +17,18 @@ from aiidadb.session import NO_TIME_LIMIT
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiidadb.pks import Pks
     from aiidadb.session import Session
 
-__all__ = ["DeletionReport", "delete_nodes_and_connections", "get_nodes_to_delete"]
+__all__ = [
+    "DeletionPreview",
+    "DeletionReport",
+    "delete_nodes_and_connections",
+    "get_nodes_to_delete",
+    "preview_deletion",
+]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -52,6 +59,33 @@ class DeletionReport:
     missing: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionPreview:
+    """What a deletion would remove.
+
+    Attributes:
+        counts: How many of each, and which nodes are not there.
+        types: Node type to number of nodes, most frequent first.
+    """
+
+    counts: DeletionReport
+    types: Mapping[str, int]
+
+
+async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
+    """See :meth:`aiidadb.Backend.preview_deletion`."""
+    asked = as_pks(pks)
+    rows = await session.fetch(QUERIES["deletion_preview_nodes"], asked)
+    found = [row["pk"] for row in rows]
+    missing = _missing(asked, found, strict=strict)
+    hanging = await session.fetchrow(QUERIES["deletion_preview_rows"], found)
+    assert hanging is not None
+    return DeletionPreview(
+        DeletionReport(nodes=len(found), **hanging, missing=missing),
+        dict(Counter(row["node_type"] for row in rows).most_common()),
+    )
+
+
 async def delete_nodes_and_connections(
     session: Session, pks: Pks, *, strict: bool = False
 ) -> DeletionReport:
@@ -60,9 +94,7 @@ async def delete_nodes_and_connections(
     async with session.transaction():
         rows = await session.fetch(QUERIES["delete_lock_nodes"], asked, timeout=NO_TIME_LIMIT)
         found = [row["pk"] for row in rows]
-        missing = tuple(sorted(set(asked) - set(found)))
-        if missing and strict:
-            raise NotExistent(f"nothing was deleted: there are no nodes {_some(missing)}")
+        missing = _missing(asked, found, strict=strict)
         if not found:
             return DeletionReport(missing=missing)
         await _warn_of_scans(session)
@@ -111,6 +143,13 @@ async def _warn_of_scans(session: Session) -> None:
             "`aiidadb` expects the indexes that AiiDA makes",
             row["reference"],
         )
+
+
+def _missing(asked: list[int], found: list[int], *, strict: bool) -> tuple[int, ...]:
+    missing = tuple(sorted(set(asked) - set(found)))
+    if missing and strict:
+        raise NotExistent(f"nothing was deleted: there are no nodes {_some(missing)}")
+    return missing
 
 
 def _some(pks: Sequence[int], most: int = 10) -> str:

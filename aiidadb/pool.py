@@ -21,6 +21,7 @@ import anyio
 import asyncpg
 
 from aiidadb.exceptions import ClosedError, PoolError, PoolOptionsError, translate
+from aiidadb.hosts import connect_to_one_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -124,6 +125,11 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     return arguments
 
 
+def _connector(arguments: dict[str, Any]) -> Callable[..., Awaitable[asyncpg.Connection]]:
+    hosts = arguments.get("host")
+    return connect_to_one_of if isinstance(hosts, list) and len(hosts) > 1 else asyncpg.connect
+
+
 async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
     """Open one connection outside every pool, with no time limit on its statements.
 
@@ -147,7 +153,7 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
     ):
         arguments.pop(only_for_pools, None)
     try:
-        connection = await asyncpg.connect(**arguments)
+        connection: asyncpg.Connection = await _connector(arguments)(**arguments)
     except Exception as error:
         raise translate(error) or error from error
     await _set_codecs(connection)
@@ -307,7 +313,12 @@ class PoolRegistry:
 
         try:
             pool = asyncpg.create_pool(
-                **{"reset": _reset_unless_clean, **arguments, "init": prepare}
+                **{
+                    "reset": _reset_unless_clean,
+                    "connect": _connector(arguments),
+                    **arguments,
+                    "init": prepare,
+                }
             )
             await pool
             if not arguments["min_size"]:
@@ -352,9 +363,13 @@ def _refuse_other_options(
     if other:
         raise PoolOptionsError(
             f"the pool of profile {profile.name!r} is open already with other options than asked: "
-            f"{', '.join(f'{name}={used.get(name)!r}' for name in other)}; "
+            f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
             "reset it first, or use a registry of your own"
         )
+
+
+def _shown(name: str, arguments: dict[str, Any]) -> str:
+    return "…" if name in {"password", "dsn", "passfile"} else repr(arguments.get(name))
 
 
 async def _close(pool: asyncpg.Pool) -> None:

@@ -212,6 +212,11 @@ class Session:
             connection = await self.pool.acquire()
             try:
                 yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                # Which server takes writes is looked at on connecting only, and may have changed:
+                # the next calls connect anew.
+                await self.pool.expire_connections()
+                raise
             finally:
                 # Whoever cancels waits for this: the statement is cancelled on the server and the
                 # connection goes back clean.

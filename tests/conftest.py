@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import uuid
 import warnings
@@ -220,8 +219,5 @@ async def aiida_backend(aiida_dsn: str, aiida_repository: Path) -> AsyncIterator
     orm.User(email="ada@epfl.ch", backend=storage).store()
     storage.reset_default_user()
     yield storage
+    storage.get_session().close()  # the peer's own close() leaves its connection open
     storage.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        storage = None
-        gc.collect()  # the peer leaves connections open

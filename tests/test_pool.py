@@ -1,8 +1,10 @@
 """Pools: one a profile and loop, refused rather than wrong, gone when reset."""
 
 import asyncio
+import dataclasses
 import gc
 import os
+import socket
 import threading
 import time
 import warnings
@@ -320,3 +322,50 @@ def test_trio_is_told_at_the_first_await(profile):
         trio.run(ask)
     with pytest.raises(PoolError, match="trio"):
         anyio.run(ask, backend="trio")
+
+
+@pytest.fixture
+def silent_port():
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def with_hosts(profile: aiidadb.Profile, *first: tuple[str, int], **options) -> aiidadb.Profile:
+    """The same database, with hosts before its own."""
+    hosts = [*(host for host, _ in first), profile.host]
+    ports = [*(port for _, port in first), profile.port or 5432]
+    return dataclasses.replace(
+        profile, host=tuple(hosts), port=tuple(ports), pool_options=tuple(options.items())
+    )
+
+
+async def test_a_silent_first_host_does_not_eat_up_the_time_of_the_others(profile, silent_port):
+    several = with_hosts(profile, ("127.0.0.1", silent_port), ("127.0.0.1", 1), timeout=3.0)
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(several)
+        assert await pool.fetchval("select current_database()") == profile.database
+    connection = await connect(several)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answers"),
+    [("read-write", True), ("primary", True), ("prefer-standby", True), ("standby", False)],
+)
+async def test_of_several_hosts_one_of_the_kind_asked_for_is_taken(profile, wanted, answers):
+    several = with_hosts(profile, ("127.0.0.1", 1), target_session_attrs=wanted)
+    async with PoolRegistry() as registry:
+        if answers:
+            assert await (await registry.get_pool(several)).fetchval("select 1") == 1
+        else:
+            with pytest.raises(UnreachableStorage):
+                await registry.get_pool(several)
+
+
+async def test_a_refused_password_does_not_show(profile):
+    async with PoolRegistry() as registry:
+        await registry.get_pool(profile)
+        with pytest.raises(PoolOptionsError) as raised:
+            await registry.get_pool(profile, password="secret")
+        assert "secret" not in str(raised.value)

@@ -193,6 +193,17 @@ async def test_a_readonly_transaction_refuses_changes(backend):
             await backend.settings.set("a", 1)
 
 
+async def test_connections_to_a_server_that_became_readonly_are_not_used_again(main_dsn, other):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    name = profile.database
+    await other.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    async with aiidadb.open_backend(profile, max_size=1) as backend:
+        with pytest.raises(ReadOnlyDatabase):
+            await backend.settings.set("a", 1)
+        await other.execute(f'alter database "{name}" reset default_transaction_read_only')
+        await backend.settings.set("a", 1)
+
+
 async def test_a_closed_backend_says_so(main_dsn):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
         pass

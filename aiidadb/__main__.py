@@ -1,0 +1,22 @@
+"""``python -m aiidadb`` and the command ``aiidadb``."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; without its extra, say which one is missing."""
+    try:
+        from aiidadb.cli import aiidadb
+    except ImportError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.exit("Error: the command line needs the extra: pip install 'aiidadb[cli]'")
+    aiidadb(prog_name="aiidadb")
+
+
+if __name__ == "__main__":
+    main()

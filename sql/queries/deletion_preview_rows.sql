@@ -1,0 +1,33 @@
+-- name: deletion_preview_rows
+-- purpose: How much hangs on nodes that may be deleted
+-- parameters: $1 pks bigint[]: the nodes
+-- result: links bigint, group_memberships bigint, comments bigint, logs bigint; one row
+with
+-- A link between two of the nodes is found from both ends, and counts once.
+touched as (
+    select link.id
+    from unnest($1::bigint[]) as asked (pk)
+    inner join db_dblink as link on link.input_id = asked.pk
+    union
+    select link.id
+    from unnest($1::bigint[]) as asked (pk)
+    inner join db_dblink as link on link.output_id = asked.pk
+)
+
+select
+    (select count(*) from touched) as links,
+    (
+        select count(*)
+        from unnest($1::bigint[]) as asked (pk)
+        inner join db_dbgroup_dbnodes as membership on membership.dbnode_id = asked.pk
+    ) as group_memberships,
+    (
+        select count(*)
+        from unnest($1::bigint[]) as asked (pk)
+        inner join db_dbcomment as comment on comment.dbnode_id = asked.pk
+    ) as comments,
+    (
+        select count(*)
+        from unnest($1::bigint[]) as asked (pk)
+        inner join db_dblog as log on log.dbnode_id = asked.pk
+    ) as logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiidadb.migration.eav import build_json_from_eav
 from aiidadb.migration.exports import export_links, export_logs, export_workflows
 from aiidadb.migration.repository import move_repository
 from aiidadb.migration.trajectories import move_trajectory_symbols
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CALLS"]
 
 CALLS: Mapping[str, PythonStep] = {
+    "build_json_from_eav": build_json_from_eav,
     "export_links": export_links,
     "export_logs": export_logs,
     "export_workflows": export_workflows,

@@ -1,0 +1,313 @@
+-- migration: django_0037
+-- from: 1.0.36
+-- to: 1.0.37
+-- changes: db_dbnode gets the columns attributes and extras, made from the rows of db_dbattribute
+--     and db_dbextra, which are dropped; db_dbsetting gets the column val, made from its columns
+--     for values of single types, which are dropped too.
+-- why: A nested value that is one JSON document is read, written and asked for at once, where it
+--     was a row for each of its items. AiiDA fetches, builds and updates node by node. Here nodes
+--     are grouped by their shape (the keys of their rows, which of them are lists and dicts, and
+--     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
+--     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
+--     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
+--     in a document are refused.
+-- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
+-- rows: select (select count(*) from db_dbnode) + (select count(*) from db_dbsetting)
+
+-- What is read now must be all there is at the end, in the place where it is now.
+lock table db_dbnode, db_dbattribute, db_dbextra, db_dbsetting in access exclusive mode;
+
+-- The big statements run a slice of nodes in each of a few processes, where the server has them to
+-- spare. Compiling takes longer than it saves.
+set local jit = off;
+set local work_mem = '64MB';
+set local parallel_setup_cost = 0;
+set local parallel_tuple_cost = 0;
+set local min_parallel_table_scan_size = 0;
+
+
+-- A float as Python's repr() writes it, and json.dumps() with it, but for NaN and infinities, which
+-- AiiDA turns into strings. PostgreSQL leaves out the `.0`, and where the shortest digits lie just
+-- on the border between two floats, as for 1e23, it writes more of them.
+create or replace function pg_temp.aiidadb_float(number double precision) returns text
+language sql stable parallel safe as $$
+    select case
+        when number = trunc(number) and abs(number) < 1e16 then number::bigint::text || '.0'
+        when abs(number) < 1e16 then number::text
+        when number = 'NaN' then '"nan"'
+        when number = 'Infinity' then '"inf"'
+        when number = '-Infinity' then '"-inf"'
+        -- From here on, an integer of many digits: 15 if they will do, else 16, else all.
+        when to_char(number, '9.99999999999999EEEE')::double precision = number
+            then to_char(number, '9.99999999999999EEEE')::numeric::text
+        when to_char(number, '9.999999999999999EEEE')::double precision = number
+            then to_char(number, '9.999999999999999EEEE')::numeric::text
+        else number::text
+    end
+$$;
+
+
+-- A time as Python's isoformat() writes it, in UTC.
+create or replace function pg_temp.aiidadb_time(moment timestamp with time zone) returns text
+language sql stable parallel safe as $$
+    select to_char(
+        moment at time zone 'UTC',
+        case
+            when moment = date_trunc('second', moment) then '"\""YYYY-MM-DD"T"HH24:MI:SS"+00:00\""'
+            else '"\""YYYY-MM-DD"T"HH24:MI:SS.US"+00:00\""'
+        end
+    )
+$$;
+
+
+-- What a row is, in front of its key: `=` a value, `{` a dict, `[` a list, with its length, and `?`
+-- what only Python can tell. Python's datetime knows the years 1 to 9999.
+create or replace function pg_temp.aiidadb_row_token(
+    datatype text, key text, ival integer, fval double precision, dval timestamp with time zone
+) returns text
+language sql stable parallel safe as $$
+    select case datatype
+        when 'list' then '[' || coalesce(ival::text, '') || ' '
+        when 'dict' then '{'
+        when 'txt' then '='
+        when 'int' then '='
+        when 'bool' then '='
+        when 'none' then '='
+        when 'float' then case when fval is null then '?' else '=' end
+        when 'date' then case
+            when dval < '0001-01-01 00:00:00+00' or dval >= '10000-01-01 00:00:00+00' then '?'
+            else '='
+        end
+        else '?'
+    end || key
+$$;
+
+
+-- A value as JSON text; null for lists and dicts; `?`, the datatype and the text for what only Python
+-- can tell.
+create or replace function pg_temp.aiidadb_row_value(
+    datatype text,
+    tval text,
+    ival integer,
+    fval double precision,
+    bval boolean,
+    dval timestamp with time zone
+) returns text
+language sql stable parallel safe as $$
+    select case datatype
+        when 'float' then coalesce(pg_temp.aiidadb_float(fval), '?float ')
+        when 'txt' then to_json(tval)::text
+        when 'int' then coalesce(ival::text, 'null')
+        when 'bool' then coalesce(bval::text, 'null')
+        when 'none' then 'null'
+        when 'date' then case
+            when dval < '0001-01-01 00:00:00+00' or dval >= '10000-01-01 00:00:00+00'
+                then '?date ' || dval::text
+            else coalesce(pg_temp.aiidadb_time(dval), 'null')
+        end
+        when 'list' then null
+        when 'dict' then null
+        else '?' || datatype || ' ' || tval
+    end
+$$;
+
+
+-- Templates of JSON text, by shape, to be filled in by format(). Not temporary: the processes that
+-- help with a statement do not see temporary tables.
+create unlogged table aiidadb_template (
+    tokens text[] not null,
+    template text not null,
+    uses bigint not null
+);
+
+-- One row for each node's attributes and one for its extras; the rows are in tables that inherit
+-- from it, one a set of nodes.
+create temporary table aiidadb_document (
+    place tid,
+    node integer,
+    extra boolean,
+    tokens text[],
+    row_values text[],
+    document jsonb
+);
+
+
+-- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
+-- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
+-- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
+create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns void
+language plpgsql as $$
+declare
+    branches text;
+begin
+    select string_agg(
+        format(
+            $branch$
+            select
+                node.place,
+                coalesce(node.id, entry.node) as node,
+                %4$L::boolean as extra,
+                entry.tokens,
+                entry.row_values
+            from (
+                select id, ctid as place from db_dbnode where id >= %1$s and id < %2$s
+            ) as node
+            full join (
+                select
+                    dbnode_id as node,
+                    array_agg(
+                        pg_temp.aiidadb_row_token(datatype, key, ival, fval, dval)
+                    ) as tokens,
+                    array_agg(
+                        pg_temp.aiidadb_row_value(datatype, tval, ival, fval, bval, dval)
+                    ) as row_values
+                from %3$I
+                where dbnode_id >= %1$s and dbnode_id < %2$s
+                group by dbnode_id
+            ) as entry on entry.node = node.id
+            $branch$,
+            bounds[slice], bounds[slice + 1], source.table_name, source.extra
+        ),
+        ' union all '
+    ) into branches
+    from generate_series(1, cardinality(bounds) - 1) as slice
+    cross join (
+        values ('db_dbattribute', false), ('db_dbextra', true)
+    ) as source (table_name, extra);
+    execute format(
+        $set$
+        create temporary table aiidadb_document_set as
+        select
+            gathered.place,
+            gathered.node,
+            gathered.extra,
+            case when known.template is null then gathered.tokens end as tokens,
+            case when known.template is null then gathered.row_values end as row_values,
+            case
+                when gathered.tokens is null then '{}'
+                else format(known.template, variadic gathered.row_values)::jsonb
+            end as document
+        from (%s) as gathered
+        left join aiidadb_template as known on known.tokens = gathered.tokens
+        $set$,
+        branches
+    );
+end
+$$;
+
+
+-- Fills in what there was no template for when the set was gathered, and makes the set one of the
+-- documents' tables. Templates that one node alone needed are forgotten, and all of them where they
+-- grow too many: there are databases in which every node has a shape of its own.
+create or replace function pg_temp.aiidadb_settle(set_number integer) returns void
+language plpgsql as $$
+begin
+    insert into aiidadb_document_set (place, node, extra, document)
+    select
+        late.place,
+        late.node,
+        late.extra,
+        format(learned.template, variadic late.row_values)::jsonb
+    from aiidadb_document_set as late
+    join aiidadb_template as learned on learned.tokens = late.tokens
+    where late.document is null;
+
+    execute format(
+        'alter table aiidadb_document_set rename to %I', 'aiidadb_document_set_' || set_number
+    );
+    execute format(
+        'alter table %I inherit aiidadb_document', 'aiidadb_document_set_' || set_number
+    );
+
+    delete from aiidadb_template where uses = 1;
+    if (select count(*) from aiidadb_template) > 10000 then
+        delete from aiidadb_template;
+    end if;
+end
+$$;
+
+-- call: build_json_from_eav
+
+alter table db_dbnode
+    add column attributes jsonb,
+    add column extras jsonb;
+
+
+-- The new columns are written by rewriting the table: half the work of an update, nothing dead left
+-- behind, and the table stays the one that others refer to. The expression of a new value may not
+-- look into another table but by a function, and a function that looked up each document would cost
+-- as much as all the rest; so one cursor hands them out in the order in which the table is read.
+do $$
+declare
+    documents refcursor := 'aiidadb_documents';
+begin
+    open documents no scroll for
+        select made.node, made.extra, made.document
+        from aiidadb_document as made
+        where made.document is not null
+        order by made.place, made.extra;
+end
+$$;
+
+create or replace function pg_temp.aiidadb_next_document(wanted_node integer, wanted_extra boolean)
+returns jsonb
+language plpgsql as $$
+declare
+    documents refcursor := 'aiidadb_documents';
+    next_node integer;
+    next_extra boolean;
+    next_document jsonb;
+begin
+    fetch next from documents into next_node, next_extra, next_document;
+    -- Never true, and never to be passed over.
+    if next_node is distinct from wanted_node or next_extra is distinct from wanted_extra then
+        raise exception 'db_dbnode is not read in the order of its rows: node %, document of %',
+            wanted_node, next_node;
+    end if;
+    return next_document;
+end
+$$;
+
+-- Else a scan may start in the middle of the table, where another one is.
+set local synchronize_seqscans = off;
+
+alter table db_dbnode
+    alter column attributes type jsonb using pg_temp.aiidadb_next_document(id, false),
+    alter column extras type jsonb using pg_temp.aiidadb_next_document(id, true);
+
+close aiidadb_documents;
+
+drop table aiidadb_document cascade;
+drop table aiidadb_template;
+drop table db_dbattribute;
+drop table db_dbextra;
+
+
+alter table db_dbsetting add column val jsonb;
+
+-- A setting that is a list or a dict gets null, as in AiiDA; its items are settings of their own.
+update db_dbsetting
+set val = case
+        when
+            pg_temp.aiidadb_row_token(datatype, '', ival, fval, dval) = '='
+            then pg_temp.aiidadb_row_value(datatype, tval, ival, fval, bval, dval)::jsonb
+        when datatype = 'json' then pg_temp.aiidadb_jsonb(tval)
+    end
+where datatype <> 'none';
+
+alter table db_dbsetting
+    drop column tval,
+    drop column fval,
+    drop column ival,
+    drop column bval,
+    drop column dval,
+    drop column datatype;
+
+-- The unique constraint has an index that serves as well.
+select pg_temp.aiidadb_drop_index('db_dbsetting', array['key'], false);
+select pg_temp.aiidadb_ensure_unique(
+    'db_dbsetting', array['key'], 'db_dbsetting_key_1b84beb4_uniq'
+);
+select pg_temp.aiidadb_ensure_index(
+    'db_dbsetting', array['key'], 'db_dbsetting_key_1b84beb4_like', true
+);

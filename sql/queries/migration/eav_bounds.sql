@@ -1,0 +1,30 @@
+-- name: eav_bounds
+-- purpose: Where to cut the nodes into slices of the same size, and some nodes from all over the
+--   database that show which shapes are common.
+-- parameters: $1 slice_size bigint: nodes a slice
+--   $2 sample_size bigint: about how many nodes are in the sample
+-- result: nodes bigint, bounds bigint[] (ids at which a slice begins, but the first), sample
+--   integer[]; one row
+with numbered as materialized (
+  -- both are taken by position, so that gaps in the ids do not matter
+  select
+    node.id,
+    row_number() over (order by node.id) - 1 as position,
+    count(*) over () as nodes
+  from db_dbnode as node
+)
+select
+  count(*) as nodes,
+  coalesce(
+    array_agg(numbered.id::bigint order by numbered.id)
+      filter (where numbered.position > 0 and numbered.position % $1::bigint = 0),
+    '{}'
+  ) as bounds,
+  coalesce(
+    -- scattered: of nodes that were made by turns, every n-th would be of the same few kinds
+    array_agg(numbered.id) filter (
+      where numbered.position * 2654435761 % 4294967296 * numbered.nodes < $2::bigint * 4294967296
+    ),
+    '{}'
+  ) as sample
+from numbered

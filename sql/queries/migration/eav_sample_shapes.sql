@@ -1,0 +1,28 @@
+-- name: eav_sample_shapes
+-- purpose: The shapes that more than one of some nodes has, for its attributes or its extras.
+-- parameters: $1 node_ids integer[]: the nodes
+-- result: tokens text[], uses bigint, node integer (one that has it), extra boolean; one row a
+--   shape
+with entry as (
+  select dbnode_id as node, false as extra, key, datatype, ival, fval, dval
+  from db_dbattribute
+  where dbnode_id = any ($1::integer[])
+  union all
+  select dbnode_id as node, true as extra, key, datatype, ival, fval, dval
+  from db_dbextra
+  where dbnode_id = any ($1::integer[])
+),
+shape as (
+  select
+    entry.node,
+    entry.extra,
+    array_agg(
+      pg_temp.aiidadb_row_token(entry.datatype, entry.key, entry.ival, entry.fval, entry.dval)
+    ) as tokens
+  from entry
+  group by entry.node, entry.extra
+)
+select shape.tokens, count(*) as uses, min(shape.node) as node, bool_or(shape.extra) as extra
+from shape
+group by shape.tokens
+having count(*) > 1

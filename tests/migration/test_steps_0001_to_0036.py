@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.migration.conftest import At
-    from tests.migration.content import Row
+    from tests.migration.content import Rows
 
 CODE = "code.Code."
 DATA = "data.structure.StructureData."
@@ -262,41 +262,41 @@ async def test_0006_drops_the_closure_of_links_and_what_filled_it(at: At) -> Non
 # ------------------------------------------------------------------ 0007: types of links
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "before", "after"),
-    [
-        (INLINE, DATA, "returnlink", "createlink"),
-        ("calculation.inline.Mine.", DATA, "returnlink", "createlink"),
-        (DATA, JOB, "", "inputlink"),
-        (DATA, WORK, "", "inputlink"),
-        (CODE, JOB, "", "inputlink"),
-        (JOB, DATA, "", "createlink"),
-        (INLINE, DATA, "", "createlink"),
-        (WORK, DATA, "", "returnlink"),
-        (WORK, JOB, "", "calllink"),
-        (WORK, WORK, "", "calllink"),
-        # What must be left alone.
-        (WORK, DATA, "returnlink", "returnlink"),
-        (INLINE, DATA, "createlink", "createlink"),
-        (INLINE, WORK, "returnlink", "returnlink"),
-        ("calculation.inline.Mine.", DATA, "", ""),
-        ("calculation.work.Mine.", JOB, "", ""),
-        (DATA, DATA, "", ""),
-        (JOB, JOB, "", ""),
-        ("code.Mine.", JOB, "", ""),
-        (DATA, JOB, "mine", "mine"),
-    ],
-)
-async def test_0007_infers_the_type_of_a_link_from_its_ends(
-    at: At, source: str, target: str, before: str, after: str
-) -> None:
+LINKS_0007 = [
+    # From, to, type before, type after.
+    (INLINE, DATA, "returnlink", "createlink"),
+    ("calculation.inline.Mine.", DATA, "returnlink", "createlink"),
+    (DATA, JOB, "", "inputlink"),
+    (DATA, WORK, "", "inputlink"),
+    (CODE, JOB, "", "inputlink"),
+    (JOB, DATA, "", "createlink"),
+    (INLINE, DATA, "", "createlink"),
+    (WORK, DATA, "", "returnlink"),
+    (WORK, JOB, "", "calllink"),
+    (WORK, WORK, "", "calllink"),
+    # What must be left alone.
+    (WORK, DATA, "returnlink", "returnlink"),
+    (INLINE, DATA, "createlink", "createlink"),
+    (INLINE, WORK, "returnlink", "returnlink"),
+    ("calculation.inline.Mine.", DATA, "", ""),
+    ("calculation.work.Mine.", JOB, "", ""),
+    (DATA, DATA, "", ""),
+    (JOB, JOB, "", ""),
+    ("code.Mine.", JOB, "", ""),
+    (DATA, JOB, "mine", "mine"),
+]
+
+
+async def test_0007_infers_the_type_of_a_link_from_its_ends(at: At) -> None:
     connection = await at(6)
-    ends = [await node(connection, source), await node(connection, target)]
-    pk = await link(connection, ends[0], ends[1], before)
+    expected = {}
+    for source, target, before, after in LINKS_0007:
+        ends = [await node(connection, source), await node(connection, target)]
+        pk = await link(connection, ends[0], ends[1], before)
+        if before != after:
+            expected[pk] = {"type": after}
 
-    changes = await changes_by(connection, 7)
-
-    assert changes.updated == ({} if before == after else {"db_dblink": {pk: {"type": after}}})
+    assert (await changes_by(connection, 7)).updated == {"db_dblink": expected}
 
 
 # ------------------------------------------------------------------ 0008: hidden codes
@@ -336,40 +336,52 @@ async def test_0008_keeps_an_extra_of_that_name_and_the_attribute(at: At) -> Non
 
 
 @pytest.mark.parametrize(
-    ("number", "before", "after"),
+    ("number", "renamed", "left"),
     [
-        (9, "data.base.Bool.", "data.bool.Bool."),
-        (9, "data.base.Float.", "data.float.Float."),
-        (9, "data.base.Int.", "data.int.Int."),
-        (9, "data.base.Str.", "data.str.Str."),
-        (9, "data.base.List.", "data.list.List."),
-        (9, "data.base.Mine.", "data.base.Mine."),
-        (9, "data.base.Bool.Mine.", "data.base.Bool.Mine."),
-        (16, CODE, "data.code.Code."),
-        (16, "code.Code.Mine.", "code.Code.Mine."),
-        (25, "data.structure.StructureData.", "node.data.structure.StructureData."),
-        (25, "data.", "node.data."),
-        (25, "datatype.Mine.", "datatype.Mine."),
-        (25, WORK_CHAIN, WORK_CHAIN),
-        (28, "node.data.structure.StructureData.", "data.structure.StructureData."),
-        (28, WORK_CHAIN, "process.workflow.workchain.WorkChainNode."),
-        (28, "node.Mine.", "node.Mine."),
-        (28, "data.structure.StructureData.", "data.structure.StructureData."),
-        (29, "data.parameter.ParameterData.", "data.dict.Dict."),
-        (29, "data.parameter.ParameterData.Mine.", "data.parameter.ParameterData.Mine."),
+        (
+            9,
+            {
+                "data.base.Bool.": "data.bool.Bool.",
+                "data.base.Float.": "data.float.Float.",
+                "data.base.Int.": "data.int.Int.",
+                "data.base.Str.": "data.str.Str.",
+                "data.base.List.": "data.list.List.",
+            },
+            ["data.base.Mine.", "data.base.Bool.Mine.", "data.base.Bool", "base.Bool."],
+        ),
+        (16, {CODE: "data.code.Code."}, ["code.Code.Mine.", "mine.code.Code.", DATA]),
+        (
+            25,
+            {DATA: f"node.{DATA}", "data.": "node.data."},
+            ["datatype.Mine.", "node.data.Mine.", WORK_CHAIN, ""],
+        ),
+        (
+            28,
+            {
+                f"node.{DATA}": DATA,
+                "node.data.node.data.Mine.": "data.node.data.Mine.",
+                WORK_CHAIN: "process.workflow.workchain.WorkChainNode.",
+            },
+            ["node.Mine.", "node.datatype.Mine.", DATA, "process.Mine."],
+        ),
+        (
+            29,
+            {"data.parameter.ParameterData.": "data.dict.Dict."},
+            ["data.parameter.ParameterData.Mine.", "data.dict.Dict.", DATA],
+        ),
     ],
 )
-async def test_a_type_of_node_is_renamed(at: At, number: int, before: str, after: str) -> None:
+async def test_types_of_nodes_are_renamed(
+    at: At, number: int, renamed: dict[str, str], left: list[str]
+) -> None:
     connection = await at(number - 1)
-    pk = (
-        await node(connection, before, process_type="p")
-        if number > 9
-        else await node(connection, before)
-    )
+    pks = {before: await node(connection, before) for before in (*renamed, *left)}
 
     changes = await changes_by(connection, number)
 
-    assert changes.updated == ({} if before == after else {"db_dbnode": {pk: {"type": after}}})
+    assert changes.updated == {
+        "db_dbnode": {pks[before]: {"type": after} for before, after in renamed.items()}
+    }
     assert not changes.added
     assert not changes.removed
 
@@ -620,45 +632,48 @@ async def test_0019_renames_aiidas_own_calculations(at: At) -> None:
 # ------------------------------------------------------------------ 0020: provenance redesign
 
 
-@pytest.mark.parametrize(
-    ("before", "process_type", "after"),
-    [
-        (JOB, None, (CALC_JOB, "aiida.calculations:quantumespresso.pw")),
-        (
-            "calculation.job.arithmetic.add.ArithmeticAddCalculation.",
-            None,
-            (CALC_JOB, "aiida.calculations:arithmetic.add"),
-        ),
-        ("calculation.job.cp2k.Cp2kCalculation.", None, (CALC_JOB, "aiida.calculations:cp2k")),
-        ("calculation.job.mine.deep.MyCalculation.", None, (CALC_JOB, "mine.deep.MyCalculation")),
-        (
-            "calculation.job.mine.deep.MyCalculation.",
-            "aiida.calculations:mine.deep",
-            (CALC_JOB, "aiida.calculations:mine.deep"),
-        ),
-        ("calculation.job.mine.MyCalculation.", "mine", (CALC_JOB, "mine.MyCalculation")),
-        ("calculation.job.JobCalculation.", None, (CALC_JOB, "")),
-        (INLINE, None, (CALC_FUNCTION, None)),
-        (INLINE, "aiida.mine:x", (CALC_FUNCTION, "aiida.mine:x")),
-        ("calculation.function.FunctionCalculation.", None, (WORK_FUNCTION, None)),
-        (WORK, "my.module.Chain", (WORK_CHAIN, "my.module.Chain")),
-        ("calculation.process.ProcessCalculation.", None, (WORK_CHAIN, None)),
-        ("calculation.Calculation.", None, ("calculation.Calculation.", None)),
-        (DATA, "x", (DATA, "x")),
-    ],
-)
-async def test_0020_makes_calculations_process_nodes(
-    at: At, before: str, process_type: str | None, after: tuple[str, str | None]
-) -> None:
+NODES_0020 = [
+    # Type and process type before, both after.
+    (JOB, None, (CALC_JOB, "aiida.calculations:quantumespresso.pw")),
+    (
+        "calculation.job.arithmetic.add.ArithmeticAddCalculation.",
+        None,
+        (CALC_JOB, "aiida.calculations:arithmetic.add"),
+    ),
+    ("calculation.job.cp2k.Cp2kCalculation.", None, (CALC_JOB, "aiida.calculations:cp2k")),
+    ("calculation.job.mine.deep.MyCalculation.", None, (CALC_JOB, "mine.deep.MyCalculation")),
+    (
+        "calculation.job.mine.deep.MyCalculation.",
+        "aiida.calculations:mine.deep",
+        (CALC_JOB, "aiida.calculations:mine.deep"),
+    ),
+    ("calculation.job.mine.MyCalculation.", "mine", (CALC_JOB, "mine.MyCalculation")),
+    ("calculation.job.JobCalculation.", None, (CALC_JOB, "")),
+    (INLINE, None, (CALC_FUNCTION, None)),
+    (INLINE, "aiida.mine:x", (CALC_FUNCTION, "aiida.mine:x")),
+    ("calculation.function.FunctionCalculation.", None, (WORK_FUNCTION, None)),
+    (WORK, "my.module.Chain", (WORK_CHAIN, "my.module.Chain")),
+    ("calculation.process.ProcessCalculation.", None, (WORK_CHAIN, None)),
+    ("calculation.Calculation.", None, ("calculation.Calculation.", None)),
+    (DATA, "x", (DATA, "x")),
+]
+
+
+async def test_0020_makes_calculations_process_nodes(at: At) -> None:
     connection = await at(19)
-    pk = await node(connection, before, process_type=process_type)
+    expected = {}
+    for before, process_type, after in NODES_0020:
+        pk = await node(connection, before, process_type=process_type)
+        if changed := {
+            name: new
+            for name, old, new in zip(
+                ("type", "process_type"), (before, process_type), after, strict=True
+            )
+            if old != new
+        }:
+            expected[pk] = changed
 
-    changes = await changes_by(connection, 20)
-
-    row = await connection.fetchrow("select type, process_type from db_dbnode where id = $1", pk)
-    assert tuple(row) == after
-    changed = changes.updated.get("db_dbnode", {}).get(pk, {})
-    assert set(changed) <= {"type", "process_type"}
+    assert (await changes_by(connection, 20)).updated == {"db_dbnode": expected}
 
 
 @pytest.mark.parametrize("before", [WORK, "calculation.process.ProcessCalculation."])
@@ -673,45 +688,62 @@ async def test_0020_tells_workfunctions_by_the_name_of_their_function(at: At, be
     assert await column(connection, "db_dbnode", "type") == [WORK_FUNCTION, WORK_CHAIN]
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "before", "after"),
-    [
-        (JOB, DATA, "createlink", "create"),
-        (WORK, DATA, "returnlink", "return"),
-        (DATA, JOB, "inputlink", "input_calc"),
-        (DATA, INLINE, "inputlink", "input_calc"),
-        (DATA, WORK, "inputlink", "input_work"),
-        (DATA, "calculation.function.FunctionCalculation.", "inputlink", "input_work"),
-        (WORK, JOB, "calllink", "call_calc"),
-        (WORK, WORK, "calllink", "call_work"),
-        # What must not be.
-        (JOB, DATA, "returnlink", None),
-        (INLINE, DATA, "returnlink", None),
-        (JOB, WORK, "calllink", None),
-        (INLINE, JOB, "calllink", None),
-        (WORK, DATA, "createlink", None),
-        ("calculation.function.FunctionCalculation.", DATA, "createlink", None),
-        # What is none of the step's business.
-        ("calculation.process.ProcessCalculation.", DATA, "createlink", "create"),
-        (DATA, DATA, "inputlink", "inputlink"),
-        (WORK, DATA, "calllink", "calllink"),
-        (DATA, JOB, "mine", "mine"),
-        (DATA, JOB, "", ""),
-    ],
-)
-async def test_0020_gives_links_the_types_of_today(
-    at: At, tmp_path: Path, source: str, target: str, before: str, after: str | None
-) -> None:
+LINKS_0020 = [
+    # From, to, type before, type after.
+    (JOB, DATA, "createlink", "create"),
+    (WORK, DATA, "returnlink", "return"),
+    (DATA, JOB, "inputlink", "input_calc"),
+    (DATA, INLINE, "inputlink", "input_calc"),
+    (DATA, WORK, "inputlink", "input_work"),
+    (DATA, "calculation.function.FunctionCalculation.", "inputlink", "input_work"),
+    (WORK, JOB, "calllink", "call_calc"),
+    (WORK, WORK, "calllink", "call_work"),
+    # What must not be.
+    (JOB, DATA, "returnlink", None),
+    (INLINE, DATA, "returnlink", None),
+    (JOB, WORK, "calllink", None),
+    (INLINE, JOB, "calllink", None),
+    (WORK, DATA, "createlink", None),
+    ("calculation.function.FunctionCalculation.", DATA, "createlink", None),
+    # What is none of the step's business.
+    ("calculation.process.ProcessCalculation.", DATA, "createlink", "create"),
+    (DATA, DATA, "inputlink", "inputlink"),
+    (WORK, DATA, "calllink", "calllink"),
+    (DATA, JOB, "mine", "mine"),
+    (DATA, JOB, "", ""),
+]
+
+
+async def test_0020_gives_links_the_types_of_today(at: At, tmp_path: Path) -> None:
     connection = await at(19)
-    ends = [await node(connection, source), await node(connection, target)]
-    pk = await link(connection, ends[0], ends[1], before)
+    expected: Rows = {}
+    gone = set()
+    for source, target, before, after in LINKS_0020:
+        ends = [await node(connection, source), await node(connection, target)]
+        pk = await link(connection, ends[0], ends[1], before)
+        if after is None:
+            gone.add(pk)
+        elif after != before:
+            expected[pk] = {"type": after}
 
     changes = await changes_by(connection, 20, export_directory=tmp_path)
 
-    assert await column(connection, "db_dblink", "type") == ([] if after is None else [after])
-    assert changes.removed == ({"db_dblink": {pk}} if after is None else {})
+    assert changes.updated["db_dblink"] == expected
+    assert changes.removed == {"db_dblink": gone}
     # What leaves the database is in a file.
-    assert len(changes.outcomes[0].files) == len(changes.removed)
+    (outcome,) = changes.outcomes
+    assert outcome.rows == len(gone)
+    assert list(outcome.files) == list(tmp_path.iterdir())
+
+
+async def test_0020_writes_no_file_where_no_link_goes(at: At, tmp_path: Path) -> None:
+    connection = await at(19)
+    ends = [await node(connection, DATA), await node(connection, JOB)]
+    await link(connection, ends[0], ends[1], "inputlink")
+
+    await changes_by(connection, 20, export_directory=tmp_path)
+
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ 0021, 0022: groups
@@ -765,40 +797,40 @@ async def test_0022_refuses_a_group_whose_new_name_is_taken(at: At) -> None:
 # ------------------------------------------------------------------ 0023: keys of attributes
 
 
-@pytest.mark.parametrize(
-    ("node_type", "before", "after"),
-    [
-        (CALC_JOB, "custom_environment_variables", "environment_variables"),
-        (CALC_JOB, "custom_environment_variables.PATH", "environment_variables.PATH"),
-        (CALC_JOB, "jobresource_params", "resources"),
-        (CALC_JOB, "jobresource_params.a.b", "resources.a.b"),
-        (CALC_JOB, "jobresource_params.parser", "resources.parser"),
-        (CALC_JOB, "parser", "parser_name"),
-        (CALC_JOB, "_process_label", "process_label"),
-        (CALC_FUNCTION, "_process_label", "process_label"),
-        (WORK_CHAIN, "_process_label", "process_label"),
-        # What must be left alone.
-        (CALC_JOB, "parser.mine", "parser.mine"),
-        (CALC_JOB, "parsers", "parsers"),
-        (CALC_JOB, "_process_label.mine", "_process_label.mine"),
-        (CALC_JOB, "jobresource_params_mine", "jobresource_params_mine"),
-        (CALC_JOB, "jobresourceXparams.a", "jobresourceXparams.a"),
-        (CALC_JOB, "mine.jobresource_params", "mine.jobresource_params"),
-        (CALC_JOB, "linkname_retrieved", "linkname_retrieved"),
-        (WORK_CHAIN, "parser", "parser"),
-        (CALC_FUNCTION, "jobresource_params", "jobresource_params"),
-        (DATA, "_process_label", "_process_label"),
-    ],
-)
-async def test_0023_calls_attributes_what_options_are_called(
-    at: At, node_type: str, before: str, after: str
-) -> None:
+KEYS_0023 = [
+    # Type of the node, key before, key after.
+    (CALC_JOB, "custom_environment_variables", "environment_variables"),
+    (CALC_JOB, "custom_environment_variables.PATH", "environment_variables.PATH"),
+    (CALC_JOB, "jobresource_params", "resources"),
+    (CALC_JOB, "jobresource_params.a.b", "resources.a.b"),
+    (CALC_JOB, "jobresource_params.parser", "resources.parser"),
+    (CALC_JOB, "parser", "parser_name"),
+    (CALC_JOB, "_process_label", "process_label"),
+    (CALC_FUNCTION, "_process_label", "process_label"),
+    (WORK_CHAIN, "_process_label", "process_label"),
+    # What must be left alone.
+    (CALC_JOB, "parser.mine", "parser.mine"),
+    (CALC_JOB, "parsers", "parsers"),
+    (CALC_JOB, "_process_label.mine", "_process_label.mine"),
+    (CALC_JOB, "jobresource_params_mine", "jobresource_params_mine"),
+    (CALC_JOB, "jobresourceXparams.a", "jobresourceXparams.a"),
+    (CALC_JOB, "mine.jobresource_params", "mine.jobresource_params"),
+    (CALC_JOB, "linkname_retrieved", "linkname_retrieved"),
+    (WORK_CHAIN, "parser", "parser"),
+    (CALC_FUNCTION, "jobresource_params", "jobresource_params"),
+    (DATA, "_process_label", "_process_label"),
+]
+
+
+async def test_0023_calls_attributes_what_options_are_called(at: At) -> None:
     connection = await at(22)
-    pk = await insert_attribute(connection, await node(connection, node_type), before, "x")
+    expected = {}
+    for node_type, before, after in KEYS_0023:
+        pk = await insert_attribute(connection, await node(connection, node_type), before, "x")
+        if before != after:
+            expected[pk] = {"key": after}
 
-    changes = await changes_by(connection, 23)
-
-    assert changes.updated == ({} if before == after else {"db_dbattribute": {pk: {"key": after}}})
+    assert (await changes_by(connection, 23)).updated == {"db_dbattribute": expected}
 
 
 async def test_0023_keeps_both_where_the_new_key_is_taken(at: At) -> None:
@@ -856,39 +888,43 @@ async def test_0024_ties_every_log_to_its_node(at: At, tmp_path: Path) -> None:
         await insert(connection, "db_dblog", dbnode_id=999, metadata="{}")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ('{"objpk": 6, "objname": "node.x", "msg": "boom"}', {"msg": "boom"}),
-        ('{"objname": "node.x"}', {}),
-        ('{"a": {"objpk": 6}, "objpk": 7}', {"a": {"objpk": 6}}),
-        ('{"created": 1795403196.361194, "objpk": 6}', {"created": 1795403196.361194}),
-        ('{"args": ["\\u00e9", NaN], "objpk": 6}', {"args": ["é", "nan"]}),
-    ],
-)
-async def test_0024_takes_the_node_out_of_the_metadata(at: At, before: str, after: Row) -> None:
+METADATA_0024 = [
+    # Before, after.
+    ('{"objpk": 6, "objname": "node.x", "msg": "boom"}', {"msg": "boom"}),
+    ('{"objname": "node.x"}', {}),
+    ('{"a": {"objpk": 6}, "objpk": 7}', {"a": {"objpk": 6}}),
+    ('{"created": 1795403196.361194, "objpk": 6}', {"created": 1795403196.361194}),
+    ('{"args": ["\\u00e9", NaN], "objpk": 6}', {"args": ["é", "nan"]}),
+]
+
+
+async def test_0024_takes_the_node_out_of_the_metadata(at: At) -> None:
     connection = await at(23)
     owner = await node(connection, CALC_JOB)
-    await insert(connection, "db_dblog", objname="node.x", objpk=owner, metadata=before)
+    for before, _ in METADATA_0024:
+        await insert(connection, "db_dblog", objname="node.x", objpk=owner, metadata=before)
 
     await changes_by(connection, 24)
 
-    (text,) = await column(connection, "db_dblog", "metadata")
-    assert json.loads(str(text)) == after
+    texts = await column(connection, "db_dblog", "metadata")
+    assert [json.loads(str(text)) for text in texts] == [after for _, after in METADATA_0024]
 
 
-@pytest.mark.parametrize(
-    "metadata", ["{}", '{"b":1,"a":2.0}', '["objpk"]', '"objpk"', '{"objpk": \\}', '{"a": NaN}', ""]
-)
-async def test_0024_leaves_the_text_of_other_metadata(at: At, metadata: str) -> None:
+async def test_0024_leaves_the_text_of_other_metadata(at: At) -> None:
     connection = await at(23)
     owner = await node(connection, CALC_JOB)
-    await insert(connection, "db_dblog", objname="node.x", objpk=owner, metadata=metadata)
+    for metadata in (
+        "{}",
+        '{"b":1,"a":2.0}',
+        '["objpk"]',
+        '"objpk"',
+        '{"objpk": \\}',
+        '{"a": NaN}',
+        "",
+    ):
+        await insert(connection, "db_dblog", objname="node.x", objpk=owner, metadata=metadata)
 
-    changes = await changes_by(connection, 24)
-
-    assert not changes
-    assert await column(connection, "db_dblog", "metadata") == [metadata]
+    assert not await changes_by(connection, 24)
 
 
 # ------------------------------------------------------------------ 0027: symbols of trajectories
@@ -989,27 +1025,28 @@ async def test_0032_writes_no_file_where_there_are_no_workflows(at: At, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("{}", "{}"),
-        ('{"b":1,"a":2.0}', '{"a": 2.0, "b": 1}'),
-        ('{"a": "\\u00e9\\n"}', '{"a": "é\\n"}'),
-        ('{"a": [NaN, Infinity, -Infinity, -1]}', '{"a": ["nan", "inf", "-inf", -1]}'),
-        ('{"NaN": "NaN, \\"Infinity"}', '{"NaN": "NaN, \\"Infinity"}'),
-        ("NaN", '"nan"'),
-    ],
-)
-async def test_0033_makes_json_of_text(at: At, before: str, after: str) -> None:
+JSON_0033 = [
+    # Text before, the JSON after.
+    ("{}", "{}"),
+    ('{"b":1,"a":2.0}', '{"a": 2.0, "b": 1}'),
+    ('{"a": "\\u00e9\\n"}', '{"a": "é\\n"}'),
+    ('{"a": [NaN, Infinity, -Infinity, -1]}', '{"a": ["nan", "inf", "-inf", -1]}'),
+    ('{"NaN": "NaN, \\"Infinity"}', '{"NaN": "NaN, \\"Infinity"}'),
+    ("NaN", '"nan"'),
+]
+
+
+async def test_0033_makes_json_of_text(at: At) -> None:
     connection = await at(32)
     owner = await insert(connection, "db_dbnode")
-    computer = await insert(
-        connection, "db_dbcomputer", name="c", metadata=before, transport_params=before
-    )
-    await insert(
-        connection, "db_dbauthinfo", dbcomputer_id=computer, metadata=before, auth_params=before
-    )
-    await insert(connection, "db_dblog", dbnode_id=owner, metadata=before)
+    for before, _ in JSON_0033:
+        computer = await insert(
+            connection, "db_dbcomputer", name=before, metadata=before, transport_params=before
+        )
+        await insert(
+            connection, "db_dbauthinfo", dbcomputer_id=computer, metadata=before, auth_params=before
+        )
+        await insert(connection, "db_dblog", dbnode_id=owner, metadata=before)
 
     await changes_by(connection, 33)
 
@@ -1020,7 +1057,7 @@ async def test_0033_makes_json_of_text(at: At, before: str, after: str) -> None:
         ("db_dbauthinfo", "auth_params"),
         ("db_dblog", "metadata"),
     ):
-        assert await column(connection, table, name) == [after]
+        assert await column(connection, table, name) == [after for _, after in JSON_0033]
 
 
 @pytest.mark.parametrize("text", ["", "{'a': 1}", '{"a": \\u0000}', '"\\u0000"', "{} {}", "NaNs"])

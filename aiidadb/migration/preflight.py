@@ -14,6 +14,7 @@ from anyio import to_thread
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
 from aiidadb.migration.context import StepContext
 from aiidadb.migration.repository import check_repository
+from aiidadb.migration.trajectories import check_trajectories
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -58,17 +59,18 @@ async def check_before(
         )
     if _EXPORTS.intersection(plan.calls) and not options.dry_run:
         await to_thread.run_sync(_check_directory, options.export_directory)
+    context = StepContext(
+        connection=connection,
+        repository=options.repository,
+        export_directory=options.export_directory,
+        without_repository=options.without_repository,
+        dry_run=options.dry_run,
+        progress=_ignore,
+    )
+    if "move_trajectory_symbols" in plan.calls:
+        await check_trajectories(context)
     if "move_repository" in plan.calls:
-        await check_repository(
-            StepContext(
-                connection=connection,
-                repository=options.repository,
-                export_directory=options.export_directory,
-                without_repository=options.without_repository,
-                dry_run=options.dry_run,
-                progress=_ignore,
-            )
-        )
+        await check_repository(context)
 
 
 def _check_directory(directory: Path) -> None:

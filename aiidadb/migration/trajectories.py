@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.context import StepContext
 
-__all__ = ["SYMBOLS_FILE", "move_trajectory_symbols"]
+__all__ = ["SYMBOLS_FILE", "check_trajectories", "move_trajectory_symbols"]
 
 SYMBOLS_FILE: Final = "symbols.npy"
 """The file of a trajectory's symbols, right in the node's directory."""
@@ -59,13 +59,7 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
             return StepOutcome()
         if context.without_repository:
             return StepOutcome(notes=(_left_as_they_are(counts["with_array"]),))
-        where = repository or "the profile names none"
-        raise StorageMigrationError(
-            f"there are trajectories ({counts['with_array']}) whose symbols are in files of the "
-            f"repository, which is not there ({where}): name it with the profile's repository, or "
-            "say that there are no files to care for with without_repository "
-            "(--without-repository)"
-        )
+        raise _no_repository(repository, counts["with_array"])
     await to_thread.run_sync(_check_numpy)
     rows = done = moved = 0
     bare: list[str] = []
@@ -87,6 +81,37 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
             "that there are none to care for with without_repository (--without-repository)"
         )
     return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
+
+
+async def check_trajectories(context: StepContext) -> None:
+    """Refuse what :func:`move_trajectory_symbols` would refuse before it looks at a file.
+
+    Only reads. It can be asked of a database of any version before the step.
+
+    Args:
+        context: The step's context.
+
+    Raises:
+        MissingExtraError: There are symbols to read, and numpy is not installed.
+        StorageMigrationError: There are symbols to read and no repository.
+    """
+    number = await context.connection.fetchval(QUERIES["trajectories_waiting"].text)
+    if number == 0:
+        return
+    repository = context.repository
+    if repository is not None and await to_thread.run_sync(repository.is_dir):
+        await to_thread.run_sync(_check_numpy)
+    elif not context.without_repository:
+        raise _no_repository(repository, number)
+
+
+def _no_repository(repository: Path | None, number: int) -> StorageMigrationError:
+    return StorageMigrationError(
+        f"there are trajectories ({number}) whose symbols are in files of the repository, which is "
+        f"not there ({repository or 'the profile names none'}): name it with the profile's "
+        "repository, or say that there are no files to care for with without_repository "
+        "(--without-repository)"
+    )
 
 
 def _left_as_they_are(number: int) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
+from aiidadb.migration.context import StepContext
+from aiidadb.migration.trajectories import check_trajectories
 from tests.migration.nodes import (
     TRAJECTORY,
     add_attribute_list,
@@ -184,6 +186,28 @@ async def test_without_a_repository_it_is_refused_where_symbols_are_in_files(
         await run_step(
             connection, 26, repository=None if repository is None else tmp_path / repository
         )
+
+
+@pytest.mark.parametrize(("version", "prefix"), [(14, ""), (25, "node.")])
+async def test_that_a_repository_will_be_needed_is_known_before_the_first_step(
+    at: At, tmp_path: Path, version: int, prefix: str
+) -> None:
+    connection = await at(version)
+
+    def context(repository: Path | None, without: bool = False) -> StepContext:
+        return StepContext(connection, repository, tmp_path, without, False, lambda *_: None)
+
+    node, _ = await add_node(connection, f"{prefix}data.array.ArrayData.")
+    await add_attribute_list(connection, node, "array|symbols", [2])
+    await check_trajectories(context(None))
+    node, _ = await add_node(connection, f"{prefix}data.array.trajectory.TrajectoryData.")
+    await check_trajectories(context(None))
+    await add_attribute_list(connection, node, "array|symbols", [2])
+    for repository in (None, tmp_path / "elsewhere"):
+        with pytest.raises(StorageMigrationError, match=r"trajectories \(1\)"):
+            await check_trajectories(context(repository))
+        await check_trajectories(context(repository, without=True))
+    await check_trajectories(context(tmp_path))
 
 
 async def test_without_a_repository_databases_pass_that_have_no_symbols_in_files(

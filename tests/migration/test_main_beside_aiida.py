@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -21,42 +20,17 @@ from tests.migration.catalog import describe
 from tests.migration.content import Row, Rows, add_computer, add_group, add_link, add_node, content
 from tests.migration.main_line import migrate_to_main
 from tests.migration.nodes import add_files
+from tests.migration.peer import copy_of, migrate_by_aiida, run_aiida
 from tests.migration.steps import database_at
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.migration.conftest import At
 
 CALC_JOB = "process.calculation.calcjob.CalcJobNode."
 CALC_FUNCTION = "process.calculation.calcfunction.CalcFunctionNode."
 WORK_CHAIN = "process.workflow.workchain.WorkChainNode."
-
-MIGRATE = """
-import json, sys
-from aiida.manage.configuration.profile import Profile
-from aiida.storage.psql_dos.migrator import PsqlDosMigrator
-
-with PsqlDosMigrator(Profile("test", json.loads(sys.argv[1]))) as migrator:
-    migrator.migrate()
-"""
-
-
-async def run_aiida(script: str, home: Path, *arguments: str) -> str:
-    """Run a script with aiida-core in a process of its own; gives what it prints."""
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", script, *arguments],
-            env={"AIIDA_PATH": str(home), "PATH": str(Path(sys.executable).parent)},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    done = await asyncio.to_thread(run)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -120,9 +94,7 @@ async def test_the_steps_change_what_aiida_changes(
     await connection.close()
     theirs_dsn = await copy_of(databases, name)
     try:
-        (tmp_path / "repository" / "node").mkdir(parents=True)
-        profile = json.dumps(aiida_profile_dictionary(theirs_dsn, tmp_path))
-        await run_aiida(MIGRATE, tmp_path, profile)
+        await migrate_by_aiida(theirs_dsn, tmp_path)
         ours, theirs = await asyncpg.connect(databases.dsn(name)), await asyncpg.connect(theirs_dsn)
         try:
             await migrate_to_main(ours, 37)
@@ -143,24 +115,25 @@ def values_of_settings(rows: Rows) -> Row:
     return {json.loads(str(row["key"])): row["val"] for row in rows.values()}
 
 
-async def copy_of(databases: Databases, name: str) -> str:
-    connection = await asyncpg.connect(databases.server_dsn)
-    try:
-        await connection.execute(f'create database "{name}_copy" template "{name}"')
-    finally:
-        await connection.close()
-    return databases.dsn(f"{name}_copy")
-
-
-READ_EVERY_NODE = """
+USE_THE_DATABASE = """
 import json
 from aiida import load_profile, orm
+from aiida.manage import get_manager
+from disk_objectstore import Container
 
 load_profile()
-nodes = orm.QueryBuilder().append(orm.Node).all(flat=True)
-print(json.dumps({
-    node.pk: [type(node).__name__, node.base.repository.list_object_names()] for node in nodes
-}))
+told = {}
+for node in orm.QueryBuilder().append(orm.Node).all(flat=True):
+    files = {name: node.base.repository.get_object_content(name) for name in
+             node.base.repository.list_object_names()}
+    told[node.pk] = [type(node).__name__, node.base.attributes.all, files]
+assert orm.QueryBuilder().append(orm.Node, filters={"node_type": {"like": "data.core.%"}}).count()
+assert orm.load_node(orm.Int(3, user=orm.User.collection.get(email="ada@epfl.ch")).store().pk) == 3
+
+storage = get_manager().get_profile_storage()
+with Container(storage.profile.repository_path / "container") as container:
+    assert container.validate().is_valid()
+print(json.dumps(told))
 """
 
 
@@ -185,42 +158,44 @@ async def test_aiida_opens_the_database_and_reads_every_node(
     repository = tmp_path / "files"
     uuid = "01234567-89ab-4def-8123-456789abcdef"
     try:
-        expected = {
-            await add_node(connection, "data.dict.Dict.", attributes={"a": 3.0}): ["Dict", []],
-            await add_node(connection, "data.structure.StructureData.", attributes={}): [
-                "StructureData",
-                [],
-            ],
-            await add_node(connection, "data.folder.FolderData.", attributes={}, uuid=uuid): [
-                "FolderData",
-                ["a.txt"],
-            ],
-            await add_node(
-                connection,
-                CALC_JOB,
-                attributes={"state": "FINISHED"},
-                extras={},
-                process_type="aiida.calculations:arithmetic.add",
-            ): ["CalcJobNode", []],
-        }
+        folder = await add_node(connection, "data.folder.FolderData.", attributes={}, uuid=uuid)
+        data = await add_node(connection, "data.dict.Dict.", attributes={"a": [3.0, {"b": None}]})
+        structure = await add_node(connection, "data.structure.StructureData.", attributes={})
+        job = await add_node(
+            connection,
+            CALC_JOB,
+            attributes={"state": "FINISHED", "parser_name": "arithmetic.add"},
+            process_type="aiida.calculations:arithmetic.add",
+        )
         await connection.execute("update db_dbnode set extras = '{}'")
+        await add_link(connection, structure, job, "structure")
         add_files(repository, uuid, {"a.txt": b"content"})
         await migrate_to_main(connection, 37, repository=repository)
         write_aiida_configuration(tmp_path, dsn, repository)
 
-        read = json.loads(await run_aiida(READ_EVERY_NODE, tmp_path))
-        info = await run_aiida(
-            "from aiida.cmdline.commands.cmd_verdi import verdi; verdi()",
-            tmp_path,
-            "storage",
-            "info",
-        )
-
-        assert {int(pk): told for pk, told in read.items()} == expected
-        assert "count: 4" in info
+        told = json.loads(await run_aiida(USE_THE_DATABASE, tmp_path))
+        verdi = "from aiida.cmdline.commands.cmd_verdi import verdi; verdi()"
+        info = await run_aiida(verdi, tmp_path, "storage", "info")
+        version = await run_aiida(verdi, tmp_path, "storage", "version")
     finally:
         await connection.close()
         await databases.drop(dsn)
+
+    job_attributes = {
+        "process_state": "finished",
+        "process_label": "Legacy JobCalculation",
+        "exit_status": 0,
+        "sealed": True,
+        "parser_name": "core.arithmetic.add",
+    }
+    assert {int(pk): facts for pk, facts in told.items()} == {
+        folder: ["FolderData", {}, {"a.txt": "content"}],
+        data: ["Dict", {"a": [3.0, {"b": None}]}, {}],
+        structure: ["StructureData", {}, {}],
+        job: ["CalcJobNode", job_attributes, {}],
+    }
+    assert "count: 5" in info  # with the one that it stored
+    assert "main_0002" in version
 
 
 # ------------------------------------------------------------------ what AiiDA left of real ones

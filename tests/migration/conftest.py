@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -41,13 +42,31 @@ async def at(databases: Databases) -> AsyncIterator[At]:
 @pytest_asyncio.fixture
 async def legacy(shared: Path, databases: Databases) -> AsyncIterator[asyncpg.Connection]:
     """The genuine database of AiiDA 0.12.5, at 1.0.8."""
+    async with _loaded(databases, shared, "1_aiida-0.12.5_django_0008.sql") as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture
+async def legacy_after_aiida(
+    shared: Path, databases: Databases
+) -> AsyncIterator[asyncpg.Connection]:
+    """That database after aiida-core 1.6.9 migrated it to 1.0.45."""
+    async with _loaded(databases, shared, "2_after_aiida-1.6.9_django_0045.sql") as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _loaded(
+    databases: Databases, shared: Path, dump: str
+) -> AsyncIterator[asyncpg.Connection]:
     dsn = await databases.create()
-    dump = shared / "oracle" / "legacy" / "1_aiida-0.12.5_django_0008.sql"
-    await run_script(dsn, dump.read_text("utf-8"))
+    await run_script(dsn, (shared / "oracle" / "legacy" / dump).read_text("utf-8"))
     connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close()
-    await databases.drop(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await databases.drop(dsn)
 
 
 @pytest.fixture

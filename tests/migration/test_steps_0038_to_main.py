@@ -53,43 +53,37 @@ async def changes_by(connection: asyncpg.Connection, number: int) -> Content:
 # ------------------------------------------------------------------ 0038: legacy job calculations
 
 
-@pytest.mark.parametrize(
-    ("state", "process_state", "exit_status"),
-    [
-        ("NEW", "killed", None),
-        ("TOSUBMIT", "killed", None),
-        ("SUBMITTING", "killed", None),
-        ("WITHSCHEDULER", "killed", None),
-        ("COMPUTED", "killed", None),
-        ("RETRIEVING", "killed", None),
-        ("PARSING", "killed", None),
-        ("SUBMISSIONFAILED", "excepted", None),
-        ("RETRIEVALFAILED", "excepted", None),
-        ("PARSINGFAILED", "excepted", None),
-        ("FAILED", "finished", 2),
-        ("FINISHED", "finished", 0),
-    ],
-)
-async def test_0038_gives_a_legacy_job_the_state_of_a_process(
-    at: At, state: str, process_state: str, exit_status: int | None
-) -> None:
-    connection = await at(37)
-    job = await add_node(
-        connection,
-        CALC_JOB,
-        attributes={"state": state, "process_label": "other", "resources": {"num_machines": 1}},
-    )
-    expected: Row = {
-        "process_state": process_state,
-        "process_label": "Legacy JobCalculation",
-        "resources": {"num_machines": 1},
-    }
-    if exit_status is None:
-        expected["process_status"] = f"Legacy `JobCalculation` with state `{state}`"
-    else:
-        expected["exit_status"] = exit_status
+LEGACY_STATES = {
+    "NEW": ("killed", None),
+    "TOSUBMIT": ("killed", None),
+    "SUBMITTING": ("killed", None),
+    "WITHSCHEDULER": ("killed", None),
+    "COMPUTED": ("killed", None),
+    "RETRIEVING": ("killed", None),
+    "PARSING": ("killed", None),
+    "SUBMISSIONFAILED": ("excepted", None),
+    "RETRIEVALFAILED": ("excepted", None),
+    "PARSINGFAILED": ("excepted", None),
+    "FAILED": ("finished", 2),
+    "FINISHED": ("finished", 0),
+}
 
-    assert await changes_by(connection, 38) == {"db_dbnode": {job: {"attributes": expected}}}
+
+async def test_0038_gives_a_legacy_job_the_state_of_a_process(at: At) -> None:
+    connection = await at(37)
+    expected: Rows = {}
+    for state, (process_state, exit_status) in LEGACY_STATES.items():
+        kept = {"resources": {"num_machines": 1}}
+        attributes = {"state": state, "process_label": "other", **kept}
+        job = await add_node(connection, CALC_JOB, attributes=attributes)
+        told: Row = {"process_state": process_state, "process_label": "Legacy JobCalculation"}
+        if exit_status is None:
+            told["process_status"] = f"Legacy `JobCalculation` with state `{state}`"
+        else:
+            told["exit_status"] = exit_status
+        expected[job] = {"attributes": {**kept, **told}}
+
+    assert await changes_by(connection, 38) == {"db_dbnode": expected}
 
 
 async def test_0038_leaves_alone_what_is_no_legacy_job(at: At) -> None:

@@ -1,0 +1,111 @@
+"""The tree of errors, and the table that turns the driver's into ours."""
+
+import inspect
+import re
+
+import asyncpg
+import pytest
+
+from aiidadb import exceptions
+from aiidadb.exceptions import (
+    AiidaDbError,
+    AuthenticationError,
+    ConcurrencyError,
+    DatabaseError,
+    IntegrityError,
+    LockTimeout,
+    PermissionDenied,
+    QueryTimeout,
+    ReadOnlyDatabase,
+    ResourceError,
+    UnknownOutcome,
+    UnreachableStorage,
+    translate,
+)
+
+CLASSES = {
+    name: one for name, one in vars(exceptions).items()
+    if inspect.isclass(one) and issubclass(one, AiidaDbError)
+}  # fmt: skip
+
+
+def test_every_error_is_of_the_one_root_and_public():
+    assert exceptions.__all__ == sorted(exceptions.__all__)
+    assert set(exceptions.__all__) == {*CLASSES, "translate"}
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_code():
+    drawn = {}
+    above = {}
+    for line in exceptions.__doc__.splitlines():
+        found = re.match(r"    ([│├└─ ]*)(\w+)(?: \((\w+)\))?(?:  |$)", line)
+        if found and found[2] in CLASSES:
+            depth = len(found[1]) // 4
+            above[depth] = found[2]
+            drawn[found[2]] = above.get(depth - 1)
+    assert drawn.pop("AiidaDbError") is None
+    assert drawn == {
+        name: one.__bases__[0].__name__ for name, one in CLASSES.items() if one is not AiidaDbError
+    }
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("08003", UnreachableStorage),
+        ("08006", UnreachableStorage),
+        ("23503", IntegrityError),
+        ("23505", IntegrityError),
+        ("25006", ReadOnlyDatabase),
+        ("28P01", AuthenticationError),
+        ("3D000", AuthenticationError),
+        ("40001", ConcurrencyError),
+        ("40P01", ConcurrencyError),
+        ("40003", UnknownOutcome),
+        ("42501", PermissionDenied),
+        ("53100", ResourceError),
+        ("53300", ResourceError),
+        ("54001", ResourceError),
+        ("55P03", LockTimeout),
+        ("57014", QueryTimeout),
+        ("57P01", UnreachableStorage),
+        ("58030", ResourceError),
+        ("42P01", DatabaseError),
+        ("25P02", DatabaseError),
+    ],
+)
+def test_what_a_caller_can_act_on_is_told_by_sqlstate(sqlstate, kind):
+    error = asyncpg.PostgresError.new({"C": sqlstate, "M": "what happened\nand more"})
+    ours = translate(error)
+    assert type(ours) is kind
+    assert ours.sqlstate == sqlstate
+    assert "what happened" in str(ours)
+    assert "\n" not in str(ours)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError("refused"), UnreachableStorage),
+        (ConnectionResetError(), UnreachableStorage),
+        (TimeoutError(), QueryTimeout),
+        (asyncpg.InternalClientError("broken"), UnreachableStorage),
+        (asyncpg.InterfaceError("connection is closed"), UnreachableStorage),
+    ],
+)
+def test_a_way_to_the_server_that_broke_is_told(error, kind):
+    assert type(translate(error)) is kind
+
+
+def test_what_an_interface_error_hides_is_told():
+    hidden = asyncpg.PostgresError.new({"C": "57P01", "M": "terminating"})
+    error = asyncpg.InterfaceError("cannot use Connection.transaction() …")
+    error.__context__ = hidden
+    assert type(translate(error)) is UnreachableStorage
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), asyncpg.InterfaceError("x"), AiidaDbError("x"), KeyboardInterrupt()]
+)
+def test_what_is_not_the_servers_passes(error):
+    assert translate(error) is None

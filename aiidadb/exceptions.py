@@ -13,6 +13,7 @@ AiiDA's own names are kept where AiiDA has one::
     ├── PoolError                         a pool cannot be used in the way asked for
     │   ├── PoolOptionsError                  the pool is already open with other options
     │   └── ClosedError                       backend, registry or transaction was closed before
+    ├── EmbeddedServerError               the private PostgreSQL cannot be started
     ├── RepositoryError                   a file repository or container cannot be used as asked
     ├── DatabaseError                     the server, or the way to it, reported an error
     │   ├── UnreachableStorage                no connection, or it broke
@@ -52,6 +53,7 @@ __all__ = [
     "CorruptStorage",
     "DatabaseError",
     "DatabaseNotEmpty",
+    "EmbeddedServerError",
     "IncompatibleStorageSchema",
     "IntegrityError",
     "InvalidInputError",
@@ -118,6 +120,10 @@ class PoolOptionsError(PoolError):
 
 class ClosedError(PoolError):
     """The backend, registry or transaction was closed before this call."""
+
+
+class EmbeddedServerError(AiidaDbError):
+    """The private PostgreSQL for demos and tests cannot be started."""
 
 
 class RepositoryError(AiidaDbError):

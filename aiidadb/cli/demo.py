@@ -199,13 +199,11 @@ class _Tour:
         """Say where the server is that was kept, and how to stop it."""
         if self._as_json:
             return
-        stop = f"{self._server.binaries / 'pg_ctl'} -D {self._server.directory / 'data'} stop"
-        if self._server.system_user is not None:
-            stop = f"su {self._server.system_user} -s /bin/sh -c '{stop}'"
         click.echo(
             f"\nThe database goes on at\n  {self._server.dsn_of('campaign')}\n"
             f"Ask it, for instance:\n"
             f"  aiidadb stats --dsn '{self._server.dsn_of('campaign')}'\n"
-            f"Stop the server with\n  {stop}\n"
-            f"and remove {self._server.directory} then."
+            f"Stop the server with\n"
+            f"  kill -INT $(head -n 1 {self._server.data / 'postmaster.pid'})\n"
+            f"and remove {', '.join(map(str, self._server.directories))} then."
         )

@@ -1,0 +1,429 @@
+"""What the benchmarks share: a server, databases, the peer, timing, tables and result files.
+
+Each script runs by itself: ``python benchmarks/closest_parents.py [--nodes 140000] [--dsn …]``. It
+uses the server of ``--dsn`` or ``AIIDADB_TEST_DSN``, or else starts the embedded PostgreSQL. The
+filled databases stay on that server for the next script, named ``aiidadb_benchmark_…``; ``--drop``
+drops them. Peer, floor and aiidadb are measured in turn, in the same run, so that what else the
+machine does falls on all; medians are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+
+import asyncpg
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+# A checkout is enough: the package need not be installed.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import aiidadb
+from aiidadb.campaign import USERS, fill_with_campaign
+from aiidadb.embedded import embedded_server
+from aiidadb.sql import SCHEMAS
+
+if TYPE_CHECKING:
+    from aiida.storage.psql_dos.backend import PsqlDosBackend
+
+RESULTS: Final = Path(__file__).parent / "results"
+STRUCTURE: Final = "data.core.structure.StructureData."
+BANDS: Final = "data.core.array.bands.BandsData."
+_PREFIX: Final = "aiidadb_benchmark"
+_CREATE: Final = "create database \"{}\" template template0 encoding 'UTF8'"
+
+console = Console()
+
+
+# ------------------------------------------------------------------------------- the command line
+
+
+def parser(description: str, *, nodes: int = 140_000, repeat: int = 7) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    made.add_argument("--nodes", type=int, default=nodes, help="nodes of the campaign")
+    made.add_argument("--seed", type=int, default=0, help="seed of the campaign")
+    made.add_argument(
+        "--dsn",
+        default=os.environ.get("AIIDADB_TEST_DSN"),
+        help="a server where databases may be made; None: an embedded one",
+    )
+    made.add_argument("--data", type=Path, help="where the embedded server keeps its data")
+    made.add_argument("--repeat", type=int, default=repeat, help="timed runs of each")
+    made.add_argument("--drop", action="store_true", help="drop the filled databases at the end")
+    return made
+
+
+# ------------------------------------------------------------------------------------ the servers
+
+
+@dataclass
+class Server:
+    """A PostgreSQL where the benchmarks make databases."""
+
+    dsn: str
+    drop: bool = False
+    _made: list[str] = field(default_factory=list)
+
+    def dsn_of(self, database: str) -> str:
+        """The DSN of one of its databases."""
+        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement that is about databases, not in one."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute(statement, timeout=3600)
+        finally:
+            await connection.close()
+
+    async def campaign(self, nodes: int, seed: int = 0) -> str:
+        """The DSN of a database with a campaign, made now unless it is there already."""
+        name = f"{_PREFIX}_{nodes}_{seed}"
+        if self.drop:
+            self._made.append(name)
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            # The comment is written last: what has none was left half way.
+            finished = await connection.fetchval(
+                "select shobj_description(oid, 'pg_database') from pg_database where datname = $1",
+                name,
+            )
+            if finished:
+                return self.dsn_of(name)
+            await connection.execute(f'drop database if exists "{name}" with (force)')
+            await connection.execute(
+                f"create database \"{name}\" template template0 encoding 'UTF8'"
+            )
+        finally:
+            await connection.close()
+        await _fill(self.dsn_of(name), nodes, seed)
+        await self.execute(f"comment on database \"{name}\" is 'campaign of {nodes} nodes'")
+        return self.dsn_of(name)
+
+    @contextlib.asynccontextmanager
+    async def clone(self, dsn: str) -> AsyncIterator[str]:
+        """A copy of a database, dropped at the end."""
+        source = urlsplit(dsn).path[1:]
+        name = f"{_PREFIX}_clone_{os.getpid()}_{time.monotonic_ns()}"
+        await self.execute(f'create database "{name}" template "{source}"')
+        try:
+            yield self.dsn_of(name)
+        finally:
+            await self.execute(f'drop database if exists "{name}" with (force)')
+
+    @contextlib.asynccontextmanager
+    async def empty(self) -> AsyncIterator[str]:
+        """A database with the schema and nothing in it, dropped at the end."""
+        name = f"{_PREFIX}_empty_{os.getpid()}_{time.monotonic_ns()}"
+        await self.execute(_CREATE.format(name))
+        try:
+            connection = await asyncpg.connect(self.dsn_of(name))
+            try:
+                await connection.execute(SCHEMAS["main_0002"])
+            finally:
+                await connection.close()
+            yield self.dsn_of(name)
+        finally:
+            await self.execute(f'drop database if exists "{name}" with (force)')
+
+    async def close(self) -> None:
+        """Drop what was to be dropped."""
+        for name in self._made:
+            await self.execute(f'drop database if exists "{name}" with (force)')
+
+
+async def _fill(dsn: str, nodes: int, seed: int) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(SCHEMAS["main_0002"])
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(f"a campaign of {nodes:,} nodes", total=nodes)
+            await fill_with_campaign(
+                connection,
+                nodes=nodes,
+                seed=seed,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        await connection.execute("vacuum analyze", timeout=3600)
+        await connection.execute("checkpoint", timeout=3600)
+    finally:
+        await connection.close()
+
+
+@contextlib.contextmanager
+def _server_dsn(arguments: argparse.Namespace) -> Iterator[str]:
+    if arguments.dsn:
+        yield arguments.dsn
+        return
+    with embedded_server(
+        arguments.data, durable=False, settings={"shared_buffers": "'1GB'"}
+    ) as server:
+        yield server.dsn
+
+
+def run(
+    main: Callable[[argparse.Namespace, Server], Awaitable[None]], arguments: argparse.Namespace
+) -> None:
+    """Run a benchmark on the server that the command line asks for."""
+
+    async def with_server(dsn: str) -> None:
+        server = Server(dsn, drop=arguments.drop)
+        try:
+            await main(arguments, server)
+        finally:
+            await server.close()
+
+    with _server_dsn(arguments) as dsn:
+        asyncio.run(with_server(dsn))
+
+
+def profile_of(dsn: str) -> aiidadb.Profile:
+    return aiidadb.Profile.from_dsn(dsn, default_user_email=USERS[0])
+
+
+async def bands_of(connection: asyncpg.Connection, number: int | None = None) -> list[int]:
+    """Pks of bands spread evenly over the campaign; all of them for None."""
+    rows = await connection.fetch(
+        "select id from db_dbnode where node_type = $1 order by id", BANDS
+    )
+    pks = [row["id"] for row in rows]
+    if number is None:
+        return pks
+    if number > len(pks):
+        sys.exit(f"the campaign has {len(pks):,} bands, fewer than {number:,}: give more --nodes")
+    return [pks[at * len(pks) // number] for at in range(number)]
+
+
+# --------------------------------------------------------------------------------------- the peer
+
+
+@contextlib.asynccontextmanager
+async def aiida_storage(dsn: str) -> AsyncIterator[PsqlDosBackend]:
+    """aiida-core's own storage backend on a database, with an empty file repository."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ["AIIDA_PATH"] = directory  # keeps it out of the user's own configuration
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import aiida.orm  # noqa: F401 - slow, and not what is measured
+            from aiida.manage.configuration import Profile
+            from aiida.storage.psql_dos.backend import PsqlDosBackend
+
+        warnings.filterwarnings("ignore", module="aiida")
+        connection = await asyncpg.connect(dsn)
+        try:
+            # Of a repository that an earlier run had.
+            await connection.execute("delete from db_dbsetting where key = 'repository|uuid'")
+        finally:
+            await connection.close()
+        theirs = Profile("benchmark", _aiida_profile(dsn, Path(directory) / "repository"))
+        PsqlDosBackend.initialise(theirs)
+        storage = PsqlDosBackend(theirs)
+        try:
+            yield storage
+        finally:
+            storage.get_session().close()
+            storage.close()
+
+
+def _aiida_profile(dsn: str, repository: Path) -> dict[str, object]:
+    parts = urlsplit(dsn)
+    socket = parse_qs(parts.query).get("host", [None])[0]
+    return {
+        "PROFILE_UUID": "8b9e6c52-3c5f-4a6c-9c3e-0a9d5b8f3f10",
+        "default_user_email": USERS[0],
+        "storage": {
+            "backend": "core.psql_dos",
+            "config": {
+                "database_engine": "postgresql_psycopg",
+                "database_hostname": socket or parts.hostname,
+                "database_port": parts.port or 5432,
+                "database_username": unquote(parts.username or "postgres"),
+                "database_password": unquote(parts.password or ""),
+                "database_name": parts.path[1:],
+                "repository_uri": repository.as_uri(),
+            },
+        },
+        "process_control": {"backend": None, "config": {}},
+        "test_profile": True,
+    }
+
+
+# ----------------------------------------------------------------------------------------- timing
+
+Timed = Callable[[], object]
+
+
+async def measure(
+    contestants: Mapping[str, Timed], *, repeat: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Time functions in turn: A B C, A B C, and so on.
+
+    Args:
+        contestants: Name to a function without arguments, or to one that gives an awaitable.
+        repeat: How many runs of each are kept.
+        warmup: How many runs of each come first and are not kept.
+
+    Returns:
+        Name to seconds, run by run.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(warmup + repeat):
+        for name, contestant in contestants.items():
+            started = time.perf_counter()
+            outcome = contestant()
+            if inspect.isawaitable(outcome):
+                await outcome
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+# ---------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a ratio must reach."""
+
+    what: str
+    value: float
+    sign: str  # ">=" or "<="
+    must: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether it does."""
+        return self.value >= self.must if self.sign == ">=" else self.value <= self.must
+
+
+@dataclass
+class Report:
+    """What one benchmark found; :meth:`finish` shows and writes it."""
+
+    name: str
+    title: str
+    parameters: dict[str, object]
+    measurements: list[dict[str, object]] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, group: str, seconds: Mapping[str, list[float]], *, unit: str = "s") -> None:
+        """Add measurements that belong together, and are drawn together."""
+        for name, values in seconds.items():
+            self.measurements.append(
+                {
+                    "group": group,
+                    "name": name,
+                    "unit": unit,
+                    "median": statistics.median(values),
+                    "values": list(values),
+                }
+            )
+
+    def median(self, group: str, name: str) -> float:
+        """The median of one measurement."""
+        for one in self.measurements:
+            if (one["group"], one["name"]) == (group, name):
+                return float(str(one["median"]))
+        raise KeyError((group, name))
+
+    def goal(self, what: str, value: float, sign: str, must: float) -> None:
+        """Add a ratio, and what it must reach."""
+        self.goals.append(Goal(what, value, sign, must))
+
+    def note(self, text: str) -> None:
+        """Add a line that explains the figures."""
+        self.notes.append(text)
+
+    async def finish(self, dsn: str) -> None:
+        """Show the tables and write ``results/NAME.json``."""
+        connection = await asyncpg.connect(dsn)
+        try:
+            server = await connection.fetchval("show server_version")
+        finally:
+            await connection.close()
+        self._show()
+        RESULTS.mkdir(exist_ok=True)
+        content = {
+            "name": self.name,
+            "title": self.title,
+            "parameters": self.parameters,
+            "environment": {
+                "aiida-core": version("aiida-core"),
+                "asyncpg": version("asyncpg"),
+                "postgresql": server.split()[0],
+                "python": platform.python_version(),
+                "cores": os.cpu_count(),
+            },
+            "measurements": self.measurements,
+            "goals": [asdict(goal) | {"reached": goal.reached} for goal in self.goals],
+            "notes": self.notes,
+        }
+        path = RESULTS / f"{self.name}.json"
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        console.print(f"written: {path}")
+
+    def _show(self) -> None:
+        table = Table(title=self.title, title_justify="left")
+        for heading in ("what", "who", "median", "fastest", "slowest", "runs"):
+            table.add_column(heading, justify="left" if heading in {"what", "who"} else "right")
+        last = None
+        for one in self.measurements:
+            values = [float(value) for value in one["values"]]  # type: ignore[attr-defined]
+            if last not in (None, one["group"]):
+                table.add_section()
+            table.add_row(
+                "" if one["group"] == last else str(one["group"]),
+                str(one["name"]),
+                *(
+                    amount(number, str(one["unit"]))
+                    for number in (statistics.median(values), min(values), max(values))
+                ),
+                str(len(values)),
+            )
+            last = one["group"]
+        console.print(table)
+        for note in self.notes:
+            console.print(f"- {note}")
+        if self.goals:
+            goals = Table(title="goals", title_justify="left")
+            for heading in ("what", "reached", "must be", ""):
+                goals.add_column(heading, justify="left" if heading == "what" else "right")
+            for goal in self.goals:
+                goals.add_row(
+                    goal.what,
+                    f"{goal.value:,.3g}" if goal.value < 1000 else f"{goal.value:,.0f}",
+                    f"{'≥' if goal.sign == '>=' else '≤'} {goal.must:g}",
+                    "[green]yes[/]" if goal.reached else "[red]no[/]",
+                )
+            console.print(goals)
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure for people: seconds in the unit that fits, bytes in MB."""
+    if unit == "s":
+        return f"{value * 1000:,.1f} ms" if value < 1 else f"{value:,.2f} s"
+    if unit == "B":
+        return f"{value / 2**20:,.0f} MB"
+    return f"{value:,.0f} {unit}"

@@ -27,8 +27,9 @@ set local min_parallel_table_scan_size = 0;
 
 
 -- A float as Python's repr() writes it, and json.dumps() with it, but for NaN and infinities, which
--- AiiDA turns into strings. PostgreSQL leaves out the `.0`, and where the shortest digits lie just
--- on the border between two floats, as for 1e23, it writes more of them.
+-- AiiDA turns into strings. PostgreSQL leaves out the `.0`. Where the shortest digits lie just on
+-- the border between two floats, as for 1e23, it writes more of them; no float beyond 1e40 has so
+-- few digits on its border, nor one below 1e16.
 create or replace function pg_temp.aiidadb_float(number double precision) returns text
 language sql stable parallel safe as $$
     select case
@@ -37,7 +38,8 @@ language sql stable parallel safe as $$
         when number = 'NaN' then '"nan"'
         when number = 'Infinity' then '"inf"'
         when number = '-Infinity' then '"-inf"'
-        -- From here on, an integer of many digits: 15 if they will do, else 16, else all.
+        when abs(number) > 1e40 then number::text
+        -- 15 digits if they will do, else 16, else all.
         when to_char(number, '9.99999999999999EEEE')::double precision = number
             then to_char(number, '9.99999999999999EEEE')::numeric::text
         when to_char(number, '9.999999999999999EEEE')::double precision = number
@@ -83,7 +85,7 @@ language sql stable parallel safe as $$
 $$;
 
 
--- A value as JSON text; null for lists and dicts; `?`, the datatype and the text for what only Python
+-- A value as JSON text; null for lists and dicts; `?`, datatype and text for what only Python
 -- can tell.
 create or replace function pg_temp.aiidadb_row_value(
     datatype text,

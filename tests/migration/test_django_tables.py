@@ -121,6 +121,20 @@ async def test_what_a_newer_django_has_done_is_not_done_again(
     assert await describe(connection) == await describe(expected)
 
 
+async def test_a_run_that_was_rolled_back_leaves_no_gap_in_the_ids(at: At) -> None:
+    connection = await at(44)
+
+    await run_step(connection, 45, dry_run=True)
+    await run_step(connection, 45)
+
+    ids = [row[0] for row in await permissions(connection)]
+    assert ids == list(range(1, len(ids) + 1))
+    drawn = await connection.fetchval(
+        "select nextval(pg_get_serial_sequence('auth_permission', 'id'))"
+    )
+    assert drawn == len(ids) + 1
+
+
 async def test_content_types_that_are_missing_are_added(at: At) -> None:
     connection = await at(44)
     await connection.execute("delete from auth_permission; delete from django_content_type")

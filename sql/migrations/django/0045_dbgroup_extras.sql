@@ -50,20 +50,26 @@ begin
             ('db', 'db setting', 12)
     ) as models (app_label, verbose_name, position);
 
-    insert into django_content_type (app_label, model)
-    select model.app_label, model.model
+    -- The ids are told, not drawn: a sequence does not go back when a run is rolled back, and the
+    -- next run would leave a gap.
+    insert into django_content_type (id, app_label, model)
+    select (select coalesce(max(id), 0) from django_content_type)
+               + row_number() over (order by model.position),
+           model.app_label,
+           model.model
     from aiidadb_model as model
     where not exists (
         select
         from django_content_type as known
         where known.app_label = model.app_label
           and known.model = model.model
-    )
-    order by position;
+    );
 
     -- Those to view came with Django 2.1.
-    insert into auth_permission (name, content_type_id, codename)
-    select format('Can %s %s', action, model.verbose_name),
+    insert into auth_permission (id, name, content_type_id, codename)
+    select (select coalesce(max(id), 0) from auth_permission)
+               + row_number() over (order by model.position, actions.rank),
+           format('Can %s %s', action, model.verbose_name),
            content_type.id,
            format('%s_%s', action, model.model)
     from aiidadb_model as model
@@ -77,8 +83,12 @@ begin
         from auth_permission as known
         where known.content_type_id = content_type.id
           and known.codename = format('%s_%s', action, model.model)
-    )
-    order by model.position, actions.rank;
+    );
+
+    perform setval(pg_get_serial_sequence('django_content_type', 'id'), max(id))
+    from django_content_type;
+    perform setval(pg_get_serial_sequence('auth_permission', 'id'), max(id))
+    from auth_permission;
 
     insert into django_migrations (app, name, applied)
     select done.app, done.name, now()

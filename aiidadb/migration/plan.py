@@ -111,7 +111,7 @@ class MigrationPlan:
             f"-- From {self.origin} to {self.target}: {len(self.steps)} steps.",
             "-- Needs to be alone: nothing else may use the database meanwhile.",
             "",
-            *(f"set {name} = '{text}';" for name, text in SESSION_SETTINGS.items()),
+            *(_set(name, text) for name, text in SESSION_SETTINGS.items()),
             "",
             PRELUDE,
         ]
@@ -215,6 +215,12 @@ async def count_rows(connection: asyncpg.Connection, plan: MigrationPlan) -> Mig
         at_most = sum(known) if known or not planned.tables else None
         counted.append(replace(planned, rows=at_most))
     return replace(plan, steps=tuple(counted))
+
+
+def _set(name: str, text: str) -> str:
+    """A statement that passes over a setting that the server does not know."""
+    known = f"from pg_settings where lower(name) = '{name}'"
+    return f"select set_config(name, '{text}', false) {known};"
 
 
 def _last_django() -> SchemaVersion:

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.databases import run_script
+from tests.migration.old import OldDatabase, make_old_database
 from tests.migration.steps import database_at
 
 if TYPE_CHECKING:
@@ -76,3 +77,11 @@ def legacy_repository(shared: Path, tmp_path: Path) -> Path:
     with tarfile.open(shared / "oracle" / "legacy" / "repository_aiida-0.12.5.tgz") as archive:
         archive.extractall(path, filter="data")
     return path
+
+
+@pytest_asyncio.fixture
+async def old(databases: Databases, tmp_path: Path) -> AsyncIterator[OldDatabase]:
+    """A small database at 1.0.1, with something in it for every step."""
+    made = await make_old_database(databases, tmp_path / "old_repository")
+    yield made
+    await databases.drop(made.dsn)

@@ -37,9 +37,9 @@ async def get_duplicate_uuids(session: Session, table: str) -> list[tuple[int, u
         .where(rows.uuid.isin(twice))
         .orderby(rows.uuid, rows.id)
     )
-    # asyncpg has a class of its own for them.
+    # Text in databases before 1.0.18, where doubles occur; asyncpg has a class of its own else.
     return [
-        (row["id"], uuid.UUID(int=row["uuid"].int)) for row in await fetch_selection(session, query)
+        (row["id"], _as_uuid(str(row["uuid"]))) for row in await fetch_selection(session, query)
     ]
 
 
@@ -57,8 +57,11 @@ async def apply_new_uuid_mapping(
         Function("unnest", list(given.keys())).as_("pk"),
         Function("unnest", list(given.values())).as_("uuid"),
     ).as_("new")
+    column = new.uuid
+    if not session.require_version().has_uuid_columns:
+        column = functions.Cast(new.uuid, "varchar")
     text, values = bind(
-        Query.update(rows).from_(new).set(rows.uuid, new.uuid).where(rows.id == new.pk)
+        Query.update(rows).from_(new).set(rows.uuid, column).where(rows.id == new.pk)
     )
     async with session.transaction():
         status = await session.execute(text, *values)

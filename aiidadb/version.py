@@ -65,6 +65,11 @@ class SchemaVersion:
         return self.line == "main" or self.number >= 49
 
     @property
+    def has_uuid_columns(self) -> bool:
+        """Whether UUIDs are of PostgreSQL's type for them (from 1.0.18 on), not text."""
+        return self.line == "main" or self.number >= 18
+
+    @property
     def has_json_columns(self) -> bool:
         """Whether attributes, extras and settings are JSONB (from 1.0.37 on)."""
         return self.line == "main" or self.number >= 37

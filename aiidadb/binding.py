@@ -299,18 +299,11 @@ class _Binder:
             return self._complex(part)
         if isinstance(part, BasicCriterion):
             return self._basic(part)
-        if isinstance(part, ExistsCriterion):
-            return self._bracketed(part, "container")
-        if isinstance(part, Negative | NullCriterion):
-            return self._bracketed(part, "term")
-        if isinstance(part, Not):
-            return self._bracketed(part, "term", keep=(BasicCriterion, *_CRITERIA))
         if isinstance(part, BetweenCriterion):
             return self._between(part)
-        if isinstance(part, ArithmeticExpression):
-            return self._bracketed(part, "left", "right")
-        if isinstance(part, BitwiseAndCriterion | BitwiseOrCriterion):
-            return self._bracketed(part, "term", "value")
+        for kinds, names, keep in _OPERANDS:
+            if isinstance(part, kinds):
+                return _aliased(self._bracketed(part, *names, keep=keep), part)
         return None
 
     def _bracketed(self, part: Any, *names: str, keep: tuple[type, ...] = ()) -> Term:
@@ -354,7 +347,7 @@ class _Binder:
             return self._json(value)
         if operator in _JSON_PATHS:
             if isinstance(value, list):
-                return self._placeholder([str(step) for step in value], "text[]")
+                return self._many([str(step) for step in value], None)
             return self._placeholder(value, "text", "text[]")
         if isinstance(one, ValueWrapper):
             return self._parameter(self._spelled(value, other), other)
@@ -422,6 +415,14 @@ class _Binder:
 
 # Criteria that bind closer than `not`, `and` and `or`.
 _CRITERIA: Final = (ContainsCriterion, NullCriterion, BetweenCriterion, ExistsCriterion)
+# Where the operands of other operators are, and what needs no brackets there.
+_OPERANDS: Final[tuple[tuple[Any, tuple[str, ...], tuple[type, ...]], ...]] = (
+    (ExistsCriterion, ("container",), ()),
+    (Negative | NullCriterion, ("term",), ()),
+    (Not, ("term",), (BasicCriterion, *_CRITERIA)),
+    (ArithmeticExpression, ("left", "right"), ()),
+    (BitwiseAndCriterion | BitwiseOrCriterion, ("term", "value"), ()),
+)
 _SINGLE: Final = (Case, Field, Function, NullValue, PseudoColumn, Tuple, _Placeholder)
 
 
@@ -439,8 +440,8 @@ def _bracket(term: Any, keep: tuple[type, ...] = ()) -> Any:
 def _aliased(term: Term, original: Any) -> Term:
     if original.alias is None:
         return term
-    if isinstance(term, _Placeholder | NullValue):
-        term = Bracket(term)  # of these only this one writes its alias
+    if isinstance(term, _Placeholder | NullValue | Negative):
+        term = Bracket(term)  # these do not write their alias
     term.alias = original.alias
     return term
 

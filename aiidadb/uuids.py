@@ -17,6 +17,8 @@ from aiidadb.selection import fetch_selection
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pypika.terms import Term
+
     from aiidadb.session import Session
 
 __all__ = ["UUID_TABLES", "apply_new_uuid_mapping", "get_duplicate_uuids"]
@@ -57,9 +59,9 @@ async def apply_new_uuid_mapping(
         Function("unnest", list(given.keys())).as_("pk"),
         Function("unnest", list(given.values())).as_("uuid"),
     ).as_("new")
-    column = new.uuid
+    column: Term = new.uuid
     if not session.require_version().has_uuid_columns:
-        column = functions.Cast(new.uuid, "varchar")
+        column = functions.Cast(new.uuid, "varchar")  # type: ignore[no-untyped-call]
     text, values = bind(
         Query.update(rows).from_(new).set(rows.uuid, column).where(rows.id == new.pk)
     )

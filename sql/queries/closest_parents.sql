@@ -35,8 +35,9 @@ with recursive walk (start, node, hit) as (
         -- whole table of links for a hash join: one probe of the index for each node reached.
         select
             link.input_id::bigint as node,
-            -- A start is never its own parent, also where a cycle leads back to it.
-            (parent.id <> level.start and parent.matches) as hit
+            -- A start is never its own parent, also where a cycle leads back to it. A criterion that
+            -- is null, neither true nor false, is no match, and must not end the walk.
+            (parent.id <> level.start and parent.matches) is true as hit
         from db_dblink as link
         cross join lateral (
             -- Under its own name, by which the criteria know the table.

@@ -74,6 +74,14 @@ async def _clone_of_schema(databases: Databases, name: str) -> str:
     return await databases.create(await databases.template(name, build))
 
 
+@pytest.fixture(scope="session")
+def bare_dsn(databases: Databases) -> Iterator[str]:
+    """A database of the main line's head that nobody fills: for what is refused before that."""
+    dsn = asyncio.run(_clone_of_schema(databases, "main_0002"))
+    yield dsn
+    asyncio.run(databases.drop(dsn))
+
+
 @pytest_asyncio.fixture
 async def django_dsn(databases: Databases) -> AsyncIterator[str]:
     """A new database of the django line's head, without a node."""

@@ -265,9 +265,9 @@ def test_what_cannot_be_sent_is_refused(term, message):
     ],
     ids=str,
 )
-async def test_fetch_takes_queries_that_only_select(main_dsn, query):
+async def test_fetch_takes_queries_that_only_select(bare_dsn, query):
     assert not is_select(query)
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
         with pytest.raises(InvalidInputError, match="select"):
             await backend.queries.fetch(query)
 

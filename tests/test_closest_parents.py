@@ -153,25 +153,12 @@ async def test_ladders_of_diamonds_and_long_chains_end_soon(backend):
 # ---------------------------------------------------------------- how pks are given
 
 
-@pytest.mark.parametrize(
-    "pks",
-    [
-        3,
-        [3],
-        (3, 3),
-        {3},
-        iter([3]),
-        (pk for pk in (3,)),
-        range(3, 4),
-        {3: "key"},
-        SimpleNamespace(pk=3),
-        [SimpleNamespace(pk=3), 3],
-    ],
-    ids=repr,
-)
-async def test_pks_come_in_any_form(main_dsn, pks):
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
-        await write(backend, chain(STRUCTURE, INT, INT))
+async def test_pks_come_in_any_form(backend):
+    await write(backend, chain(STRUCTURE, INT, INT))
+    node = SimpleNamespace(pk=3)
+    generator = (pk for pk in (3, 3))
+    forms = [3, [3], (3, 3), {3}, iter([3]), generator, range(3, 4), {3: ""}, node, [node, 3]]
+    for pks in forms:
         assert await backend.queries.get_closest_parents(pks, node_type=STRUCTURE) == {3: 1}
 
 
@@ -188,8 +175,8 @@ async def test_starts_that_do_not_exist_are_not_in_the_answer(backend):
      SimpleNamespace(pk=None), SimpleNamespace(pk="1"), object()],
     ids=repr,
 )  # fmt: skip
-async def test_what_is_no_pk_is_refused(main_dsn, pks):
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+async def test_what_is_no_pk_is_refused(bare_dsn, pks):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
         with pytest.raises(InvalidInputError, match="pk"):
             await backend.queries.get_closest_parents(pks)
 
@@ -213,8 +200,8 @@ async def test_what_is_no_pk_is_refused(main_dsn, pks):
     ],
     ids=repr,
 )
-async def test_what_cannot_be_asked_is_said_before_the_server_sees_it(main_dsn, options, message):
-    profile = aiidadb.Profile.from_dsn(main_dsn)
+async def test_what_cannot_be_asked_is_said_before_the_server_sees_it(bare_dsn, options, message):
+    profile = aiidadb.Profile.from_dsn(bare_dsn)
     async with aiidadb.open_backend(profile) as backend, backend.transaction():
         with pytest.raises(InvalidInputError, match=message):
             await backend.queries.get_closest_parents([1], **options)
@@ -309,8 +296,8 @@ async def test_a_plugins_node_types_are_left_alone(backend):
     ],
     ids=str,
 )
-async def test_criteria_that_cannot_be_meant_get_a_clear_error(main_dsn, criterion, message):
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+async def test_criteria_that_cannot_be_meant_get_a_clear_error(bare_dsn, criterion, message):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
         with pytest.raises(InvalidInputError, match=message):
             await backend.queries.get_closest_parents([1], criterion)
 
@@ -385,8 +372,8 @@ async def test_many_at_once(backend):
     assert answers == [{pk: pk - 1 if pk % 2 == 0 else pk - 2} for pk in range(2, 41)]
 
 
-async def test_a_closed_backend_says_so(main_dsn):
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+async def test_a_closed_backend_says_so(bare_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
         pass
     with pytest.raises(ClosedError):
         await backend.queries.get_closest_parents([1])
@@ -417,19 +404,18 @@ async def fill_for_plans(dsn, *, analyse):
 
 
 @pytest.mark.parametrize("analyse", [True, False], ids=["analysed", "never analysed"])
-@pytest.mark.parametrize("starts", [1, 2000])
-async def test_it_probes_indexes_and_reads_no_table_whole(head_dsn, analyse, starts):
+async def test_it_probes_indexes_and_reads_no_table_whole(head_dsn, analyse):
     connection = await fill_for_plans(head_dsn, analyse=analyse)
     query = QUERIES["closest_parents"].fill(match="db_dbnode.node_type = $3::text")
-    pks = list(range(20_000, 20_000 - starts, -1))
     for mode in ("force_custom_plan", "force_generic_plan"):
         await connection.execute(f"set plan_cache_mode = {mode}")
-        statement = await connection.prepare(query.text)
-        plan = await statement.explain(pks, None, STRUCTURE)
-        scans = dict(_scans(plan[0]["Plan"]))
-        assert scans.keys() == {"db_dblink", "db_dbnode"}
-        assert "output_id = " in scans["db_dblink"]
-        assert "id = link.input_id" in scans["db_dbnode"]
+        for starts in ([20_000], list(range(18_000, 20_000))):
+            statement = await connection.prepare(query.text)
+            plan = await statement.explain(starts, None, STRUCTURE)
+            scans = dict(_scans(plan[0]["Plan"]))
+            assert scans.keys() == {"db_dblink", "db_dbnode"}
+            assert "output_id = " in scans["db_dblink"]
+            assert "id = link.input_id" in scans["db_dbnode"]
     await connection.close()
 
 

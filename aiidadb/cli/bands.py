@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import echo_json, table
+from aiidadb.cli.show import echo_json, plural, table
 from aiidadb.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiidadb.cli.options import Database
+    from aiidadb.formula import FormulaMode
 
 __all__ = ["bands"]
 
@@ -25,6 +26,7 @@ def bands() -> None:
 
 @bands.command("list")
 @click.option("--all-users", "-A", is_flag=True, help="Those of all users, not only yours.")
+@click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
 @click.option("--past-days", type=float, metavar="N", help="Made in the last N days.")
 @click.option("--group", "group_name", multiple=True, metavar="LABEL", help="In this group.")
 @click.option("--group-pk", type=int, multiple=True, metavar="PK", help="In this group.")
@@ -39,26 +41,44 @@ def bands() -> None:
     help="How formulas are written.",
 )
 @command_options
-async def list_bands(
+def list_bands(
     database: Database,
     all_users: bool,
+    user_email: str | None,
     past_days: float | None,
-    formulamode: str,
-    **several: Sequence[str] | Sequence[int],
+    group_name: Sequence[str],
+    group_pk: Sequence[int],
+    element: Sequence[str],
+    element_only: Sequence[str],
+    formulamode: FormulaMode,
 ) -> None:
-    """List band structures with the formula of the closest structure."""
-    async with database.open() as backend:
-        rows = await backend.queries.get_bands_and_parents_structure(
+    """List band structures with the formula of the closest structure.
+
+    Options that may be repeated: --group, --group-pk, --element, --element-only.
+    """
+    if not all_users and (user_email or database.profile.default_user_email) is None:
+        raise click.UsageError(
+            f"profile {database.profile.name!r} has no default user: "
+            "add --user-email EMAIL, or --all-users"
+        )
+    rows = database.call(
+        lambda backend: backend.queries.get_bands_and_parents_structure(
             all_users=all_users,
             past_days=past_days,
+            group_name=group_name or None,
+            group_pk=group_pk or None,
+            element=element or None,
+            element_only=element_only or None,
             formulamode=formulamode,
-            **{name: list(values) or None for name, values in several.items()},
-        )
+        ),
+        doing="Looking for band structures",
+        default_user=user_email,
+    )
     if database.as_json:
         echo_json(rows)
         return
     table(
-        f"{len(rows):,} band structures",
-        {"Pk": "right", "Formula": "left", "Created": "right", "Label": "left"},
+        plural(len(rows), "band structure"),
+        {"Pk": "right", "Formula": "left", "Created": "left", "Label": "left"},
         (row.as_strings() for row in rows),
     )

@@ -1,30 +1,41 @@
-"""``aiidadb status``, ``init`` and ``migrate``."""
+"""``aiidadb status`` and ``init``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import console, echo_json, progress_bar, table
-from aiidadb.exceptions import AiidaDbError, InvalidInputError
+from aiidadb.cli.show import echo_json, visible
+from aiidadb.exceptions import CorruptStorage, IncompatibleStorageSchema, SchemaError
 from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
+    from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
-    from aiidadb.migration.plan import MigrationPlan
-    from aiidadb.migration.report import MigrationProgress, MigrationReport
 
-__all__ = ["init", "migrate", "status"]
+__all__ = ["init", "status"]
 
 
-@click.command()
+@click.command(short_help="Tell what database it is.")
 @command_options
-async def status(database: Database) -> None:
+def status(database: Database) -> None:
     """Tell which database it is, of which version, and what can be done with it."""
-    profile = database.profile
+    facts = database.call(_facts, doing=None, schema_check=False)
+    if database.as_json:
+        echo_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value is not None:
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            click.echo(f"{name.replace('_', ' '):<{width}}  {visible(shown)}")
+
+
+async def _facts(backend: Backend) -> dict[str, object]:
+    profile = backend.profile
+    server = await backend.describe_server()
     facts: dict[str, object] = {
         "profile": profile.name,
         "host": profile.host,
@@ -33,28 +44,23 @@ async def status(database: Database) -> None:
         "user": profile.user,
         "default_user": profile.default_user_email,
         "repository": profile.repository,
+        "server": f"PostgreSQL {server.version}{', read-only' if server.read_only else ''}",
+        "size": server.size,
+        "schema_version": None,
+        "aiida": None,
+        "problem": None,
     }
-    async with database.open(schema_check=False) as backend:
-        server = await backend.describe_server()
-        facts |= {"server": f"PostgreSQL {server.version}", "size": server.size}
-        if server.read_only:
-            facts["server"] = f"{facts['server']}, read-only"
-        try:
-            version = await backend.schema.get_schema_version_database()
-            facts |= {"schema_version": str(version), "aiida": _aiida_of(version)}
-            facts["problem"] = None
-        except AiidaDbError as error:
-            facts |= {"schema_version": None, "aiida": None, "problem": str(error)}
-    if database.as_json:
-        echo_json(facts)
-        return
-    problem = facts.pop("problem")
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        if value is not None:
-            click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
-    if problem:
-        click.echo(f"{'problem':<{width}}  {problem}")
+    try:
+        version = await backend.schema.get_schema_version_database()
+        facts |= {"schema_version": str(version), "aiida": _aiida_of(version)}
+        await backend.schema.validate_schema()
+    except IncompatibleStorageSchema as error:
+        # Behind is no problem: the line before says what to do.
+        if facts["aiida"] is None or await backend.schema.is_database_schema_ahead():
+            facts["problem"] = str(error)
+    except (CorruptStorage, SchemaError) as error:
+        facts["problem"] = str(error)
+    return facts
 
 
 def _aiida_of(version: SchemaVersion) -> str:
@@ -81,146 +87,21 @@ def _aiida_of(version: SchemaVersion) -> str:
     help="For AiiDA 1.6, or for 2.x.",
 )
 @command_options
-async def init(database: Database, version: str) -> None:
-    """Make AiiDA's schema in a new, empty database."""
-    async with database.open(schema_check=False) as backend:
-        await backend.schema.initialise(version)
+def init(database: Database, version: str) -> None:
+    """Make AiiDA's schema in a new, empty database.
+
+    For AiiDA 2.x, where the profile or --repository names a file repository, the
+    container of files is made in it too.
+    """
+    database.call(
+        lambda backend: backend.schema.initialise(version), doing="Making", schema_check=False
+    )
+    repository = database.profile.repository if version == str(MAIN_HEAD) else None
     if database.as_json:
-        echo_json({"schema_version": version, "repository": database.profile.repository})
+        echo_json({"schema_version": version, "repository": repository})
         return
     click.echo(f"Made the schema {version} in {database.profile.database}.")
-    if database.profile.repository is None and version == str(MAIN_HEAD):
-        click.echo(
-            "No file repository was made: AiiDA itself needs one, give --repository or a profile."
-        )
-
-
-@click.command()
-@click.option("--to", "target", metavar="VERSION", help="1.0.45 or main_0002.  [default: newest]")
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")
-@click.option("--sql", "sql_only", is_flag=True, help="Print what would be executed, and stop.")
-@click.option("--dry-run", is_flag=True, help="Do it all, roll it back, tell the times.")
-@click.option("--without-repository", is_flag=True, help="There are no files to care for.")
-@click.option(
-    "--export-directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where logs and workflows that leave the database go.  [default: here]",
-)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@command_options
-async def migrate(
-    database: Database,
-    target: str | None,
-    plan_only: bool,
-    sql_only: bool,
-    dry_run: bool,
-    without_repository: bool,
-    export_directory: Path | None,
-    yes: bool,
-) -> None:
-    """Bring a database of AiiDA 0.x, 1.x or 2.x up to date."""
-    if database.as_json and not (yes or plan_only or sql_only or dry_run):
-        raise InvalidInputError("with --json nobody is asked: add --yes, --plan or --dry-run")
-    async with database.open(schema_check=False) as backend:
-        plan = await backend.schema.plan(target)
-        if sql_only:
-            click.echo(plan.sql())
-            return
-        if not database.as_json:
-            _show_plan(plan)
-        if plan_only or not plan.steps:
-            if database.as_json:
-                echo_json(_plan_facts(plan))
-            return
-        if not dry_run and not yes and not _agreed(database, plan):
-            click.echo("Nothing was changed.")
-            return
-        with progress_bar(shown=not database.as_json) as bars:
-            task = bars.add_task("Preparing", total=len(plan.steps))
-
-            def tell(now: MigrationProgress) -> None:
-                rows = f" ({now.rows:,}{_of(now.rows_total)} {now.what})" if now.rows else ""
-                bars.update(
-                    task,
-                    completed=max(0, now.step - 1),
-                    total=now.steps,
-                    description=f"{now.name[:32]}{rows}",
-                )
-
-            report = await backend.schema.migrate(
-                target,
-                progress=tell,
-                dry_run=dry_run,
-                without_repository=without_repository,
-                export_directory=export_directory,
-            )
-    if database.as_json:
-        echo_json(report)
-    else:
-        _show_report(report)
-
-
-def _agreed(database: Database, plan: MigrationPlan) -> bool:
-    profile = database.profile
-    click.echo(
-        f"\nThis alters the tables {', '.join(plan.tables)}\n"
-        f"of the database {profile.database}, and there is no way back but a backup:\n"
-        f"  pg_dump --format=custom --file={profile.database}.dump {profile.database}"
-    )
-    if profile.repository is not None:
-        click.echo(f"and a copy of {profile.repository}.")
-    return click.confirm("Go on?", default=False)
-
-
-def _plan_facts(plan: MigrationPlan) -> dict[str, object]:
-    return {
-        "from": str(plan.origin),
-        "to": str(plan.target),
-        "steps": [
-            {
-                "name": step.name,
-                "version": str(step.version),
-                "changes": step.changes,
-                "tables": step.tables,
-                "rows": step.rows,
-                "rows_are_exact": step.rows_are_exact,
-            }
-            for step in plan.steps
-        ],
-    }
-
-
-def _show_plan(plan: MigrationPlan) -> None:
-    if not plan.steps:
-        click.echo(f"The database is at {plan.origin}: nothing to do.")
-        return
-    table(
-        f"From {plan.origin} to {plan.target}: {len(plan.steps)} steps",
-        {"To": "left", "What changes": "left", "Rows": "right"},
-        (
-            (
-                step.version,
-                " ".join(step.changes.split()),
-                "" if step.rows is None else f"{'' if step.rows_are_exact else '≤ '}{step.rows:,}",
-            )
-            for step in plan.steps
-        ),
-    )
-
-
-def _show_report(report: MigrationReport) -> None:
-    table(
-        "Rolled back, as asked" if report.dry_run else f"Now at {report.version}",
-        {"Step": "left", "Seconds": "right", "Rows": "right"},
-        ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
-    )
-    out = console()
-    out.print(f"{len(report.steps)} steps in {report.seconds:.2f} s.")
-    for path in report.files:
-        click.echo(f"Wrote {path}")
-    for note in report.notes:
-        click.echo(f"Note: {note}")
-
-
-def _of(total: int | None) -> str:
-    return "" if total is None else f" of {total:,}"
+    if repository is not None:
+        click.echo(f"Made the container of files in {repository}.")
+    elif version == str(MAIN_HEAD):
+        click.echo("Made no container of files, which AiiDA itself needs: that takes --repository.")

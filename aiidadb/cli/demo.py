@@ -2,208 +2,312 @@
 
 from __future__ import annotations
 
-import signal
-import sys
+import asyncio
+import shlex
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio
 import click
+from pypika import Query
 
 from aiidadb.backend import open_backend
 from aiidadb.campaign import GROUPS, USERS, fill_with_campaign
-from aiidadb.cli.nodes import draw_days
-from aiidadb.cli.options import fail, run_async
-from aiidadb.cli.show import console, echo_json, progress_bar, table
+from aiidadb.cli.show import echo_json, progress_bar, say, table, working
+from aiidadb.cli.stats import draw_days
 from aiidadb.embedded import embedded_server
-from aiidadb.exceptions import AiidaDbError
+from aiidadb.exceptions import AiidaDbError, NotExistent
 from aiidadb.pool import connect
 from aiidadb.profile import Profile
+from aiidadb.tables import links, nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from aiidadb.backend import Backend
-    from aiidadb.campaign import Campaign
+    from aiidadb.bands import BandsRow
     from aiidadb.embedded import EmbeddedServer
 
 __all__ = ["demo"]
 
 T = TypeVar("T")
 
-BANDS = "data.core.array.bands.BandsData."
-STRUCTURE = "data.core.structure.StructureData."
+STRUCTURE: Final = "data.core.structure.StructureData."
+OLD_NODES: Final = 20_000  # in the database of AiiDA 1.6 that is migrated, at most
+ASKED: Final = 500  # band structures whose structure is looked for
+CALLS: Final = 200  # at once
 
 
-@click.command()
-@click.option("--nodes", default=140_000, show_default=True, help="How large a campaign to make.")
+@click.command(short_help="See it work, on a PostgreSQL of its own.")
+@click.option(
+    "--nodes",
+    "number",
+    type=click.IntRange(min=1_000),
+    default=140_000,
+    show_default=True,
+    help="How large a campaign to make.",
+)
 @click.option("--keep", is_flag=True, help="Leave server and database, and say how to reach them.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON: what was run, and how long.")
-def demo(nodes: int, keep: bool, as_json: bool) -> None:
+def demo(number: int, keep: bool, as_json: bool) -> None:
     """See it work: a campaign of band structures on a PostgreSQL of its own.
 
     Starts a private server, makes a database, fills it with workflows in AiiDA's
-    shape, asks and changes it, and brings one of AiiDA 1.6 to 2.x. Leaves
+    shape, asks and changes it, and brings another from AiiDA 1.6 to 2.x. Leaves
     nothing behind.
     """
-    # Ended from outside, the server must be stopped all the same.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin = time.perf_counter()
     with ExitStack() as stack:
-        begin = time.perf_counter()
-        try:
+        with working("Starting a private PostgreSQL", shown=not as_json):
             server = stack.enter_context(embedded_server(durable=keep, keep=keep))
-        except AiidaDbError as error:
-            fail(error)
-        tour = _Tour(server, nodes, as_json=as_json)
+        tour = _Tour(server, number, as_json=as_json)
         tour.note("start a private PostgreSQL", time.perf_counter() - begin)
-        run_async(tour.run)
-        if keep:
-            tour.tell_how_to_reach()
-        if as_json:
-            echo_json(
-                {"seconds": tour.seconds, "kept": server.dsn_of("campaign") if keep else None}
-            )
-        else:
-            total = time.perf_counter() - begin
-            console().print(f"\n[bold]All of it in {total:.1f} s.[/bold]")
+        anyio.run(tour.run)
+    seconds = time.perf_counter() - begin
+    if as_json:
+        kept = {"dsn": server.dsn_of("campaign"), "stop": _how_to_stop(server)} if keep else None
+        echo_json({"seconds": round(seconds, 3), "stops": tour.stops, "kept": kept})
+        return
+    say(f"\nAll of it in {seconds:.1f} s.", "bold")
+    if keep:
+        dsn = shlex.quote(server.dsn_of("campaign"))
+        stop = "\n  ".join(_how_to_stop(server))
+        say(
+            f"\nThe database goes on. Ask it, for instance:\n  aiidadb stats --dsn {dsn}\n"
+            f"Stop the server, and remove what it leaves:\n  {stop}"
+        )
+
+
+def _how_to_stop(server: EmbeddedServer) -> list[str]:
+    pid_file = shlex.quote(str(server.data / "postmaster.pid"))
+    return [
+        f"kill -INT $(head -n 1 {pid_file})",
+        shlex.join(["rm", "-r", *map(str, server.directories)]),
+    ]
 
 
 class _Tour:
-    """What is shown, one stop after the other."""
+    """What is shown, one stop after the other.
+
+    Attributes:
+        stops: For each stop what was called, its seconds, and what came of it.
+    """
 
     def __init__(self, server: EmbeddedServer, nodes: int, *, as_json: bool) -> None:
-        self.seconds: dict[str, float] = {}
+        self.stops: list[dict[str, object]] = []
         self._server = server
         self._nodes = nodes
         self._as_json = as_json
-        self._out = console()
-
-    def note(self, what: str, seconds: float) -> None:
-        """Remember, and show, what was done and how long it took."""
-        self.seconds[what] = round(seconds, 4)
-        if not self._as_json:
-            taken = f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
-            self._out.print(f"[bold green]{taken:>9}[/bold green]  {what}")
 
     async def run(self) -> None:
         """Make the databases, fill them, ask, change, migrate."""
-        profile = await self._database("campaign")
-        async with open_backend(profile, schema_check=False) as backend:
-            await self._timed(
-                "backend.schema.initialise('main_0002')", backend.schema.initialise("main_0002")
-            )
-        campaign = await self._fill(profile)
-        self._say(
-            f"{campaign.nodes:,} nodes, {campaign.links:,} links, {campaign.bands:,} band "
-            f"structures, {campaign.structures:,} structures"
-        )
+        profile = await self._database("campaign", "main_0002", self._nodes)
         async with open_backend(profile, max_size=10) as backend:
-            await self._ask(backend)
-            await self._change(backend)
-        await self._migrate()
+            await self._statistics(backend)
+            rows = await self._bands(backend)
+            await self._parents(backend, rows)
+            await self._at_once(backend, rows)
+            await self._settings(backend)
+            await self._deletion(backend, rows)
+        await self._migration()
 
-    async def _database(self, name: str) -> Profile:
+    def note(self, what: str, seconds: float) -> None:
+        """Remember and show what was done, and how long it took."""
+        self.stops.append({"what": what, "seconds": round(seconds, 5), "answers": []})
+        if not self._as_json:
+            taken = f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+            say(f"{taken:>9}  {what}", "bold")
+
+    async def _timed(self, what: str, call: Awaitable[T]) -> T:
+        with working(what, shown=not self._as_json):
+            begin = time.perf_counter()
+            answer = await call
+            seconds = time.perf_counter() - begin
+        self.note(what, seconds)
+        return answer
+
+    def _answer(self, text: str) -> None:
+        """Remember and show what came of the last stop."""
+        answers: Any = self.stops[-1]["answers"]
+        answers.append(text)
+        if not self._as_json:
+            say(f"           {text}")
+
+    # ------------------------------------------------------------------ the stops
+
+    async def _database(self, name: str, version: str, nodes: int) -> Profile:
         connection = await connect(Profile.from_dsn(self._server.dsn))
         try:
             await connection.execute(f'create database "{name}"')
         finally:
             await connection.close()
-        return Profile.from_dsn(self._server.dsn_of(name), name=name, default_user_email=USERS[0])
-
-    async def _fill(self, profile: Profile, nodes: int | None = None) -> Campaign:
+        profile = Profile.from_dsn(
+            self._server.dsn_of(name), name=name, default_user_email=USERS[0]
+        )
+        async with open_backend(profile, schema_check=False) as backend:
+            await self._timed(f"schema.initialise({version!r})", backend.schema.initialise(version))
         connection = await connect(profile)
         try:
             with progress_bar(shown=not self._as_json) as bars:
-                task = bars.add_task("Filling", total=self._nodes)
-                filling = fill_with_campaign(
+                task = bars.add_task("Filling the database", total=nodes, count="")
+                begin = time.perf_counter()
+                made = await fill_with_campaign(
                     connection,
-                    nodes=nodes or self._nodes,
-                    progress=lambda done, total: bars.update(task, completed=done, total=total),
+                    nodes=nodes,
+                    progress=lambda done, total: bars.update(
+                        task, completed=done, total=total, count=f"{done:,} of {total:,} nodes"
+                    ),
                 )
-                return await self._timed(f"fill the database {profile.name}", filling)
+            self.note("fill it with workflows in AiiDA's shape", time.perf_counter() - begin)
         finally:
             await connection.close()
+        self._answer(
+            f"{made.nodes:,} nodes, {made.links:,} links, {made.structures:,} structures, "
+            f"{made.bands:,} bands"
+        )
+        return profile
 
-    async def _ask(self, backend: Backend) -> None:
-        queries = backend.queries
-        statistics = await self._timed(
-            "get_creation_statistics(timezone='UTC')",
-            queries.get_creation_statistics(timezone="UTC"),
+    async def _statistics(self, backend: Backend) -> None:
+        found = await self._timed(
+            "queries.get_creation_statistics(timezone='UTC')",
+            backend.queries.get_creation_statistics(timezone="UTC"),
         )
+        self._answer(f"{found['total']:,} nodes on {len(found['ctime_by_day'])} days")
         if not self._as_json:
-            draw_days(statistics["ctime_by_day"], 7)
+            draw_days(found["ctime_by_day"], 7)
+            click.echo()
+
+    async def _bands(self, backend: Backend) -> list[BandsRow]:
         rows = await self._timed(
-            f"get_bands_and_parents_structure(group_name={GROUPS[:1]})",
-            queries.get_bands_and_parents_structure(all_users=True, group_name=list(GROUPS[:1])),
+            "queries.get_bands_and_parents_structure(all_users=True)",
+            backend.queries.get_bands_and_parents_structure(all_users=True),
         )
-        bands = [row.pk for row in rows][:500]
-        parents = await self._timed(
-            f"get_closest_parents({len(bands)} bands, node_type={STRUCTURE!r})",
-            queries.get_closest_parents(bands, node_type=STRUCTURE),
+        self._answer(f"{len(rows):,} band structures, each with its formula")
+        some = await self._timed(
+            f"… (group_name={GROUPS[0]!r}, element=['Si'], all_users=True)",
+            backend.queries.get_bands_and_parents_structure(
+                group_name=GROUPS[0], element=["Si"], all_users=True
+            ),
         )
+        self._answer(f"{len(some):,} of them; the first three:")
         if not self._as_json:
             table(
-                f"{len(rows):,} band structures in {GROUPS[0]!r}; the first five",
-                {"Bands": "right", "Closest structure": "right", "Formula": "left"},
-                ((row.pk, parents.get(row.pk), row.formula) for row in rows[:5]),
+                None,
+                {"Pk": "right", "Formula": "left", "Created": "left", "Label": "left"},
+                (row.as_strings() for row in some[:3]),
+                indent=11,
             )
+        return rows
 
-    async def _change(self, backend: Backend) -> None:
+    async def _parents(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
+        bands = [row.pk for row in rows[-ASKED:]]
+        parents = await self._timed(
+            f"queries.get_closest_parents({len(bands)} bands, node_type='{STRUCTURE[:10]}…')",
+            backend.queries.get_closest_parents(bands, node_type=STRUCTURE),
+        )
+        self._answer(f"{len(parents)} have one, such as {_some(parents)}")
+        begin = time.perf_counter()
+        expected = await _search_breadth_first(backend, bands)
+        self.note("the same by a search in Python over all links", time.perf_counter() - begin)
+        _require(parents == expected, "closest parents are not those of a plain search")
+        self._answer("every answer is equal")
+
+    async def _at_once(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
+        """Many calls at once on one event loop, and how long that loop was ever held."""
+        calls = [
+            backend.queries.get_closest_parents(row.pk, node_type=STRUCTURE)
+            for row in rows[-CALLS:]
+        ]
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                before = time.perf_counter()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.perf_counter() - before - 0.001)
+
+        watching = asyncio.create_task(watch())
+        await self._timed(f"{len(calls)} such calls at once, on 10 connections", _all(calls))
+        watching.cancel()
+        self._answer(f"none failed; the event loop was held {longest * 1000:.0f} ms at most")
+
+    async def _settings(self, backend: Backend) -> None:
         await self._timed(
-            "settings.set('demo', …)", backend.settings.set("demo", {"x": 3.0}, "of the demo")
+            "settings.set('demo', {'x': 3.0}, 'what it is for')",
+            backend.settings.set("demo", {"x": 3.0}, "what it is for"),
         )
         setting = await self._timed("settings.get('demo')", backend.settings.get("demo"))
-        self._say(f"{setting.key} = {setting.value}")
-        oldest = await backend.queries.get_closest_parents(
-            [row.pk for row in await backend.queries.get_bands_and_parents_structure(
-                all_users=True, past_days=None, group_name=[GROUPS[1]])][-3:],
-            node_type=STRUCTURE,
-        )  # fmt: skip
-        some = sorted(set(oldest.values()))
+        self._answer(f"{setting.value}, {setting.description!r}")
+        await self._timed("settings.delete('demo')", backend.settings.delete("demo"))
+        try:
+            await backend.settings.get("demo")
+        except NotExistent as error:
+            self._answer(f"get('demo') then raises NotExistent: {error}")
+
+    async def _deletion(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
+        bands = [row.pk for row in rows[-3:]]
+        parents = await backend.queries.get_closest_parents(bands, node_type=STRUCTURE)
+        first = sorted(set(parents.values()))
         doomed = await self._timed(
-            f"get_nodes_to_delete({some})", backend.get_nodes_to_delete(some)
+            f"get_nodes_to_delete({first})", backend.get_nodes_to_delete(first)
         )
+        self._answer(f"{len(doomed):,} nodes: AiiDA's rules take along what was made from them")
         report = await self._timed(
-            f"delete_nodes_and_connections({len(doomed):,} nodes)",
+            f"delete_nodes_and_connections(those {len(doomed):,})",
             backend.delete_nodes_and_connections(doomed),
         )
-        self._say(
-            f"gone: {report.nodes:,} nodes, {report.links:,} links, {report.group_memberships:,} "
-            f"memberships, {report.comments:,} comments, {report.logs:,} logs"
+        self._answer(
+            f"with {report.links:,} links, {report.group_memberships:,} memberships, "
+            f"{report.comments:,} comments, {report.logs:,} logs"
         )
 
-    async def _migrate(self) -> None:
-        profile = await self._database("of_aiida_1_6")
-        async with open_backend(profile, schema_check=False) as backend:
-            await backend.schema.initialise("1.0.45")
-        nodes = min(self._nodes, 20_000)
-        await self._fill(profile, nodes)
+    async def _migration(self) -> None:
+        profile = await self._database("of_aiida_1_6", "1.0.45", min(self._nodes, OLD_NODES))
         async with open_backend(profile) as backend:
+            before = await backend.queries.get_bands_and_parents_structure(all_users=True)
             report = await self._timed(
-                f"schema.migrate('main_0002') from 1.0.45, {nodes:,} nodes",
+                "schema.migrate('main_0002')",
                 backend.schema.migrate("main_0002", without_repository=True),
             )
-            self._say(f"{len(report.steps)} steps; the same backend goes on at {backend.version}")
+            self._answer(f"{len(report.steps)} steps from {report.origin} to {report.version}")
+            after = await backend.queries.get_bands_and_parents_structure(all_users=True)
+            _require(after == before, "the bands are not the same as before the migration")
+            self._answer(f"the same backend goes on, and lists the same {len(after):,} bands")
 
-    async def _timed(self, what: str, call: Awaitable[T]) -> T:
-        begin = time.perf_counter()
-        answer = await call
-        self.note(what, time.perf_counter() - begin)
-        return answer
 
-    def _say(self, what: str) -> None:
-        if not self._as_json:
-            self._out.print(f"           [dim]{what}[/dim]")
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AiidaDbError(f"{otherwise}: this is a bug, please report it")
 
-    def tell_how_to_reach(self) -> None:
-        """Say where the server is that was kept, and how to stop it."""
-        if self._as_json:
-            return
-        click.echo(
-            f"\nThe database goes on at\n  {self._server.dsn_of('campaign')}\n"
-            f"Ask it, for instance:\n"
-            f"  aiidadb stats --dsn '{self._server.dsn_of('campaign')}'\n"
-            f"Stop the server with\n"
-            f"  kill -INT $(head -n 1 {self._server.data / 'postmaster.pid'})\n"
-            f"and remove {', '.join(map(str, self._server.directories))} then."
-        )
+
+async def _all(calls: Iterable[Awaitable[object]]) -> None:
+    await asyncio.gather(*calls)
+
+
+def _some(parents: Mapping[int, int], most: int = 3) -> str:
+    return ", ".join(f"{start}: {parent}" for start, parent in list(parents.items())[:most])
+
+
+async def _search_breadth_first(backend: Backend, starts: Iterable[int]) -> dict[int, int]:
+    """Closest structures the plain way: all links in memory, one search after the other."""
+    inputs: dict[int, list[int]] = {}
+    for row in await backend.queries.fetch(
+        Query.from_(links).select(links.output_id, links.input_id)
+    ):
+        inputs.setdefault(row["output_id"], []).append(row["input_id"])
+    found = await backend.queries.fetch(
+        Query.from_(nodes).select(nodes.id).where(nodes.node_type == STRUCTURE)
+    )
+    structures = {row["id"] for row in found}
+    closest = {}
+    for start in starts:
+        seen, level = {start}, [start]
+        while level:
+            level = sorted({up for node in level for up in inputs.get(node, ())} - seen)
+            seen.update(level)
+            if hits := [node for node in level if node in structures]:
+                closest[start] = min(hits)
+                break
+    return closest

@@ -1,34 +1,31 @@
-"""What all commands share: which database, how to show answers, how errors end."""
+"""What all commands share: which database, and in which form answers are wanted."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import anyio
 import click
 
 from aiidadb.backend import open_backend
-from aiidadb.exceptions import AiidaDbError, InvalidInputError
+from aiidadb.cli.show import working
 from aiidadb.profile import Profile, load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Awaitable, Callable
+    from typing import Concatenate
 
     from aiidadb.backend import Backend
 
-__all__ = ["Database", "command_options", "fail"]
+__all__ = ["Database", "command_options"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INTERRUPTED = 130
+_NO_TIMEOUT: Final = {"command_timeout": None}
 
 
 class Database:
@@ -59,30 +56,57 @@ class Database:
 
         Raises:
             ConfigurationError: There is none of that name, or it cannot be used.
-            InvalidInputError: Both a profile and a DSN were given.
+            UsageError: Both a profile and a DSN were given.
         """
-        if self._dsn is None:
-            profile = load_profile(self._name, config=self._config)
-            if self._repository is None:
-                return profile
-            return dataclasses.replace(profile, repository=self._repository)
-        if self._name is not None:
-            raise InvalidInputError("give --profile or --dsn, not both")
-        return Profile.from_dsn(self._dsn, repository=self._repository)
+        if self._dsn is not None:
+            if self._name is not None or self._config is not None:
+                raise click.UsageError("give --dsn, or --profile and --config, not both")
+            return Profile.from_dsn(self._dsn, repository=self._repository)
+        profile = load_profile(self._name, config=self._config)
+        if self._repository is None:
+            return profile
+        return dataclasses.replace(profile, repository=self._repository.absolute())
 
-    def open(self, *, schema_check: bool = True) -> AbstractAsyncContextManager[Backend]:
-        """Open it; one command needs few connections."""
-        return open_backend(self.profile, schema_check=schema_check, max_size=2)
+    def call(
+        self,
+        work: Callable[[Backend], Awaitable[T]],
+        *,
+        doing: str | None = "Asking",
+        schema_check: bool = True,
+        default_user: str | None = None,
+    ) -> T:
+        """Open the database, do one thing with it, and close it.
+
+        Questions are put to the user between two calls: no connection waits for an answer, and
+        Ctrl-C ends the question.
+
+        Args:
+            work: What to do.
+            doing: What a terminal says meanwhile; None: nothing.
+            schema_check: As for :func:`aiidadb.open_backend`.
+            default_user: The e-mail address of AiiDA's user, if not the profile's.
+
+        Returns:
+            What ``work`` gives.
+        """
+        profile = self.profile
+        if default_user is not None:
+            profile = dataclasses.replace(profile, default_user_email=default_user)
+        # Whoever sits before it ends what takes too long.
+        patient = {} if "command_timeout" in profile.connect_arguments() else _NO_TIMEOUT
+
+        async def run() -> T:
+            async with open_backend(
+                profile, schema_check=schema_check, max_size=2, **patient
+            ) as backend:
+                return await work(backend)
+
+        with working(doing, shown=not self.as_json):
+            return anyio.run(run)
 
 
-def command_options(
-    command: Callable[..., Coroutine[Any, Any, None]],
-) -> Callable[..., None]:
-    """Give an async command the options of all, and end it as all end.
-
-    The function is called with a :class:`Database` first. An error of ours is one line on standard
-    error and exit status 1; wrong usage is 2; an interrupt is 130.
-    """
+def command_options(command: Callable[Concatenate[Database, P], None]) -> Callable[..., None]:
+    """Give a command the options of all; it is called with a :class:`Database` first."""
 
     @click.option("--profile", "-p", metavar="NAME", help="A profile of AiiDA's configuration.")
     @click.option("--dsn", metavar="URI", help="A database: postgresql://user@host/name.")
@@ -104,37 +128,10 @@ def command_options(
         config: Path | None,
         repository: Path | None,
         as_json: bool,
-        **arguments: object,
+        *arguments: P.args,
+        **named: P.kwargs,
     ) -> None:
         database = Database(profile, dsn, config, repository, as_json=as_json)
-        run_async(functools.partial(command, database, **arguments))
+        command(database, *arguments, **named)
 
     return run
-
-
-def run_async(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a command to its end, and the process to the right exit status."""
-    try:
-        anyio.run(command)
-    except* AiidaDbError as errors:
-        fail(_first(errors))
-    except* KeyboardInterrupt:
-        click.echo("Interrupted: what was under way was undone.", err=True)
-        sys.exit(INTERRUPTED)
-    except* BrokenPipeError:
-        # Whoever read our output has gone, as `head` does: no error of ours.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def fail(error: BaseException) -> None:
-    """End with an error in one line on standard error."""
-    click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-    sys.exit(1)
-
-
-def _first(group: BaseExceptionGroup[AiidaDbError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,0 +1,235 @@
+"""``aiidadb migrate``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from aiidadb.cli.options import command_options
+from aiidadb.cli.run import FAILED
+from aiidadb.cli.show import agreed, echo_json, paragraph, plural, progress_bar, table
+from aiidadb.version import DJANGO_HEAD, MAIN_HEAD
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from aiidadb.cli.options import Database
+    from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.migration.report import MigrationProgress, MigrationReport
+    from aiidadb.profile import Profile
+
+__all__ = ["migrate"]
+
+
+@click.command()
+@click.option(
+    "--to",
+    "target",
+    metavar="VERSION",
+    help=f"{DJANGO_HEAD} for AiiDA 1.6, or any other.  [default: {MAIN_HEAD}]",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")
+@click.option("--sql", "sql_only", is_flag=True, help="Print what would be executed, and stop.")
+@click.option("--dry-run", is_flag=True, help="Do it all, roll it back, tell the times.")
+@click.option("--without-repository", is_flag=True, help="There are no files to care for.")
+@click.option(
+    "--export-directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where logs and workflows that leave the database go.  [default: here]",
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@command_options
+def migrate(
+    database: Database,
+    target: str | None,
+    plan_only: bool,
+    sql_only: bool,
+    dry_run: bool,
+    without_repository: bool,
+    export_directory: Path | None,
+    yes: bool,
+) -> None:
+    """Bring a database of AiiDA 0.x, 1.x or 2.x up to date."""
+    if database.as_json and not (yes or plan_only or sql_only or dry_run):
+        raise click.UsageError("with --json nobody is asked: add --yes, --plan or --dry-run")
+    plan = database.call(
+        lambda backend: backend.schema.plan(target),
+        doing="Looking what is to be done",
+        schema_check=False,
+    )
+    if sql_only:
+        _print_sql(database, plan)
+    elif plan_only or not plan.steps:
+        _tell_plan(database, plan)
+    else:
+        if not database.as_json:
+            _show_plan(plan)
+        if not (yes or dry_run):
+            _ask(database.profile, plan)
+        report = _run(
+            database,
+            plan,
+            target=target,
+            dry_run=dry_run,
+            without_repository=without_repository,
+            export_directory=export_directory,
+        )
+        if database.as_json:
+            echo_json(report)
+        else:
+            _show_report(report)
+
+
+def _print_sql(database: Database, plan: MigrationPlan) -> None:
+    if database.as_json:
+        echo_json({"sql": plan.sql()})
+    else:
+        click.echo(plan.sql(), nl=False)
+
+
+def _ask(profile: Profile, plan: MigrationPlan) -> None:
+    """Say what will be altered, and how to make a backup; end here unless the answer is yes."""
+    click.echo()
+    paragraph(f"This alters the database {profile.database}: its tables {', '.join(plan.tables)}.")
+    click.echo(f"The way back is a backup:\n  {_pg_dump(profile)}")
+    if profile.repository is not None and plan.calls:
+        click.echo(f"and a copy of the files in {profile.repository}.")
+    if not agreed("Go on?"):
+        click.echo("Nothing was changed.")
+        raise click.exceptions.Exit(FAILED)
+
+
+def _run(
+    database: Database, plan: MigrationPlan, *, dry_run: bool, **options: Any
+) -> MigrationReport:
+    with progress_bar(shown=not database.as_json) as bars:
+        shown = _Progress(bars, len(plan.steps))
+        try:
+            return database.call(
+                lambda backend: backend.schema.migrate(
+                    progress=shown.tell, dry_run=dry_run, **options
+                ),
+                doing=None,
+                schema_check=False,
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(
+                "nothing was changed"
+                if dry_run
+                else "every step is done wholly or not at all; run it again to go on"
+            )
+            raise
+
+
+class _Progress:
+    """Two bars: the steps, and the rows of the step that runs."""
+
+    def __init__(self, bars: Progress, steps: int) -> None:
+        self._bars = bars
+        self._all = bars.add_task("Migrating", total=steps, count=f"0 of {steps}")
+        self._one = bars.add_task("", total=None, count="", visible=False)
+        self._waited_for: set[str] = set()
+
+    def tell(self, now: MigrationProgress) -> None:
+        """Show where the migration is."""
+        if now.what.startswith("waiting") and now.what not in self._waited_for:
+            # Too long for a bar, and worth keeping: it names who is in the way.
+            self._waited_for.add(now.what)
+            self._bars.console.print(Text(f"{now.name} {now.what}".strip()))
+        if now.steps:
+            self._bars.update(
+                self._all,
+                completed=max(0, now.step - 1),
+                total=now.steps,
+                description=_cut(now.name),
+                count=f"{now.step} of {now.steps}",
+            )
+        self._bars.update(
+            self._one,
+            completed=now.rows,
+            total=now.rows_total,
+            description=_cut(f"  {now.what}"),
+            count=_rows(now),
+            visible=True,
+        )
+
+
+def _cut(text: str, most: int = 32) -> str:
+    return f"{text if len(text) <= most else text[: most - 1] + '…':<{most}}"
+
+
+def _rows(now: MigrationProgress) -> str:
+    if not now.rows:
+        return ""
+    return f"{now.rows:,}" if now.rows_total is None else f"{now.rows:,} of {now.rows_total:,}"
+
+
+def _pg_dump(profile: Profile) -> str:
+    """The command that makes a backup, on one server; a password it takes from the environment."""
+    name = profile.database or profile.user or "aiida"
+    words = ["pg_dump", "-Fc", "-f", f"{name}.dump"]
+    host = profile.host[0] if isinstance(profile.host, tuple) else profile.host
+    port = profile.port[0] if isinstance(profile.port, tuple) else profile.port
+    for option, value in (("-h", host), ("-p", port), ("-U", profile.user)):
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join([*words, name])
+
+
+def _plan_facts(plan: MigrationPlan) -> dict[str, object]:
+    return {
+        "from": str(plan.origin),
+        "to": str(plan.target),
+        "steps": [
+            {
+                "name": step.name,
+                "version": str(step.version),
+                "changes": step.changes,
+                "tables": step.tables,
+                "rows": step.rows,
+                "rows_are_exact": step.rows_are_exact,
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def _tell_plan(database: Database, plan: MigrationPlan) -> None:
+    if database.as_json:
+        echo_json(_plan_facts(plan))
+    elif plan.steps:
+        _show_plan(plan)
+    else:
+        click.echo(f"The database is at {plan.origin}: nothing to do.")
+
+
+def _show_plan(plan: MigrationPlan) -> None:
+    table(
+        f"From {plan.origin} to {plan.target}: {plural(len(plan.steps), 'step')}",
+        {"To": "left", "Rows": "right", "What changes": "left"},
+        (
+            (
+                step.version,
+                "" if step.rows is None else f"{'' if step.rows_are_exact else '≤ '}{step.rows:,}",
+                " ".join(step.changes.split()),
+            )
+            for step in plan.steps
+        ),
+    )
+
+
+def _show_report(report: MigrationReport) -> None:
+    table(
+        "Rolled back, as asked" if report.dry_run else f"Now at {report.version}",
+        {"Step": "left", "Seconds": "right", "Rows": "right"},
+        ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
+    )
+    click.echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
+    for path in report.files:
+        click.echo(f"Wrote {path}")
+    for note in report.notes:
+        paragraph(f"Note: {' '.join(note.split())}")

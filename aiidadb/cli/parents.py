@@ -1,0 +1,65 @@
+"""``aiidadb closest-parents``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aiidadb.cli.options import command_options
+from aiidadb.cli.show import echo_json, plural, progress_bar, table
+from aiidadb.queries import LINK_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiidadb.cli.options import Database
+
+__all__ = ["closest_parents"]
+
+
+@click.command("closest-parents", short_help="Find the closest ancestor of nodes.")
+@click.argument("pks", type=int, nargs=-1, required=True)
+@click.option(
+    "--type",
+    "node_type",
+    default="data.core.structure.StructureData.",
+    show_default=True,
+    metavar="NODE_TYPE",
+    help="The type looked for; in AiiDA 1.x's spelling too.",
+)
+@click.option(
+    "--link-type",
+    "link_types",
+    multiple=True,
+    type=click.Choice(sorted(LINK_TYPES)),
+    metavar="LINK_TYPE",
+    help=f"Links to follow, may be repeated: {', '.join(sorted(LINK_TYPES))}.  [default: all]",
+)
+@command_options
+def closest_parents(
+    database: Database, pks: Sequence[int], node_type: str, link_types: Sequence[str]
+) -> None:
+    """Find the closest ancestor of a type for each of the nodes PKS."""
+    asked = sorted(set(pks))
+    with progress_bar(shown=not database.as_json) as progress:
+        task = progress.add_task("Walking up the links", total=len(asked), count="")
+        parents = database.call(
+            lambda backend: backend.queries.get_closest_parents(
+                asked,
+                node_type=node_type,
+                link_types=link_types or None,
+                progress=lambda done, total: progress.update(
+                    task, completed=done, total=total, count=f"{done:,} of {total:,}"
+                ),
+            ),
+            doing=None,
+        )
+    if database.as_json:
+        echo_json(parents)
+        return
+    table(
+        f"Closest {node_type} of {plural(len(asked), 'node')}",
+        {"Node": "right", "Closest": "right"},
+        ((pk, parents.get(pk, "none")) for pk in asked),
+    )

@@ -1,0 +1,132 @@
+"""How every command ends: one line on standard error, and the exit status that scripts expect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from aiidadb.exceptions import AiidaDbError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Commands"]
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+SIGNALLED: Final = 128  # and the signal's number
+
+# What errors advise those who call from Python to do, and what it is called here.
+_IN_OTHER_WORDS: Final = {
+    "pass all_users=True": "add --all-users",
+    "give config=": "give --config",
+    ", or open it with schema_check=False and call backend.schema.migrate()": "",
+    " or backend.schema.migrate()": "",
+}
+
+
+class Commands(click.Group):
+    """The top of the command line.
+
+    Exit status: 0 where all was done, 1 for an error and for a question answered with no, 2 for
+    wrong usage, 130 for Ctrl-C, 141 where the reader of a pipe is gone, as other tools have it.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run a command line, and exit; takes what :meth:`click.Command.main` does."""
+        kwargs["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                # A terminal that cannot show a character shows its number.
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            status = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            status = _tell_usage(error)
+        except click.Abort:
+            status = SIGNALLED + signal.SIGINT
+        sys.exit(status)
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run a command, and give its exit status."""
+        with _ends_as_interrupts() as ended_by:
+            try:
+                super().invoke(ctx)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                _discard_output()
+                return SIGNALLED + signal.SIGPIPE
+            except KeyboardInterrupt as interrupt:
+                _tell_interrupt(interrupt)
+                return SIGNALLED + (ended_by[0] if ended_by else signal.SIGINT)
+            except (AiidaDbError, OSError) as error:
+                tell_error(error)
+                if isinstance(error, OSError):
+                    _discard_output()
+                return FAILED
+        return 0
+
+
+def tell_error(error: BaseException) -> None:
+    """Show an error in one line on standard error."""
+    notes = getattr(error, "__notes__", ())
+    message = "; ".join(" ".join(str(part).split()) for part in (error, *notes))
+    for in_python, here in _IN_OTHER_WORDS.items():
+        message = message.replace(in_python, here)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+
+
+def _tell_usage(error: click.ClickException) -> int:
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()  # a group without a command: its help
+        return WRONG_USAGE
+    context = getattr(error, "ctx", None)
+    help_of = f" (see {context.command_path} --help)" if context is not None else ""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}{help_of}", err=True)
+    return error.exit_code
+
+
+def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
+    notes = "".join(f": {note}" for note in getattr(interrupt, "__notes__", ()))
+    begin = "\n" if sys.stderr.isatty() else ""  # after the ^C that the terminal shows
+    click.echo(f"{begin}Interrupted{notes}.", err=True)
+
+
+@contextlib.contextmanager
+def _ends_as_interrupts() -> Iterator[list[int]]:
+    """Treat SIGTERM and a closed terminal as Ctrl-C: statements are cancelled, servers stopped.
+
+    Yields:
+        The signals that came.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # nohup ignores SIGHUP, and so do we then.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _discard_output() -> None:
+    """Let Python's own flush at the end find somebody that takes what nobody else does."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Final
 
 from pypika import Query, Table
+from pypika.queries import QueryBuilder
 
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.jsonvalue import require_text
@@ -16,8 +17,6 @@ from aiidadb.pks import as_pks
 from aiidadb.tables import group_nodes, groups, nodes
 
 if TYPE_CHECKING:
-    from pypika.queries import QueryBuilder
-
     from aiidadb.pks import Pks
 
 __all__ = ["query_group", "query_past_days"]
@@ -100,10 +99,12 @@ def _argument(args: object, name: str, given: object) -> object:
 
 def _nodes_of(query: QueryBuilder) -> Table:
     """The table of nodes under the name that it has in the query."""
-    parts = vars(query)
-    for table in (*parts["_from"], *(join.item for join in parts["_joins"])):
-        if isinstance(table, Table) and vars(table)["_table_name"] == vars(nodes)["_table_name"]:
-            return table
+    if isinstance(query, QueryBuilder):
+        parts = vars(query)
+        name = vars(nodes)["_table_name"]
+        for table in (*parts["_from"], *(join.item for join in parts["_joins"])):
+            if isinstance(table, Table) and vars(table)["_table_name"] == name:
+                return table
     raise InvalidInputError(
         "the query has no nodes to filter: begin it with pypika.Query.from_(aiidadb.nodes)"
     )

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 from collections import Counter
+from datetime import UTC
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -26,41 +27,38 @@ from tests.graphs import (
     write_users,
 )
 
-# Zones whose clocks are unkind to midnights, or to hours.
-ZONES = (
-    "UTC",
-    "Europe/Zurich",
-    "America/Havana",  # clocks go back at 1:00 to 0:00: midnight comes twice
-    "Atlantic/Azores",  # the same
-    "America/Sao_Paulo",  # went on at 0:00 to 1:00: no midnight at all
-    "Asia/Beirut",
-    "Pacific/Apia",  # left a whole day out
-    "Australia/Lord_Howe",  # half an hour
-    "America/St_Johns",  # changed one minute after midnight
-    "Asia/Kathmandu",
+# Zones whose clocks are unkind to midnights, or to hours, and when they were, in UTC.
+TURNS = {
+    "UTC": ["2024-05-17 00:00"],
+    "Europe/Zurich": ["2024-03-31 01:00", "2024-10-27 01:00"],
+    "America/Havana": ["2024-11-03 05:00", "2024-03-10 05:00"],  # back at 1:00: midnight twice
+    "Atlantic/Azores": ["2024-10-27 01:00"],  # the same
+    "America/Sao_Paulo": ["2018-11-04 03:00", "2018-02-18 02:00"],  # on at 0:00: no midnight
+    "Asia/Beirut": ["2024-03-30 22:00", "2024-10-26 21:00"],
+    "Pacific/Apia": ["2011-12-30 10:00"],  # a whole day left out
+    "Australia/Lord_Howe": ["2024-04-06 15:00"],  # half an hour
+    "America/St_Johns": ["2010-11-07 02:31"],  # one minute after midnight
+    "Asia/Kathmandu": ["2024-05-16 18:15"],
+}
+
+
+def times_in(zone):
+    turns = [datetime.datetime.fromisoformat(f"{turn}+00:00") for turn in TURNS[zone]]
+    around = st.builds(
+        lambda turn, minutes, rest: turn + datetime.timedelta(minutes=minutes, microseconds=rest),
+        st.sampled_from(turns),
+        st.integers(-3000, 3000) | st.sampled_from([-61, -60, -31, -30, -1, 0, 1, 30, 60]),
+        st.sampled_from([0, -1, 1]),
+    )
+    ever = st.datetimes(
+        datetime.datetime(1990, 1, 1), datetime.datetime(2037, 1, 1), timezones=st.just(UTC)
+    )
+    return around | ever
+
+
+ZONES_AND_TIMES = st.sampled_from(list(TURNS)).flatmap(
+    lambda zone: st.tuples(st.just(zone), st.lists(times_in(zone), max_size=12))
 )
-# (What a zone does then, in UTC.)
-TURNS = (
-    datetime.datetime(2024, 11, 3, 5, tzinfo=datetime.UTC),  # Havana back
-    datetime.datetime(2024, 3, 10, 5, tzinfo=datetime.UTC),  # Havana on
-    datetime.datetime(2024, 10, 27, 1, tzinfo=datetime.UTC),  # the Azores and Zurich back
-    datetime.datetime(2018, 11, 4, 3, tzinfo=datetime.UTC),  # São Paulo on
-    datetime.datetime(2018, 2, 18, 2, tzinfo=datetime.UTC),  # São Paulo back
-    datetime.datetime(2011, 12, 30, 10, tzinfo=datetime.UTC),  # Apia over the date line
-    datetime.datetime(2024, 4, 6, 15, tzinfo=datetime.UTC),  # Lord Howe back
-    datetime.datetime(2010, 11, 7, 2, 31, tzinfo=datetime.UTC),  # St John's back
-    datetime.datetime(2024, 5, 17, tzinfo=datetime.UTC),
-)
-TIMES = st.builds(
-    lambda turn, minutes, rest: turn + datetime.timedelta(minutes=minutes, microseconds=rest),
-    st.sampled_from(TURNS),
-    st.integers(-3000, 3000) | st.sampled_from([-61, -60, -31, -30, -1, 0, 1, 29, 30, 59, 60]),
-    st.sampled_from([0, -1, 1]),
-) | st.datetimes(
-    datetime.datetime(1990, 1, 1),
-    datetime.datetime(2037, 1, 1),
-    timezones=st.just(datetime.UTC),
-)  # fmt: skip
 
 
 def expected(nodes, zone, *, core_prefix):
@@ -82,7 +80,8 @@ async def pretend_vacuumed(session, *, yes):
 async def test_it_is_what_python_counts_in_every_zone_by_index_and_by_scan(backend):
     core_prefix = backend.version.has_core_prefix
 
-    async def check(times, zone, user, by_index):
+    async def check(zone_and_times, user, by_index):
+        zone, times = zone_and_times
         await write_users(backend._session, "ada@epfl.ch", "emmy@example.org")
         nodes = [
             Node(pk, NODE_TYPES[pk % 3], user=1 + pk % 2, ctime=time)
@@ -98,26 +97,29 @@ async def test_it_is_what_python_counts_in_every_zone_by_index_and_by_scan(backe
     await each_in_a_transaction(
         backend,
         check,
-        st.lists(TIMES, max_size=12),
-        st.sampled_from(ZONES),
+        ZONES_AND_TIMES,
         st.none() | st.integers(1, 2),
         st.booleans(),
         max_examples=200,
     )
 
 
-async def test_every_minute_around_a_turn_of_the_clocks_is_in_its_day(main_dsn):
+@pytest.mark.parametrize("by_index", [True, False], ids=["by index", "by scan"])
+async def test_every_moment_around_a_turn_of_the_clocks_is_in_its_day(main_dsn, by_index):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
-        await write_users(backend._session)
-        nodes = [
-            Node(1 + number, ctime=turn + datetime.timedelta(minutes=10 * step))
-            for number, (turn, step) in enumerate(
-                (turn, step) for turn in TURNS for step in range(-300, 300)
-            )
-        ]
-        await write_nodes(backend._session, nodes, line="main")
-        await backend._session.execute("vacuum analyze db_dbnode")
-        for zone in ZONES:
+        session = backend._session
+        await write_users(session)
+        for zone, turns in TURNS.items():
+            moments = [
+                datetime.datetime.fromisoformat(f"{turn}+00:00")
+                + datetime.timedelta(minutes=10 * step)
+                for turn in turns
+                for step in range(-300, 300)
+            ]
+            nodes = [Node(pk, ctime=moment) for pk, moment in enumerate(moments, start=1)]
+            await session.execute("truncate db_dbnode cascade")
+            await write_nodes(session, nodes, line="main")
+            await pretend_vacuumed(session, yes=by_index)
             found = await backend.queries.get_creation_statistics(timezone=zone)
             assert found == expected(nodes, zone, core_prefix=True), zone
 
@@ -158,7 +160,7 @@ async def test_what_is_no_user_is_refused(bare_dsn, user):
         ("UTC'; drop table db_dbnode; --", "no time zone"),
         ("UTC\x00", "no time zone"),
         (2, "name of a time zone"),
-        (datetime.UTC, "name of a time zone"),
+        (UTC, "name of a time zone"),
     ],
     ids=repr,
 )
@@ -178,7 +180,7 @@ async def test_time_zones_are_known_whatever_their_case(bare_dsn):
 
 async def test_the_day_is_that_of_the_session_where_no_zone_is_given(backend, head_dsn):
     await write_users(backend._session)
-    late = datetime.datetime(2024, 5, 17, 23, 30, tzinfo=datetime.UTC)
+    late = datetime.datetime(2024, 5, 17, 23, 30, tzinfo=UTC)
     await write_nodes(backend._session, [Node(1, ctime=late)], line=backend.version.line)
     profile = aiidadb.Profile.from_dsn(head_dsn)
     async with (
@@ -267,7 +269,7 @@ async def test_many_ask_at_once(backend):
     found = await asyncio.gather(
         *(
             backend.queries.get_creation_statistics(timezone=zone)
-            for zone in (None, "UTC", *ZONES)
+            for zone in (None, *TURNS)
             for _ in range(3)
         )
     )

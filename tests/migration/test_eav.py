@@ -434,8 +434,11 @@ async def test_a_shape_is_nested_once_for_all_nodes_that_have_it(
     at: At, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = await at(36)
+    draw = random.Random(2)
     for number in range(50):
-        await add_node(connection, {"value": float(number), "cell": [[1.0, number]]})
+        rows = rows_of({"value": float(number), "cell": [[1.0, number]], "a": 1, "b-c": None})
+        draw.shuffle(rows)  # AiiDA stored some rows later than others
+        await add_rows(connection, await add_node(connection), rows)
     nested = []
     nest = eav.nest
 

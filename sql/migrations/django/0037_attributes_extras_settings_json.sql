@@ -69,13 +69,13 @@ create or replace function pg_temp.aiidadb_row_token(
 ) returns text
 language sql stable parallel safe as $$
     select case datatype
-        when 'list' then '[' || coalesce(ival::text, '') || ' '
-        when 'dict' then '{'
+        when 'float' then case when fval is null then '?' else '=' end
         when 'txt' then '='
         when 'int' then '='
+        when 'list' then '[' || coalesce(ival::text, '') || ' '
+        when 'dict' then '{'
         when 'bool' then '='
         when 'none' then '='
-        when 'float' then case when fval is null then '?' else '=' end
         when 'date' then case
             when dval < '0001-01-01 00:00:00+00' or dval >= '10000-01-01 00:00:00+00' then '?'
             else '='
@@ -100,6 +100,8 @@ language sql stable parallel safe as $$
         when 'float' then coalesce(pg_temp.aiidadb_float(fval), '?float ')
         when 'txt' then to_json(tval)::text
         when 'int' then coalesce(ival::text, 'null')
+        when 'list' then null
+        when 'dict' then null
         when 'bool' then coalesce(bval::text, 'null')
         when 'none' then 'null'
         when 'date' then case
@@ -107,8 +109,6 @@ language sql stable parallel safe as $$
                 then '?date ' || dval::text
             else coalesce(pg_temp.aiidadb_time(dval), 'null')
         end
-        when 'list' then null
-        when 'dict' then null
         else '?' || datatype || ' ' || tval
     end
 $$;
@@ -116,7 +116,7 @@ $$;
 
 -- Templates of JSON text, by shape, to be filled in by format(). Not temporary: the processes that
 -- help with a statement do not see temporary tables.
-create unlogged table aiidadb_template (
+create table aiidadb_template (
     tokens text[] not null,
     template text not null,
     uses bigint not null
@@ -137,8 +137,15 @@ create temporary table aiidadb_document (
 -- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
 -- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
 -- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
+-- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
+-- same shape, in whatever order they were stored. The unique index has them in that order, and is
+-- read by one process a slice, so there is nothing to sort.
 create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns void
-language plpgsql as $$
+language plpgsql
+set enable_sort = off
+set enable_incremental_sort = off
+set enable_gathermerge = off
+as $$
 declare
     branches text;
 begin
@@ -163,8 +170,12 @@ begin
                     array_agg(
                         pg_temp.aiidadb_row_value(datatype, tval, ival, fval, bval, dval)
                     ) as row_values
-                from %3$I
-                where dbnode_id >= %1$s and dbnode_id < %2$s
+                from (
+                    select dbnode_id, key, datatype, tval, ival, fval, bval, dval
+                    from %3$I
+                    where dbnode_id >= %1$s and dbnode_id < %2$s
+                    order by dbnode_id, key
+                ) as row_of_node
                 group by dbnode_id
             ) as entry on entry.node = node.id
             $branch$,
@@ -269,6 +280,9 @@ begin
     return next_document;
 end
 $$;
+
+-- Indexes of a small table are not worth parallel workers.
+set local min_parallel_table_scan_size to default;
 
 -- Else a scan may start in the middle of the table, where another one is.
 set local synchronize_seqscans = off;

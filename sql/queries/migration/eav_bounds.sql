@@ -5,26 +5,27 @@
 --   $2 sample_size bigint: about how many nodes are in the sample
 -- result: nodes bigint, bounds bigint[] (ids at which a slice begins, but the first), sample
 --   integer[]; one row
-with numbered as materialized (
+with counted as materialized (
+  select count(*) as nodes from db_dbnode
+),
+numbered as (
   -- both are taken by position, so that gaps in the ids do not matter
-  select
-    node.id,
-    row_number() over (order by node.id) - 1 as position,
-    count(*) over () as nodes
+  select node.id, row_number() over (order by node.id) - 1 as position
   from db_dbnode as node
+),
+-- scattered: of nodes that were made by turns, every n-th would be of the same few kinds
+chosen as (
+  select
+    numbered.id,
+    numbered.position > 0 and numbered.position % $1::bigint = 0 as is_bound,
+    numbered.position * 2654435761 % 4294967296 * counted.nodes
+      < $2::bigint * 4294967296 as is_sample
+  from numbered
+  cross join counted
 )
 select
-  count(*) as nodes,
-  coalesce(
-    array_agg(numbered.id::bigint order by numbered.id)
-      filter (where numbered.position > 0 and numbered.position % $1::bigint = 0),
-    '{}'
-  ) as bounds,
-  coalesce(
-    -- scattered: of nodes that were made by turns, every n-th would be of the same few kinds
-    array_agg(numbered.id) filter (
-      where numbered.position * 2654435761 % 4294967296 * numbered.nodes < $2::bigint * 4294967296
-    ),
-    '{}'
-  ) as sample
-from numbered
+  (select counted.nodes from counted) as nodes,
+  coalesce(array_agg(chosen.id::bigint order by chosen.id) filter (where chosen.is_bound), '{}')
+    as bounds,
+  coalesce(array_agg(chosen.id) filter (where chosen.is_sample), '{}') as sample
+from chosen

@@ -1,8 +1,8 @@
 -- name: eav_sample_shapes
--- purpose: The shapes that more than one of some nodes has, for its attributes or its extras.
+-- purpose: The shapes that a sample of the nodes has, for its attributes or its extras.
 -- parameters: $1 node_ids integer[]: the nodes
--- result: tokens text[], uses bigint, node integer (one that has it), extra boolean; one row a
---   shape
+-- result: tokens text[], uses bigint (more than one: a node of a sample stands for many), node
+--   integer (one that has it), extra boolean; one row a shape
 with entry as (
   select dbnode_id as node, false as extra, key, datatype, ival, fval, dval
   from db_dbattribute
@@ -18,11 +18,11 @@ shape as (
     entry.extra,
     array_agg(
       pg_temp.aiidadb_row_token(entry.datatype, entry.key, entry.ival, entry.fval, entry.dval)
+      order by entry.key
     ) as tokens
   from entry
   group by entry.node, entry.extra
 )
-select shape.tokens, count(*) as uses, min(shape.node) as node, bool_or(shape.extra) as extra
+select shape.tokens, count(*) + 1 as uses, min(shape.node) as node, bool_or(shape.extra) as extra
 from shape
 group by shape.tokens
-having count(*) > 1

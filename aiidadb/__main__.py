@@ -12,9 +12,9 @@ def main() -> None:
     try:
         from aiidadb.cli import aiidadb
     except ImportError as error:
-        if error.name not in {"click", "rich"}:
+        if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise
-        sys.exit("Error: the command line needs the extra: pip install 'aiidadb[cli]'")
+        sys.exit("Error: the command line needs its extra: pip install 'aiidadb[cli]'")
     aiidadb(prog_name="aiidadb")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import click
 
 from aiidadb.cli.bands import bands
@@ -17,11 +19,18 @@ from aiidadb.cli.stats import stats
 __all__ = ["aiidadb"]
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("aiidadb")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-@click.version_option(package_name="aiidadb", message="aiidadb %(version)s")
+@click.version_option(_version(), message="aiidadb %(version)s")
 def aiidadb() -> None:
     """Ask an AiiDA database, change it safely, bring it up to date.
 

@@ -27,7 +27,7 @@ def nodes() -> None:
     """Delete nodes."""
 
 
-@nodes.command("delete")
+@nodes.command("delete", short_help="Delete nodes and what hangs on them.")
 @click.argument("pks", type=int, nargs=-1, required=True)
 @click.option("--follow", is_flag=True, help="Delete also what AiiDA's provenance rules ask for.")
 @click.option(

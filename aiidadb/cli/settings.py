@@ -41,7 +41,7 @@ def list_settings(database: Database) -> None:
     )
 
 
-@settings.command("get")
+@settings.command("get", short_help="Print the value of a setting, as JSON.")
 @click.argument("key")
 @command_options
 def get_setting(database: Database, key: str) -> None:

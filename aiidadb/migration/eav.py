@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MisplacedRow", "as_format", "build_json_from_eav", "fill", "nest"]
 
-_SLICE_SIZE: Final = 4096  # nodes that one process of the server works on at a time
+_SLICE_SIZE: Final = 4096  # nodes that one process of the server works on at a time, or more
 _SLICES_A_SET: Final = 4
+_SLICES_AT_MOST: Final = 1024  # each set is a table, and the server's memory for locks is bounded
 _SAMPLE_SIZE: Final = 400
 _SHAPES_AT_ONCE: Final = 200
 _ODD_NODES_AT_ONCE: Final = 200
@@ -262,7 +263,9 @@ async def build_json_from_eav(context: StepContext) -> StepOutcome:
         StorageMigrationError: There are rows that have no place in a document.
     """
     connection = context.connection
-    cut = await connection.fetchrow(QUERIES["eav_bounds"].text, _SLICE_SIZE, _SAMPLE_SIZE)
+    cut = await connection.fetchrow(
+        QUERIES["eav_bounds"].text, _SLICE_SIZE, _SLICES_AT_MOST, _SAMPLE_SIZE
+    )
     assert cut is not None
     findings = _Findings()
     sample = await connection.fetch(QUERIES["eav_sample_shapes"].text, cut["sample"])
@@ -277,7 +280,7 @@ async def build_json_from_eav(context: StepContext) -> StepOutcome:
         if odd:
             await _make_odd(connection, findings)
         await connection.execute("select pg_temp.aiidadb_settle($1)", number)
-        done = min(done + _SLICE_SIZE * (len(bounds) - 1), cut["nodes"])
+        done = min(done + cut["slice_size"] * (len(bounds) - 1), cut["nodes"])
     context.progress(_WHAT, done, cut["nodes"])
     for row in await connection.fetch(QUERIES["eav_stray_rows"].text):
         findings.refuse(row["node"], row["extra"], "which is not there")

@@ -409,6 +409,22 @@ async def test_many_sets_of_nodes_are_made_one_after_the_other(at: At, small_set
     }
 
 
+async def test_there_are_no_more_sets_than_the_server_has_locks_for(
+    at: At, small_sets: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await at(36)
+    stored: dict[int, dict[str, Value]] = {}
+    for number in range(25):
+        stored[await add_node(connection, {"number": number})] = {"number": number}
+    monkeypatch.setattr(eav, "_SLICES_AT_MOST", 4)
+    told: list[tuple[str, int, int | None]] = []
+
+    await run_with_progress(connection, told)
+
+    await assert_comes_back(connection, stored)
+    assert [done for _, done, _ in told] == [0, 14, 25]
+
+
 async def run_with_progress(
     connection: Connection, told: list[tuple[str, int, int | None]]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, _load_queries, read_header, sql_directory
+from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, _load_queries, sql_directory
 
 GOOD = """\
 -- name: good
@@ -78,7 +78,7 @@ def test_every_file_is_loaded_and_short_lined():
     assert QUERIES.keys() == {path.stem for path in (directory / "queries").rglob("*.sql")}
     assert SCHEMAS.keys() == {"django_0045", "main_0002"}
     for path in directory.rglob("*.sql"):
-        read_header(path)
+        assert path.read_text().startswith("-- "), path
         assert max(map(len, path.read_text().splitlines())) <= 100, path
 
 

@@ -1,6 +1,6 @@
--- Functions that note in the database which version it has, in AiiDA's own ways. The runner creates
--- them in schema pg_temp at the start of each migrating session, beside those of common.sql, and calls
--- one at the end of each step, in the step's transaction.
+-- Functions that note in the database which version it has, in AiiDA's own ways. The runner
+-- creates them in schema pg_temp at the start of each migrating session, beside those of
+-- common.sql, and calls one at the end of each step, in the step's transaction.
 --
 --   aiidadb_note_setting(version)            the setting db|schemaversion, which AiiDA 1.x looks at
 --   aiidadb_note_step(name, version)         a row of django_migrations, and that setting: to 1.0.49

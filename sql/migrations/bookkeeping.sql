@@ -3,10 +3,10 @@
 -- common.sql, and calls one at the end of each step, in the step's transaction.
 --
 --   aiidadb_note_setting(version)            the setting db|schemaversion, which AiiDA 1.x looks at
---   aiidadb_note_step(name, version)         a row of django_migrations, and that setting: to 1.0.49
+--   aiidadb_note_step(name, version)         a row of django_migrations and that setting, to 1.0.49
 --   aiidadb_note_revision(revision)          the one row of alembic_version: from 1.0.50 on
---   aiidadb_settle_half_way(names, version)  Django's bookkeeping alone, where aiida-core 2.x began to
---       migrate, left, and noted its steps for Alembic only
+--   aiidadb_settle_half_way(names, version)  Django's bookkeeping alone, where aiida-core 2.x
+--       began to migrate, left, and noted its steps for Alembic only
 
 
 create or replace function pg_temp.aiidadb_note_setting(version text) returns void
@@ -66,7 +66,8 @@ end
 $$;
 
 
-create or replace function pg_temp.aiidadb_settle_half_way(step_names text[], version text) returns void
+create or replace function pg_temp.aiidadb_settle_half_way(step_names text[], version text)
+returns void
 language plpgsql as $$
 begin
     -- Where aiida-core 2.x built the old schema itself, Django's table is a stub.

@@ -2,8 +2,8 @@
 -- purpose: How many nodes there are, of which types, and created on which days
 -- parameters: $1 user_pk bigint: count this user's nodes, null for everybody's
 --     $2 timezone text: the time zone in which a day is a day, null for the session's
--- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by day
---     as YYYY-MM-DD in ascending order
+-- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
+--     day as YYYY-MM-DD in ascending order
 with recursive settings (zone, by_index) as materialized (
     -- Everybody's nodes can be counted from two indexes, several times faster than by a scan of the
     -- table. That takes pages whose rows are known to be visible: in a table that was filled or

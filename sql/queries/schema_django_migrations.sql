@@ -1,6 +1,6 @@
 -- name: schema_django_migrations
--- purpose: The steps of AiiDA's own that Django has noted, oldest first; none where the table is the
---     stub that aiida-core 2.x makes when it builds an old schema, which has not these columns
+-- purpose: The steps of AiiDA's own that Django has noted, oldest first; none where the table is
+--     the stub that aiida-core 2.x makes when it builds an old schema, which has not these columns
 -- parameters: none
 -- result: name text, such as 0045_dbgroup_extras; one row a step
 select to_jsonb(migration) ->> 'name' as name

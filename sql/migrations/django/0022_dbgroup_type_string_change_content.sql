@@ -3,8 +3,8 @@
 -- to: 1.0.22
 -- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to
 --     `data.upf`, `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
--- why: A type string tells who made the group. Where two groups would come to bear one label and one
---     type string, the step is refused, as AiiDA's own fails.
+-- why: A type string tells who made the group. Where two groups would come to bear one label and
+--     one type string, the step is refused, as AiiDA's own fails.
 -- tables: db_dbgroup
 -- rows: select count(*) from db_dbgroup
 --     where type_string in ('', 'data.upf.family', 'aiida.import', 'autogroup.run')

@@ -1,6 +1,6 @@
 -- name: departing_links
--- purpose: The links that leave the database in step 0020 with the nodes that they join, as they are
---   written to a file; read by a cursor.
+-- purpose: The links that leave the database in step 0020 with the nodes that they join, as they
+--     are written to a file; read by a cursor.
 -- parameters: none
 -- result: id integer, reason text, type text, label text, input_id integer, output_id integer,
 --   input_uuid text, output_uuid text, input_type text, output_type text; by id

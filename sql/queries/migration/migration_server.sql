@@ -1,8 +1,9 @@
 -- name: migration_server
 -- purpose: What must be known of the server, the session and the role before a database is migrated
 -- parameters: none
--- result: backend_pid integer (the server process that answers), read_only boolean, may_make_temporary
---     boolean, may_create boolean (in the schema public), role text, database text; one row
+-- result: backend_pid integer (the server process that answers), read_only boolean,
+--     may_make_temporary boolean, may_create boolean (in the schema public), role text, database
+--     text; one row
 select
     pg_backend_pid() as backend_pid,
     current_setting('transaction_read_only')::boolean as read_only,

@@ -1,21 +1,110 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
 from aiidadb.backend import Backend, ServerFacts, open_backend
+from aiidadb.bands import BandsRow
+from aiidadb.binding import bind
 from aiidadb.deletion import DeletionPreview, DeletionReport
-from aiidadb.exceptions import AiidaDbError, NotExistent
+from aiidadb.exceptions import (
+    AiidaDbError,
+    AuthenticationError,
+    ClosedError,
+    ConcurrencyError,
+    ConfigurationError,
+    ConfigurationVersionError,
+    CorruptStorage,
+    DatabaseError,
+    DatabaseNotEmpty,
+    EmbeddedServerError,
+    IncompatibleStorageSchema,
+    IntegrityError,
+    InvalidInputError,
+    LockTimeout,
+    MissingConfigurationError,
+    MissingExtraError,
+    NotAnAiidaDatabase,
+    NotExistent,
+    PermissionDenied,
+    PoolError,
+    PoolOptionsError,
+    ProfileConfigurationError,
+    QueryTimeout,
+    ReadOnlyDatabase,
+    RepositoryError,
+    ResourceError,
+    SchemaError,
+    StorageMigrationError,
+    UnknownOutcome,
+    UnreachableStorage,
+)
+from aiidadb.formula import FormulaMode, get_formula
+from aiidadb.jsonvalue import JsonValue
+from aiidadb.migration.plan import MigrationPlan, PlannedStep
+from aiidadb.migration.report import MigrationProgress, MigrationReport, StepReport
+from aiidadb.pks import HasPk, Pks
 from aiidadb.pool import PoolRegistry, get_pool, reset_pools
 from aiidadb.profile import Profile, load_profile
+from aiidadb.queries import QueryManager
+from aiidadb.schema import SchemaManager
+from aiidadb.settings import Setting, SettingsManager
+from aiidadb.statistics import CreationStatistics
 from aiidadb.tables import nodes
+from aiidadb.version import SchemaVersion
 
 __all__ = [
     "AiidaDbError",
+    "AuthenticationError",
     "Backend",
+    "BandsRow",
+    "ClosedError",
+    "ConcurrencyError",
+    "ConfigurationError",
+    "ConfigurationVersionError",
+    "CorruptStorage",
+    "CreationStatistics",
+    "DatabaseError",
+    "DatabaseNotEmpty",
     "DeletionPreview",
     "DeletionReport",
+    "EmbeddedServerError",
+    "FormulaMode",
+    "HasPk",
+    "IncompatibleStorageSchema",
+    "IntegrityError",
+    "InvalidInputError",
+    "JsonValue",
+    "LockTimeout",
+    "MigrationPlan",
+    "MigrationProgress",
+    "MigrationReport",
+    "MissingConfigurationError",
+    "MissingExtraError",
+    "NotAnAiidaDatabase",
     "NotExistent",
+    "PermissionDenied",
+    "Pks",
+    "PlannedStep",
+    "PoolError",
+    "PoolOptionsError",
     "PoolRegistry",
     "Profile",
+    "ProfileConfigurationError",
+    "QueryManager",
+    "QueryTimeout",
+    "ReadOnlyDatabase",
+    "RepositoryError",
+    "ResourceError",
+    "SchemaError",
+    "SchemaManager",
+    "SchemaVersion",
     "ServerFacts",
+    "Setting",
+    "SettingsManager",
+    "StepReport",
+    "StorageMigrationError",
+    "UnknownOutcome",
+    "UnreachableStorage",
+    "bind",
+    "get_formula",
     "get_pool",
     "load_profile",
     "nodes",

@@ -40,6 +40,7 @@ __all__ = [
 FormulaMode: TypeAlias = Literal[
     "hill", "hill_compact", "reduce", "group", "count", "count_compact"
 ]
+"""How a formula is written, see :func:`formula_of_symbols`."""
 
 FORMULA_MODES: tuple[FormulaMode, ...] = get_args(FormulaMode)
 

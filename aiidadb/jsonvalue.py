@@ -16,6 +16,7 @@ from aiidadb.exceptions import InvalidInputError
 __all__ = ["JsonValue", "encode_json", "require_text"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+"""What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
 
 MAX_DEPTH: Final = 300
 MAX_DIGITS: Final = 4300  # Python itself reads no longer integers

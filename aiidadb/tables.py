@@ -15,6 +15,8 @@ from pypika import Table
 __all__ = ["NODE_COLUMNS", "TABLE_NAMES", "group_nodes", "groups", "links", "nodes", "users"]
 
 nodes: Final = Table("db_dbnode")
+"""The nodes, for criteria; the columns that every version served has are in ``NODE_COLUMNS``."""
+
 links: Final = Table("db_dblink")
 groups: Final = Table("db_dbgroup")
 group_nodes: Final = Table("db_dbgroup_dbnodes")

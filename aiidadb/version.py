@@ -42,6 +42,9 @@ class SchemaVersion:
     def parse(cls, text: str) -> SchemaVersion:
         """Read ``1.0.45``, ``django_0045`` or ``main_0002``.
 
+        Returns:
+            The version, known or not: ``main_0099`` can be read as well.
+
         Raises:
             InvalidInputError: It is none of these.
         """

@@ -1,0 +1,117 @@
+"""What users write, as ``mypy --strict`` sees it: checked beside the library, never executed."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, assert_type
+
+from pypika import Query
+
+import aiidadb
+from aiidadb import nodes
+
+if TYPE_CHECKING:
+    import asyncpg
+
+PROFILE = aiidadb.Profile.from_dsn(
+    "postgresql://ada@localhost/aiida", default_user_email="ada@epfl.ch", repository=None
+)
+
+
+class WithPk:
+    """Something like a node of AiiDA's."""
+
+    pk: int = 1
+
+
+async def ask(backend: aiidadb.Backend) -> None:
+    """Questions, and the types of their answers."""
+    statistics = await backend.queries.get_creation_statistics(user_pk=None, timezone="UTC")
+    assert_type(statistics, aiidadb.CreationStatistics)
+    assert_type(statistics["total"], int)
+    assert_type(statistics["ctime_by_day"], dict[str, int])
+    assert_type(
+        await backend.queries.get_closest_parents([1, WithPk()], node_type="data.core.int.Int."),
+        dict[int, int],
+    )
+    await backend.queries.get_closest_parents(
+        (pk for pk in range(3)),
+        nodes.node_type.like("data.core.array.%") & (nodes.label == "x"),
+        link_types=("create", "input_calc"),
+        chunk_size=100,
+        progress=lambda done, total: print(done, total),
+        user_id=1,
+    )
+    rows = await backend.queries.get_bands_and_parents_structure(
+        group_name=["campaign"], past_days=30, element="Si", formulamode="hill_compact"
+    )
+    assert_type(rows, list[aiidadb.BandsRow])
+    assert_type(rows[0].ctime, datetime.datetime)
+    assert_type(rows[0].as_strings(), list[str])
+    query = Query.from_(nodes).select(nodes.id)
+    query = backend.queries.query_past_days(
+        backend.queries.query_group(query, group_pk=[1]), past_days=0.5
+    )
+    await backend.queries.fetch(query)
+    setting = await backend.settings.get("db|schemaversion")
+    assert_type(setting, aiidadb.Setting)
+    value: aiidadb.JsonValue = {"a": [1, 2.0, None]}
+    await backend.settings.set("key", value, description=None)
+
+
+async def change(backend: aiidadb.Backend, pks: aiidadb.Pks) -> aiidadb.DeletionReport:
+    """Changes that go together."""
+    async with backend.transaction():
+        doomed = await backend.get_nodes_to_delete(pks, call_calc_forward=False)
+        assert_type(doomed, set[int])
+        preview = await backend.preview_deletion(doomed)
+        assert_type(preview, aiidadb.DeletionPreview)
+        return await backend.delete_nodes_and_connections(doomed, strict=True)
+
+
+async def migrate() -> aiidadb.MigrationReport:
+    """A database of any version."""
+
+    def report(now: aiidadb.MigrationProgress) -> None:
+        print(now.step, now.steps, now.name, now.rows)
+
+    async with aiidadb.open_backend(PROFILE, schema_check=False) as backend:
+        assert_type(backend, aiidadb.Backend)
+        assert_type(backend.version, aiidadb.SchemaVersion | None)
+        version = await backend.schema.get_schema_version_database()
+        assert_type(version, aiidadb.SchemaVersion)
+        plan = await backend.schema.plan()
+        assert_type(plan.steps, tuple[aiidadb.PlannedStep, ...])
+        return await backend.schema.migrate("main_0002", progress=report)
+
+
+async def main() -> None:
+    """Errors, pools, and what is open."""
+    try:
+        profile = aiidadb.load_profile("main")
+    except aiidadb.ProfileConfigurationError:
+        profile = PROFILE
+    async with (
+        aiidadb.PoolRegistry() as registry,
+        aiidadb.open_backend(profile, registry=registry, max_size=20) as backend,
+    ):
+        await ask(backend)
+        try:
+            assert_type(await change(backend, 1), aiidadb.DeletionReport)
+        except aiidadb.IntegrityError as error:
+            assert_type(error.sqlstate, str | None)
+    pool: asyncpg.Pool = await aiidadb.get_pool(profile, max_size=20)
+    text, values = aiidadb.bind(nodes.label == "silicon")
+    await pool.fetch(f"select id from db_dbnode where {text}", *values)
+    await aiidadb.reset_pools()
+    mode: aiidadb.FormulaMode = "reduce"
+    assert_type(aiidadb.get_formula([], [], mode=mode), str)
+
+
+async def mistakes(backend: aiidadb.Backend) -> None:
+    """What the types refuse; an ignore that is not needed is an error too."""
+    await backend.queries.get_closest_parents("1")  # type: ignore[arg-type]
+    await backend.queries.get_bands_and_parents_structure(formulamode="x")  # type: ignore[arg-type]
+    await backend.settings.set("key", object())  # type: ignore[arg-type]
+    await backend.delete_nodes_and_connections([1.0])  # type: ignore[list-item]
+    PROFILE.name = "other"  # type: ignore[misc]

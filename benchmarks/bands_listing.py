@@ -57,7 +57,8 @@ async def put_into_a_group(dsn: str, number: int) -> list[int]:
         await connection.execute(
             """
             with added as (
-                insert into db_dbgroup (uuid, label, type_string, time, description, user_id, extras)
+                insert into db_dbgroup
+                    (uuid, label, type_string, time, description, user_id, extras)
                 select gen_random_uuid(), $1::text, 'core', now(), '', min(id), '{}'
                 from db_dbuser
                 returning id

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-Call = "Callable[[], Awaitable[object]]"
-
 
 async def main(arguments: argparse.Namespace, server: Server) -> None:
     dsn = await server.campaign(arguments.nodes, arguments.seed)
@@ -50,7 +48,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
     ):
         await backend.settings.set("benchmark", {"value": 1})
         calls = mixed_calls(backend, bands, arguments.calls)
-        statements = await recorded(backend, calls)
+        sent = await recorded(calls)
         bare = [
             lambda text=text, given=given: pool.fetch(text, *given) for text, given in statements
         ]
@@ -99,7 +97,7 @@ def mixed_calls(backend: aiidadb.Backend, bands: list[int], number: int) -> list
     return [call(at) for at in range(number)]
 
 
-async def recorded(backend: aiidadb.Backend, calls: list) -> list[tuple[str, tuple[object, ...]]]:
+async def recorded(calls: list) -> list[tuple[str, tuple[object, ...]]]:
     """Run the calls once, one by one, and note what they send."""
     sent: list[tuple[str, tuple[object, ...]]] = []
     original = Session.fetch
@@ -118,7 +116,7 @@ async def recorded(backend: aiidadb.Backend, calls: list) -> list[tuple[str, tup
 
 
 async def all_at_once(calls: list) -> tuple[float, list[float]]:
-    """Start all calls in one go; gives the seconds, and by how much the watch was late each time."""
+    """Start all calls in one go; gives the seconds, and how late the watch was each time."""
     async with watch() as late:
         begin = time.perf_counter()
         await asyncio.gather(*(call() for call in calls))

@@ -49,9 +49,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
         await backend.settings.set("benchmark", {"value": 1})
         calls = mixed_calls(backend, bands, arguments.calls)
         sent = await recorded(calls)
-        bare = [
-            lambda text=text, given=given: pool.fetch(text, *given) for text, given in statements
-        ]
+        bare = [lambda text=text, given=given: pool.fetch(text, *given) for text, given in sent]
         for turn in range(arguments.repeat + 1):
             ours, held = await all_at_once(calls)
             theirs, _ = await all_at_once(bare)

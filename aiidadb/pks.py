@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError
 
 __all__ = ["HasPk", "Pks", "as_pks"]
 
 
-@runtime_checkable
 class HasPk(Protocol):
     """Anything with a ``pk``, such as AiiDA's nodes."""
 
@@ -30,14 +29,14 @@ def as_pks(pks: Pks) -> list[int]:
         InvalidInputError: One of them is no integer (nor are True and 1.0), or has none yet, or
             does not fit into 64 bits.
     """
-    if isinstance(pks, int | HasPk):
+    if isinstance(pks, int) or hasattr(pks, "pk"):
         return [_as_pk(pks)]
     if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
         raise InvalidInputError(f"pks must be one pk or an iterable of pks, not {pks!r}")
     return sorted({_as_pk(one) for one in pks})
 
 
-def _as_pk(one: int | HasPk) -> int:
+def _as_pk(one: object) -> int:
     value = one if isinstance(one, int) else getattr(one, "pk", None)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidInputError(f"{one!r} is no pk: give an integer or a stored node")

@@ -8,13 +8,12 @@ the values are does not come here, except where only Python can tell.
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.context import StepOutcome
+from aiidadb.migration.nesting import MisplacedRow, as_format, fill, nest
 from aiidadb.migration.rows import read_in_batches
 from aiidadb.sql import QUERIES
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.context import StepContext
 
-__all__ = ["MisplacedRow", "as_format", "build_json_from_eav", "fill", "nest"]
+__all__ = ["build_json_from_eav"]
 
 _SLICE_SIZE: Final = 4096  # nodes that one process of the server works on at a time, or more
 _SLICES_A_SET: Final = 4
@@ -34,134 +33,8 @@ _SAMPLE_SIZE: Final = 400
 _SHAPES_AT_ONCE: Final = 200
 _ODD_NODES_AT_ONCE: Final = 200
 _NAMED_AT_MOST: Final = 10
-_HOLES_AT_MOST: Final = 1_000_000
 
 _WHAT: Final = "attributes and extras made into JSON"
-
-# A value's place in a document: its number in a string that no key and no value can be, as
-# PostgreSQL's text has no NUL. This is how json.dumps() writes it.
-_PLACE = re.compile(r'"\\u0000(\d+)"')
-
-_Nested: TypeAlias = "dict[str, _Nested] | list[_Nested] | str | None"
-
-
-class MisplacedRow(ValueError):
-    """A row has no place in its node's document.
-
-    Attributes:
-        key: The row's key.
-        reason: Why.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"key {key!r}: {reason}")
-        self.key = key
-        self.reason = reason
-
-
-class _Row(NamedTuple):
-    key: str
-    number: int
-    kind: str
-    length: int | None
-
-
-# ------------------------------------------------------------------ from a shape to a document
-
-
-def nest(tokens: Sequence[str]) -> str:
-    r"""Nest the rows of a node as AiiDA does.
-
-    AiiDA takes them in the order of their keys; keys of items are those of their list or dict with
-    the item's index or key after a dot. Items of a list that have no row are null.
-
-    Args:
-        tokens: One a row: ``=key`` for a value, ``{key`` for a dict, ``[2 key`` for a list of two
-            items, ``?key`` for a value that is not plain.
-
-    Returns:
-        JSON, with the string ``"\u00003"`` in the place of the value of the third row.
-
-    Raises:
-        MisplacedRow: A row that AiiDA fails at, or two for the same item.
-    """
-    document: dict[str, _Nested] = {}
-    longest = len(tokens) + _HOLES_AT_MOST
-    # By key, in Python's order, that of code points: a list or dict comes before its items.
-    for row in sorted(_read_tokens(tokens)):
-        *path, last = row.key.split(".")
-        inside: _Nested = document
-        for part in path:
-            inside = _item(row, inside, part)
-        _put(row, inside, last, longest)
-    return json.dumps(document, ensure_ascii=False)
-
-
-def as_format(nested: str) -> str:
-    """Turn nested JSON into a template for PostgreSQL's ``format()``, with ``%3$s`` for places."""
-    return _PLACE.sub(r"%\1$s", nested.replace("%", "%%"))
-
-
-def fill(nested: str, values: Sequence[str]) -> str:
-    """Put values, as JSON, into the places of nested JSON."""
-    return _PLACE.sub(lambda found: values[int(found[1]) - 1], nested)
-
-
-def _read_tokens(tokens: Sequence[str]) -> Iterator[_Row]:
-    for number, token in enumerate(tokens, 1):
-        kind, key, length = token[0], token[1:], None
-        if kind == "[":
-            digits, _, key = key.partition(" ")
-            length = int(digits) if digits else None
-        yield _Row(key, number, kind, length)
-
-
-def _item(row: _Row, inside: _Nested, part: str) -> _Nested:
-    if isinstance(inside, dict):
-        if part not in inside:
-            raise MisplacedRow(row.key, f"there is no row for {part!r} on its path")
-        return inside[part]
-    if isinstance(inside, list):
-        return inside[_index(row, inside, part)]
-    raise MisplacedRow(row.key, f"what holds {part!r} on its path is neither a list nor a dict")
-
-
-def _put(row: _Row, inside: _Nested, last: str, longest: int) -> None:
-    made = _made(row, longest)
-    if isinstance(inside, dict):
-        if last in inside:
-            raise MisplacedRow(row.key, "there are two rows for it")
-        inside[last] = made
-    elif isinstance(inside, list):
-        index = _index(row, inside, last)
-        if inside[index] is not None:
-            raise MisplacedRow(row.key, "there are two rows for this item of a list")
-        inside[index] = made
-    else:
-        raise MisplacedRow(row.key, "it is inside of what is neither a list nor a dict")
-
-
-def _made(row: _Row, longest: int) -> _Nested:
-    if row.kind == "{":
-        return {}
-    if row.kind == "[":
-        if row.length is None:
-            raise MisplacedRow(row.key, "it is a list of unknown length")
-        if row.length > longest:  # of which AiiDA would make as many nulls
-            raise MisplacedRow(row.key, f"it is a list of {row.length}, whose items are not there")
-        return [None] * row.length
-    return f"\0{row.number}"
-
-
-def _index(row: _Row, inside: list[_Nested], part: str) -> int:
-    try:
-        index = int(part)
-    except ValueError:
-        raise MisplacedRow(row.key, f"{part!r} is no index of a list") from None
-    if not -len(inside) <= index < len(inside):
-        raise MisplacedRow(row.key, f"a list of {len(inside)} has no item {index}")
-    return index
-
 
 # ------------------------------------------------------------------ what Python alone can tell
 
@@ -303,21 +176,32 @@ async def _learn(
 ) -> bool:
     """Make templates of shapes; tells whether there are some that cannot have one."""
     odd = False
-    templates = []
+    shared = []
+    own = []
     for shape in shapes:
-        if any(token[0] == "?" for token in shape["tokens"]):
+        tokens, bearer = shape["tokens"], shape["bearer"]
+        if any(token[0] == "?" for token in tokens):
             odd = True
             continue
         try:
-            template = as_format(nest(shape["tokens"]))
+            template = as_format(nest(tokens))
         except MisplacedRow as error:
-            findings.refuse(shape["node"], shape["extra"], str(error), shape["uses"] - 1)
+            findings.refuse(*_who(bearer), str(error), shape["uses"] - 1)
+            continue
+        if shape["uses"] > 1:
+            shared.append((tokens, template))
         else:
-            templates.append((shape["tokens"], template, shape["uses"]))
-    await connection.copy_records_to_table(
-        "aiidadb_template", records=templates, columns=["tokens", "template", "uses"]
-    )
+            own.append((bearer, template))
+    if shared:
+        await connection.copy_records_to_table("aiidadb_template", records=shared)
+    if own:
+        await connection.copy_records_to_table("aiidadb_own_template", records=own)
     return odd
+
+
+def _who(bearer: int) -> tuple[int, bool]:
+    """A node, and whether its extras are meant, of the number that the server tells both by."""
+    return bearer >> 1, bool(bearer & 1)
 
 
 async def _make_odd(connection: asyncpg.Connection, findings: _Findings) -> None:

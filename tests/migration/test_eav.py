@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration import eav
+from aiidadb.migration import eav, nesting
 from aiidadb.migration.context import StepContext
 from tests.databases import run_script
 from tests.migration.catalog import describe
@@ -881,12 +881,12 @@ def test_what_aiida_fails_at_is_refused_and_nothing_else(
 ) -> None:
     theirs = aiida_step.nest(rows)
     try:
-        nested = eav.nest([token_of(row) for row in rows])
-    except eav.MisplacedRow as error:
+        nested = nesting.nest([token_of(row) for row in rows])
+    except nesting.MisplacedRow as error:
         # Of two rows for the same item, AiiDA forgets one.
         assert theirs is None or "two rows" in error.reason  # noqa: PT017
     else:
-        assert json.loads(eav.fill(nested, [value_of(row) for row in rows])) == theirs
+        assert json.loads(nesting.fill(nested, [value_of(row) for row in rows])) == theirs
 
 
 @settings(WITH_DATABASE, max_examples=5)
@@ -941,12 +941,12 @@ async def _upgrade(peer: Peer, dsn: str) -> None:
 
 def test_a_placeholder_is_no_value_and_no_key() -> None:
     rows = rows_of({'"\\u00001"': '"\\u00001"', "%1$s": "%%", "\x01": ["\\"]})
-    nested = eav.nest([token_of(row) for row in rows])
+    nested = nesting.nest([token_of(row) for row in rows])
 
-    assert json.loads(eav.fill(nested, [value_of(row) for row in rows])) == {
+    assert json.loads(nesting.fill(nested, [value_of(row) for row in rows])) == {
         '"\\u00001"': '"\\u00001"',
         "%1$s": "%%",
         "\x01": ["\\"],
     }
-    assert eav.as_format(nested).count("$s") == 4
+    assert nesting.as_format(nested).count("$s") == 4
     assert replace(rows[0], key="x") != rows[0]

@@ -114,12 +114,16 @@ language sql stable parallel safe as $$
 $$;
 
 
--- Templates of JSON text, by shape, to be filled in by format(). Not temporary: the processes that
--- help with a statement do not see temporary tables.
+-- Templates of JSON text to be filled in by format(): by shape, and for shapes that one node alone
+-- has, by node. The former is not temporary: the processes that help with a statement do not see
+-- temporary tables.
 create table aiidadb_template (
     tokens text[] not null,
-    template text not null,
-    uses bigint not null
+    template text not null
+);
+create temporary table aiidadb_own_template (
+    bearer bigint not null,  -- twice the node's id, and one more for its extras
+    template text not null
 );
 
 -- One row for each node's attributes and one for its extras; the rows are in tables that inherit
@@ -210,8 +214,8 @@ $$;
 
 
 -- Fills in what there was no template for when the set was gathered, and makes the set one of the
--- documents' tables. Templates that one node alone needed are forgotten, and all of them where they
--- grow too many: there are databases in which every node has a shape of its own.
+-- documents' tables. Templates are forgotten where they grow too many: there are databases in which
+-- no two nodes are alike.
 create or replace function pg_temp.aiidadb_settle(set_number integer) returns void
 language plpgsql as $$
 begin
@@ -223,7 +227,17 @@ begin
         format(learned.template, variadic late.row_values)::jsonb
     from aiidadb_document_set as late
     join aiidadb_template as learned on learned.tokens = late.tokens
-    where late.document is null;
+    where late.document is null
+    union all
+    select
+        single.place,
+        single.node,
+        single.extra,
+        format(own.template, variadic single.row_values)::jsonb
+    from aiidadb_document_set as single
+    join aiidadb_own_template as own
+        on own.bearer = single.node::bigint * 2 + single.extra::integer
+    where single.document is null;
 
     execute format(
         'alter table aiidadb_document_set rename to %I', 'aiidadb_document_set_' || set_number
@@ -232,9 +246,11 @@ begin
         'alter table %I inherit aiidadb_document', 'aiidadb_document_set_' || set_number
     );
 
-    delete from aiidadb_template where uses = 1;
+    if exists (select from aiidadb_own_template) then
+        truncate aiidadb_own_template;
+    end if;
     if (select count(*) from aiidadb_template) > 10000 then
-        delete from aiidadb_template;
+        truncate aiidadb_template;
     end if;
 end
 $$;
@@ -294,7 +310,7 @@ alter table db_dbnode
 close aiidadb_documents;
 
 drop table aiidadb_document cascade;
-drop table aiidadb_template;
+drop table aiidadb_template, aiidadb_own_template;
 drop table db_dbattribute;
 drop table db_dbextra;
 

@@ -1,13 +1,12 @@
 -- name: eav_unknown_shapes
 -- purpose: The shapes of the set of nodes at hand for which there is no template; read by a cursor.
 -- parameters: none
--- result: tokens text[], uses bigint, node integer (the first that has it), extra boolean (whether
---   they are that node's extras); one row a shape
+-- result: tokens text[], uses bigint, bearer bigint (twice the id of the first node that has it, and
+--   one more for its extras); one row a shape
 select
   unknown.tokens,
   count(*) as uses,
-  (min(array[unknown.node, unknown.extra::integer]))[1] as node,
-  (min(array[unknown.node, unknown.extra::integer]))[2] = 1 as extra
+  min(unknown.node::bigint * 2 + unknown.extra::integer) as bearer
 from pg_temp.aiidadb_document_set as unknown
 where unknown.document is null
 group by unknown.tokens

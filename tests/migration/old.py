@@ -69,24 +69,37 @@ class OldDatabase:
     repository: Path
 
 
+_MADE_ANEW: Final = {
+    "db_dbattribute": {"id"},
+    "db_dbextra": {"id"},
+    "db_dblog": {"id", "uuid", "time"},
+    "db_dbsetting": {"id", "time"},
+}
+
 State = tuple[dict[str, list[str]], dict[str, Any]]
 """The schema as the catalogs tell it, and all rows."""
 
 
 async def state_of(dsn: str) -> State:
-    """Schema and content of a database, what each run of a migration makes anew left out."""
+    """Schema and content of a database, what each run of a migration makes anew left out.
+
+    That is a few uuids and times, and the ids of rows that steps insert: a sequence does not go
+    back with the transaction that was undone.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         schema = await describe(connection)
         rows: dict[str, Any] = dict(await content(connection))
     finally:
         await connection.close()
-    for table, column in (("db_dblog", "uuid"), ("db_dblog", "time"), ("db_dbsetting", "time")):
-        for row in rows.get(table, {}).values():
-            row.pop(column, None)
-    for row in rows["db_dbsetting"].values():
-        if row["key"] == '"repository|uuid"':
-            del row["val"]
+    for table, columns in _MADE_ANEW.items():
+        stripped = [
+            json.dumps({name: text for name, text in row.items() if name not in columns})
+            for row in rows.get(table, {}).values()
+            if row.get("key") != '"repository|uuid"'
+        ]
+        if table in rows:
+            rows[table] = sorted(stripped)
     return schema, rows
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -32,6 +31,7 @@ from aiidadb.migration.steps import STEPS, Call, read_step
 from aiidadb.sql import SCHEMAS, SqlFileError
 from tests.databases import Databases, run_script
 from tests.migration.catalog import describe
+from tests.migration.faults import proxy
 from tests.migration.old import EXPORTED, OldDatabase, state_of
 from tests.migration.rows import insert
 from tests.migration.steps import database_at
@@ -547,48 +547,22 @@ async def test_a_server_that_is_too_old_is_refused(
         await migrate(old.dsn)
 
 
+def other_process_number(answer: bytes) -> bytes:
+    """The server's greeting with another process number, as PgBouncer and its like send it."""
+    key = answer.find(b"K\x00\x00\x00\x0c")
+    if key < 0:
+        return answer
+    number = struct.unpack_from("!i", answer, key + 5)[0] + 1
+    return answer[: key + 5] + struct.pack("!i", number) + answer[key + 9 :]
+
+
 async def test_a_connection_pooler_is_refused(old: OldDatabase) -> None:
-    """PgBouncer and its like give each client a process number of their own."""
-    parts = urlsplit(old.dsn)
-    async with pooler_before(old.dsn) as port:
-        dsn = f"postgresql://{parts.username or 'postgres'}@127.0.0.1:{port}{parts.path}"
-        async with opened(dsn) as backend:
+    async with proxy(old.dsn) as between:
+        between.edit_answer = other_process_number
+        async with opened(between.dsn) as backend:
             assert str(backend.version) == "1.0.1"
             with pytest.raises(StorageMigrationError, match="PgBouncer"):
                 await backend.schema.migrate()
-
-
-@contextlib.asynccontextmanager
-async def pooler_before(dsn: str) -> AsyncIterator[int]:
-    """Pass a server's messages on, with another process number, as a pooler does."""
-    probe = await asyncpg.connect(dsn)
-    address = probe._addr
-    await probe.close()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: bool) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                key = data.find(b"K\x00\x00\x00\x0c") if edit else -1
-                if key >= 0:
-                    number = struct.unpack_from("!i", data, key + 5)[0]
-                    changed = struct.pack("!i", number + 1)
-                    data = data[: key + 5] + changed + data[key + 9 :]
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if isinstance(address, str):
-            behind = await asyncio.open_unix_connection(address)
-        else:
-            behind = await asyncio.open_connection(*address)
-        await asyncio.gather(
-            pump(reader, behind[1], edit=False), pump(behind[0], writer, edit=True)
-        )
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 # ------------------------------------------------------------------ the session

@@ -1,0 +1,477 @@
+"""Stopped anywhere, a database is wholly at one version, and the next run finishes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import random
+import resource
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import anyio
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb import container
+from aiidadb.embedded import EmbeddedServer, embedded_server
+from aiidadb.exceptions import (
+    AiidaDbError,
+    DatabaseError,
+    ResourceError,
+    UnknownOutcome,
+    UnreachableStorage,
+)
+from tests.databases import Databases, run_script
+from tests.migration.catalog import describe
+from tests.migration.faults import (
+    AFTER_ITS_FIRST_SCRIPT,
+    BEFORE_THE_COMMIT,
+    CHAIN,
+    end_of,
+    proxy,
+    start_process,
+    trap,
+)
+from tests.migration.old import OldDatabase, State, make_old_database, state_of
+from tests.migration.rows import insert
+from tests.migration.steps import database_at
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from aiidadb.migration.report import MigrationProgress, MigrationReport
+
+POINTS = (AFTER_ITS_FIRST_SCRIPT, BEFORE_THE_COMMIT)
+
+_states: dict[str, dict[str, State]] = {}
+
+
+async def migrate(
+    old: OldDatabase, target: str | None = None, **options: object
+) -> MigrationReport:
+    profile = aiidadb.Profile.from_dsn(old.dsn, repository=old.repository)
+    exports = old.repository.parent / "exports"
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        return await backend.schema.migrate(target, export_directory=exports, **options)
+
+
+async def version_of(old: OldDatabase) -> str:
+    profile = aiidadb.Profile.from_dsn(old.dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        return str(await backend.schema.get_schema_version_database())
+
+
+async def states_of_all_versions(databases: Databases, directory: Path) -> dict[str, State]:
+    """What the old database is at each version, when nothing goes wrong."""
+    if databases.server_dsn not in _states:
+        old = await make_old_database(databases, directory)
+        states = {"1.0.1": await state_of(old.dsn)}
+        for step in CHAIN:
+            await migrate(old, str(step.version))
+            states[str(step.version)] = await state_of(old.dsn)
+        await databases.drop(old.dsn)
+        _states[databases.server_dsn] = states
+    return _states[databases.server_dsn]
+
+
+@pytest.fixture
+async def states(databases: Databases, tmp_path: Path) -> dict[str, State]:
+    return await states_of_all_versions(databases, tmp_path / "undisturbed")
+
+
+async def walk(
+    old: OldDatabase,
+    states: dict[str, State],
+    strike: Callable[[str, int | None], Awaitable[None]],
+) -> None:
+    """Be struck in every step, at each point; after each, the database is what it was before it.
+
+    Each run but the first thus goes on from a run that was stopped.
+    """
+    for step in CHAIN:
+        before = str(step.origin)
+        for point in POINTS:
+            await strike(step.name, point)
+            assert await version_of(old) == before, (step.name, point)
+            assert await state_of(old.dsn) == states[before], (step.name, point)
+    assert len((await migrate(old)).steps) == 1
+    assert await state_of(old.dsn) == states["main_0002"]
+
+
+async def no_session_is_left(dsn: str) -> bool:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return not await connection.fetchval(
+            """
+            select count(*) from pg_stat_activity
+            where datname = current_database() and application_name like 'aiidadb migrate%'
+            """
+        )
+    finally:
+        await connection.close()
+
+
+# ------------------------------------------------------------------ the client
+
+
+async def test_a_client_killed_in_any_step_leaves_the_version_before_it(
+    old: OldDatabase, states: dict[str, State]
+) -> None:
+    exports = old.repository.parent / "exports"
+
+    async def kill(step_name: str, point: int | None) -> None:
+        process = start_process(old.dsn, old.repository, exports, None, step_name, point)
+        assert await end_of(process) == -signal.SIGKILL, step_name
+
+    await walk(old, states, kill)
+
+
+async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
+    old: OldDatabase, states: dict[str, State]
+) -> None:
+    async def cut(connection: asyncpg.Connection) -> None:
+        await run_script(old.dsn, f"select pg_terminate_backend({connection.get_server_pid()})")
+        await asyncio.sleep(0.01)
+
+    async def strike(step_name: str, point: int | None) -> None:
+        with trap(step_name, cut, point), pytest.raises(DatabaseError) as raised:
+            await migrate(old)
+        if point is BEFORE_THE_COMMIT:
+            assert isinstance(raised.value, UnknownOutcome)
+            assert "run again" in str(raised.value)
+        else:
+            assert isinstance(raised.value, UnreachableStorage)
+        assert step_name in str(raised.value)
+
+    await walk(old, states, strike)
+
+
+async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
+    old: OldDatabase, states: dict[str, State]
+) -> None:
+    async def strike(step_name: str, point: int | None) -> None:
+        with anyio.CancelScope() as scope:
+
+            async def cancel(_connection: asyncpg.Connection) -> None:
+                scope.cancel()
+
+            with trap(step_name, cancel, point):
+                await migrate(old)
+        if point is BEFORE_THE_COMMIT:
+            # Nothing is awaited between the strike and the commit, which is not cut short.
+            assert scope.cancel_called
+        else:
+            assert scope.cancelled_caught
+            assert await no_session_is_left(old.dsn)
+
+    for step in CHAIN:
+        await strike(step.name, AFTER_ITS_FIRST_SCRIPT)
+        assert await version_of(old) == str(step.origin)
+        assert await state_of(old.dsn) == states[str(step.origin)]
+        await strike(step.name, BEFORE_THE_COMMIT)
+        assert await state_of(old.dsn) == states[str(step.version)]
+
+
+SLOW = """
+    create function take_long() returns trigger language plpgsql as
+        $$ begin perform pg_sleep(60); return new; end $$;
+    create trigger slow before update on db_dbcalcstate execute function take_long()
+"""
+FAST = "drop trigger slow on db_dbcalcstate; drop function take_long"
+
+
+async def wait_for_statement(dsn: str) -> None:
+    """Wait until the migration is in the statement that takes long."""
+    connection = await asyncpg.connect(dsn)
+    with anyio.fail_after(20):
+        while not await connection.fetchval(
+            """
+            select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event = 'PgSleep'
+            """
+        ):
+            await anyio.sleep(0.02)
+    await connection.close()
+
+
+async def test_the_lock_of_a_killed_client_does_not_wait_for_its_statement(
+    old: OldDatabase,
+) -> None:
+    await run_script(old.dsn, SLOW)
+    process = start_process(old.dsn, old.repository, old.repository.parent / "exports")
+    await wait_for_statement(old.dsn)
+    process.kill()
+    await end_of(process)
+    with anyio.fail_after(10):  # the statement would take a minute
+        await run_script(old.dsn, FAST)
+        assert len((await migrate(old, "1.0.2")).steps) == 1
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_cancelling_cancels_the_statement_on_the_server(
+    old: OldDatabase, native: bool
+) -> None:
+    await run_script(old.dsn, SLOW)
+    before = await state_of(old.dsn)
+    with anyio.fail_after(10):
+        if native:
+            task = asyncio.create_task(migrate(old))
+            await wait_for_statement(old.dsn)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(migrate, old)
+                await wait_for_statement(old.dsn)
+                tasks.cancel_scope.cancel()
+    assert await no_session_is_left(old.dsn)
+    assert await state_of(old.dsn) == before
+    await run_script(old.dsn, FAST)
+    assert str((await migrate(old)).version) == "main_0002"
+
+
+async def test_a_commit_whose_answer_is_lost_is_told_as_that(
+    old: OldDatabase, states: dict[str, State]
+) -> None:
+    """The server has committed; the client cannot know."""
+    name = "0013_django_1_8"
+    async with proxy(old.dsn) as connected:
+        through = dataclasses.replace(old, dsn=connected.dsn)
+
+        async def lose_the_answer(_connection: asyncpg.Connection) -> None:
+            connected.cut_at_next_answer = True
+
+        with trap(name, lose_the_answer, BEFORE_THE_COMMIT), pytest.raises(UnknownOutcome) as lost:
+            await migrate(through)
+    assert name in str(lost.value)
+    assert await state_of(old.dsn) == states["1.0.13"]
+    assert len((await migrate(old)).steps) == 39
+
+
+# ------------------------------------------------------------------ the server
+
+
+async def crash(server: EmbeddedServer) -> None:
+    """Stop the server at once, as by a power cut, and start it again as it was started."""
+    await restart(server, "immediate")
+
+
+async def restart(server: EmbeddedServer, mode: str) -> None:
+    def run() -> None:
+        subprocess.run(
+            [server.binaries / "pg_ctl", "restart", "-m", mode, "-w", "-D", server.data.name],
+            user=server.system_user,
+            cwd=server.data.parent,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+
+    await asyncio.to_thread(run)
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[EmbeddedServer]:
+    """A server of its own, which may be stopped, and loses nothing when it is."""
+    with embedded_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def durable(durable_server: EmbeddedServer) -> Databases:
+    return Databases(durable_server.dsn)
+
+
+async def make_durable_database(durable: Databases, directory: Path) -> OldDatabase:
+    old = await make_old_database(durable, directory)
+    # PostgreSQL copies a sequence into a new database as it is in memory. Up to the next checkpoint
+    # a crash takes it back to that, and it gives numbers out a second time.
+    await run_script(durable.server_dsn, "checkpoint")
+    return old
+
+
+CRASHES = {
+    "0002_db_state_change",
+    "0014_add_node_uuid_unique_constraint",
+    "0024_dblog_update",
+    "0032_remove_legacy_workflows",
+    "0037_attributes_extras_settings_json",
+    "0047_migrate_repository",
+    "0050_sqlalchemy_parity",
+    "hand_over",
+    "0002_recompute_hash_calc_job_node",
+}
+
+
+async def test_a_server_that_crashes_in_a_step_comes_back_at_the_version_before_it(
+    durable_server: EmbeddedServer, durable: Databases, tmp_path: Path
+) -> None:
+    states = await states_of_all_versions(durable, tmp_path / "undisturbed")
+    old = await make_durable_database(durable, tmp_path / "files")
+
+    async def strike(_connection: asyncpg.Connection) -> None:
+        await crash(durable_server)
+
+    steps = [step for step in CHAIN if step.name in CRASHES]
+    assert len(steps) == len(CRASHES)
+    for position, step in enumerate(steps):
+        point = POINTS[position % 2]
+        with trap(step.name, strike, point), pytest.raises(DatabaseError) as raised:
+            await migrate(old)
+        assert isinstance(raised.value, UnreachableStorage | UnknownOutcome), raised.value
+        assert await state_of(old.dsn) == states[str(step.origin)], (step.name, point)
+        # What was told as done is on the disk.
+        await migrate(old, str(step.version))
+        await crash(durable_server)
+        assert await state_of(old.dsn) == states[str(step.version)], step.name
+    assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
+
+
+async def repository_uuid(dsn: str) -> str:
+    connection = await asyncpg.connect(dsn)
+    query = "select val #>> '{}' from db_dbsetting where key = 'repository|uuid'"
+    found = await connection.fetchval(query)
+    await connection.close()
+    return found
+
+
+async def test_a_server_that_crashes_at_any_moment_comes_back_whole(
+    durable_server: EmbeddedServer, durable: Databases, tmp_path: Path
+) -> None:
+    states = await states_of_all_versions(durable, tmp_path / "undisturbed")
+    old = await make_durable_database(durable, tmp_path / "files")
+    dice = random.Random(3)
+    for _ in range(8):
+        told: list[MigrationProgress] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def run(told: list[MigrationProgress] = told) -> None:
+                with contextlib.suppress(DatabaseError):
+                    await migrate(old, progress=told.append)
+
+            tasks.start_soon(run)
+            await anyio.sleep(dice.uniform(0.05, 0.6))
+            await crash(durable_server)
+        version = await version_of(old)
+        assert await state_of(old.dsn) == states[version]
+        if done := [one.name for one in told if one.what == "done"]:
+            names = {str(step.version): step.name for step in CHAIN}
+            versions = list(names)
+            # No step that was told as done is lost; the one after it may be in as well.
+            assert versions.index(version) >= list(names.values()).index(done[-1])
+    await migrate(old)
+    assert await state_of(old.dsn) == states["main_0002"]
+
+
+LIMIT = 20 * 1024**2 + 100  # bytes; a segment of the write-ahead log has 16 MB
+
+
+async def test_a_full_disk_of_the_server_undoes_the_step(
+    durable_server: EmbeddedServer, durable: Databases, tmp_path: Path
+) -> None:
+    """The server is started so that no file of its can grow beyond a limit: a disk that is full."""
+    old = OldDatabase(await database_at(durable, 1), tmp_path / "files")
+    await migrate(old, "1.0.36", without_repository=True)
+    dsn = old.dsn
+    connection = await asyncpg.connect(dsn)
+    node = await insert(connection, "db_dbnode")
+    dice = random.Random(5)
+    for number in range(11):
+        await connection.execute(
+            """
+            insert into db_dbattribute (dbnode_id, key, datatype, tval)
+            values ($1::int, $2::text, 'txt', $3::text)
+            """,
+            node,
+            f"key{number}",
+            dice.randbytes(1024**2).hex(),
+        )
+    await connection.close()
+    before = await summary_of(dsn)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, limits[1]))
+    try:
+        await restart(durable_server, "fast")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(AiidaDbError, match=r"django_0037.*undone") as raised:
+        await migrate(old, without_repository=True)
+    assert "could not" in str(raised.value)  # extend, or write to, a file
+    await restart(durable_server, "fast")
+    assert await version_of(old) == "1.0.36"
+    assert await summary_of(dsn) == before
+    assert len((await migrate(old, "1.0.37", without_repository=True)).steps) == 1
+
+
+async def summary_of(dsn: str) -> tuple[object, ...]:
+    """Schema and content of a database whose rows are too big to be compared one by one."""
+    connection = await asyncpg.connect(dsn)
+    hashes = "select md5(string_agg(md5(row::text), '' order by id)) from {} as row"
+    tables = ("db_dbnode", "db_dbattribute", "db_dbsetting", "django_migrations")
+    found = [await connection.fetchval(hashes.format(table)) for table in tables]
+    schema = await describe(connection)
+    await connection.close()
+    return schema, *found
+
+
+async def test_temporary_files_beyond_their_limit_undo_the_step(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """The other way in which a server runs out of disk: by a limit that the administrator set."""
+    dsn = await database_at(databases, 13)
+    connection = await asyncpg.connect(dsn)
+    user = await insert(connection, "db_dbuser", email="ada@epfl.ch")
+    await connection.execute(
+        """
+        insert into db_dbnode (
+            uuid, type, label, description, ctime, mtime, nodeversion, public, user_id
+        )
+        select gen_random_uuid(), 'data.Data.', '', '', now(), now(), 1, false, $1::int
+        from generate_series(1, 20000)
+        """,
+        user,
+    )
+    await connection.close()
+    before = await summary_of(dsn)
+    name = urlsplit(dsn).path[1:]
+    await run_script(
+        dsn,
+        f"""
+        alter database {name} set maintenance_work_mem = '1MB';
+        alter database {name} set temp_file_limit = '64kB';
+        """,
+    )
+    old = OldDatabase(dsn, tmp_path / "files")
+    with pytest.raises(ResourceError, match=r"django_0014.*undone.*temporary file size"):
+        await migrate(old, without_repository=True)
+    assert await version_of(old) == "1.0.13"
+    assert await summary_of(dsn) == before
+    await run_script(dsn, f"alter database {name} reset all")
+    assert len((await migrate(old, "1.0.18")).steps) == 5
+    await databases.drop(dsn)
+
+
+# ------------------------------------------------------------------ many at once
+
+
+async def test_of_twenty_processes_at_once_one_migrates_and_the_others_find_it_done(
+    old: OldDatabase, states: dict[str, State], tmp_path: Path
+) -> None:
+    answers = [tmp_path / f"{number}.json" for number in range(20)]
+    exports = tmp_path / "exports"
+    processes = [start_process(old.dsn, old.repository, exports, answer) for answer in answers]
+    for process in processes:
+        assert await end_of(process) == 0
+    results = [json.loads(answer.read_text("utf-8")) for answer in answers]
+    assert sorted(results, key=str) == [0] * 19 + [len(CHAIN)]
+    assert await state_of(old.dsn) == states["main_0002"]
+    # Each file of what left the database was written once.
+    assert len([path for path in exports.iterdir() if "logs" in path.name]) == 3

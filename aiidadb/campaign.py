@@ -190,8 +190,6 @@ class _Template:
     def workchain(
         self, name: str, entry_point: str, caller: int | None = None, **inputs: int
     ) -> int:
-        if caller is None:
-            inputs["parameters"] = self.slot(_DICT, attributes={"clean_workdir": False})
         number = self.slot(
             _WORKCHAIN,
             "workchain",
@@ -202,10 +200,27 @@ class _Template:
         )
         self.link(number, "input_work", **inputs)
         if caller is not None:
-            plugin, code, *_ = entry_point.split(".")
-            if plugin == "quantumespresso":
-                self.link_shared(number, "input_work", "code", code)
             self.link(number, "call_work", **{f"CALL_{name}": caller})
+        return number
+
+    def pw_workchain(self, name: str, entry_point: str, structure: int) -> int:
+        """One that somebody submits with a structure and its settings."""
+        settings = self.slot(_DICT, attributes={"clean_workdir": False})
+        number = self.workchain(name, entry_point, structure=structure, parameters=settings)
+        self.link_shared(number, "input_work", "code", "pw")
+        return number
+
+    def pw_base(self, caller: int, structure: int) -> int:
+        """One that such a work chain calls for each calculation."""
+        settings = self.slot(_DICT, attributes=_PARAMETERS)
+        number = self.workchain(
+            "PwBaseWorkChain",
+            "quantumespresso.pw.base",
+            caller,
+            structure=structure,
+            parameters=settings,
+        )
+        self.link_shared(number, "input_work", "code", "pw")
         return number
 
     def calculation(
@@ -383,10 +398,8 @@ def _rescaled(block: _Template) -> tuple[int, int]:
 
 
 def _relaxed(block: _Template, structure: int, *, already: bool) -> int:
-    workflow = block.workchain("PwRelaxWorkChain", "quantumespresso.pw.relax", structure=structure)
-    base = block.workchain(
-        "PwBaseWorkChain", "quantumespresso.pw.base", workflow, structure=structure
-    )
+    workflow = block.pw_workchain("PwRelaxWorkChain", "quantumespresso.pw.relax", structure)
+    base = block.pw_base(workflow, structure)
     if block.material % 2:
         # The first attempt ran out of time.
         failed = block.calculation("pw", base, exit_status=400, structure=structure)
@@ -412,7 +425,7 @@ def _relaxed(block: _Template, structure: int, *, already: bool) -> int:
 
 def _electron_bands(block: _Template, structure: int) -> tuple[int, int]:
     """The folder of the ground state on the computer, and the bands: two links away."""
-    workflow = block.workchain("PwBandsWorkChain", "quantumespresso.pw.bands", structure=structure)
+    workflow = block.pw_workchain("PwBandsWorkChain", "quantumespresso.pw.bands", structure)
     function = block.function("seekpath_structure_analysis", structure=structure)
     block.link(function, "call_calc", CALL_seekpath=workflow)
     primitive = block.structure("primitive")
@@ -422,16 +435,12 @@ def _electron_bands(block: _Template, structure: int) -> tuple[int, int]:
     block.link(path, "create", explicit_kpoints=function)
     block.link(symmetry, "create", parameters=function)
 
-    base = block.workchain(
-        "PwBaseWorkChain", "quantumespresso.pw.base", workflow, structure=primitive
-    )
+    base = block.pw_base(workflow, primitive)
     calculation = block.calculation("pw", base, pseudos=True, structure=primitive)
     block.link_shared(calculation, "input_calc", "kpoints", "mesh 8")
     scf = block.outputs(calculation)
 
-    base = block.workchain(
-        "PwBaseWorkChain", "quantumespresso.pw.base", workflow, structure=primitive
-    )
+    base = block.pw_base(workflow, primitive)
     calculation = block.calculation(
         "pw", base, structure=primitive, kpoints=path, parent_folder=scf
     )
@@ -449,12 +458,12 @@ def _phonon_bands(block: _Template, scf: int, *, returned: bool) -> int:
     block.link_shared(calculation, "input_calc", "qpoints", "mesh 4")
     dynamical = block.outputs(calculation)
     base = block.workchain("MatdynBaseWorkChain", "quantumespresso.matdyn.base", workflow)
-    calculation = block.calculation("q2r", base, parent_folder=dynamical)
-    block.outputs(calculation, results=False)
+    calculation = block.calculation("q2r", base, parameters=False, parent_folder=dynamical)
+    block.outputs(calculation)
     constants = block.slot(_SINGLEFILE, attributes={"filename": "real_space_force_constants.dat"})
     block.link(constants, "create", force_constants=calculation)
-    calculation = block.calculation("matdyn", base, force_constants=constants)
-    block.outputs(calculation, results=False)
+    calculation = block.calculation("matdyn", base, parameters=False, force_constants=constants)
+    block.outputs(calculation)
     bands = block.bands("phonons", calculation, "output_phonon_bands")
     if returned:
         block.link(bands, "return", phonon_bands=workflow)
@@ -462,20 +471,18 @@ def _phonon_bands(block: _Template, scf: int, *, returned: bool) -> int:
 
 
 def _model_bands(block: _Template, scf: int) -> int:
-    """Bands of a tight-binding model: eight links by data alone, fewer by its workflow."""
+    """Bands of a tight-binding model: eight links by data alone, six by its work chains."""
     workflow = block.workchain("TbExtractionWorkChain", "tbextraction.extract", scf=scf)
     calculation = block.calculation("wannier", workflow, parent_folder=scf)
     block.outputs(calculation)
     folder = len(block.slots) - 2
-    step = block.workchain("ParseWorkChain", "tbextraction.parse", workflow)
-    calculation = block.calculation("parse", step, parameters=False, folder=folder)
-    block.outputs(calculation, results=False)
+    calculation = block.calculation("parse", workflow, parameters=False, folder=folder)
+    block.outputs(calculation)
     model = block.slot(_SINGLEFILE, attributes={"filename": "model.hdf5"})
     block.link(model, "create", tb_model=calculation)
     step = block.workchain("EigenvalsWorkChain", "tbextraction.eigenvals", workflow)
-    evaluation = block.workchain("TbBaseWorkChain", "tbextraction.base", step)
-    calculation = block.calculation("eigenvals", evaluation, parameters=False, tb_model=model)
-    block.outputs(calculation, results=False)
+    calculation = block.calculation("eigenvals", step, parameters=False, tb_model=model)
+    block.outputs(calculation)
     return block.bands("model", calculation, "bands")
 
 

@@ -27,6 +27,9 @@ __all__ = ["CHUNK_SIZE", "DATA_PROVENANCE", "LINK_TYPES", "get_all_parents", "ge
 CHUNK_SIZE: Final = 10_000
 """Nodes in one batch: bounds the server's memory, never changes the answer."""
 
+_REPLAN_FROM: Final = 200
+"""Starts from which on planning for their very number costs less than it saves."""
+
 LINK_TYPES: Final = frozenset(
     {"create", "return", "input_calc", "input_work", "call_calc", "call_work"}
 )
@@ -47,7 +50,8 @@ async def get_closest_parents(
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[int, int]:
     """See :meth:`aiidadb.queries.QueryManager.get_closest_parents`."""
-    starts = as_pks(pks)
+    # A pk is a 32-bit integer: beyond that there is no node.
+    starts = [pk for pk in as_pks(pks) if 0 < pk < 2**31]
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
     query = QUERIES["closest_parents"]
@@ -60,7 +64,9 @@ async def get_closest_parents(
     parents: dict[int, int] = {}
     for at in range(0, len(starts), size):
         batch = starts[at : at + size]
-        rows = await session.fetch_traversal(filled, batch, types, *values)
+        rows = await session.fetch_traversal(
+            filled, batch, types, *values, replan=len(batch) >= _REPLAN_FROM
+        )
         parents.update((row["start"], row["parent"]) for row in rows)
         if progress is not None:
             progress(at + len(batch), len(starts))

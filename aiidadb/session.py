@@ -158,12 +158,25 @@ class Session:
             )
             return rows
 
-    async def fetch_traversal(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
+    async def fetch_traversal(
+        self, query: Query, *arguments: object, replan: bool = False
+    ) -> list[asyncpg.Record]:
         """:meth:`fetch` for recursive questions, which JIT compilation would make slower.
 
         Connections are opened with JIT off, but behind PgBouncer that cannot be asked for, so
         there it is switched off for this statement's transaction.
+
+        Args:
+            query: One of :data:`aiidadb.sql.QUERIES`.
+            arguments: The values.
+            replan: Plan for these values. Where a statement is used again and again, the server
+                soon plans it once and for all, as if every array were short.
         """
+        if self._sends_settings and replan:
+            async with self.acquire() as connection:
+                statement = await connection.prepare(query.text, name="")
+                rows: list[asyncpg.Record] = await statement.fetch(*arguments)
+                return rows
         if self._sends_settings:
             return await self.fetch(query, *arguments)
         async with self.transaction():

@@ -177,7 +177,7 @@ def _server_dsn(arguments: argparse.Namespace) -> Iterator[str]:
         yield arguments.dsn
         return
     with embedded_server(
-        arguments.data, durable=False, settings={"shared_buffers": "'1GB'"}
+        arguments.data, durable=False, settings={"shared_buffers": "1GB"}
     ) as server:
         yield server.dsn
 
@@ -223,13 +223,14 @@ async def aiida_storage(dsn: str) -> AsyncIterator[PsqlDosBackend]:
     """aiida-core's own storage backend on a database, with an empty file repository."""
     with tempfile.TemporaryDirectory() as directory:
         os.environ["AIIDA_PATH"] = directory  # keeps it out of the user's own configuration
+        # Deprecations that it meets in itself and in what it needs.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import aiida.orm  # noqa: F401 - slow, and not what is measured
             from aiida.manage.configuration import Profile
             from aiida.storage.psql_dos.backend import PsqlDosBackend
 
-        warnings.filterwarnings("ignore", module="aiida")
+        warnings.simplefilter("ignore")
         connection = await asyncpg.connect(dsn)
         try:
             # Of a repository that an earlier run had.
@@ -248,7 +249,10 @@ async def aiida_storage(dsn: str) -> AsyncIterator[PsqlDosBackend]:
 
 def _aiida_profile(dsn: str, repository: Path) -> dict[str, object]:
     parts = urlsplit(dsn)
-    socket = parse_qs(parts.query).get("host", [None])[0]
+    name = parts.path[1:]
+    if socket := parse_qs(parts.query).get("host"):
+        # aiida-core puts its settings into a URL unquoted, where a path can be no host.
+        name = f"{name}?host={socket[0]}"
     return {
         "PROFILE_UUID": "8b9e6c52-3c5f-4a6c-9c3e-0a9d5b8f3f10",
         "default_user_email": USERS[0],
@@ -256,11 +260,11 @@ def _aiida_profile(dsn: str, repository: Path) -> dict[str, object]:
             "backend": "core.psql_dos",
             "config": {
                 "database_engine": "postgresql_psycopg",
-                "database_hostname": socket or parts.hostname,
+                "database_hostname": parts.hostname,
                 "database_port": parts.port or 5432,
                 "database_username": unquote(parts.username or "postgres"),
                 "database_password": unquote(parts.password or ""),
-                "database_name": parts.path[1:],
+                "database_name": name,
                 "repository_uri": repository.as_uri(),
             },
         },

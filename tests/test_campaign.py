@@ -155,8 +155,8 @@ async def test_bands_are_several_links_from_their_structure(connection):
 
     bands = [pk for pk, node_type in types.items() if node_type.endswith(".BandsData.")]
     found = collections.Counter(distance(pk) for pk in bands)
-    assert {2, 4, 6, 7, 9, None} == set(found)
-    assert sum(found[far] for far in (4, 6, 7, 9)) > len(bands) / 2
+    assert {2, 4, 6, 8, None} == set(found)
+    assert sum(found[far] for far in (4, 6, 8)) > len(bands) / 2
 
 
 async def test_nodes_spread_over_months_people_and_groups(connection):

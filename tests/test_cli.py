@@ -13,17 +13,16 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
-from aiidadb.campaign import GROUPS, USERS, fill_with_campaign
+from aiidadb.campaign import GROUPS, USERS
 from aiidadb.cli import aiidadb
 from aiidadb.pool import connect
 from aiidadb.profile import Profile
-from aiidadb.sql import SCHEMAS
-from tests.databases import run_script
+from tests.campaigns import NODES, make_campaign, write_config
 from tests.terminal import COMMAND, on_terminal, piped
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     import asyncpg
 
     from tests.databases import Databases
-
-NODES = 600
 
 
 @dataclass
@@ -68,25 +65,17 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-async def fill(dsn: str) -> None:
-    connection = await connect(Profile.from_dsn(dsn))
-    try:
-        await fill_with_campaign(connection, nodes=NODES)
-    finally:
-        await connection.close()
-
-
 @pytest_asyncio.fixture(params=["django_0045", "main_0002"])
 async def dsn(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[str]:
     """A small campaign, once in each line."""
-    made = await campaign(databases, request.param)
+    made = await make_campaign(databases, request.param)
     yield made
     await databases.drop(made)
 
 
 @pytest_asyncio.fixture
 async def main_campaign(databases: Databases) -> AsyncIterator[str]:
-    made = await campaign(databases, "main_0002")
+    made = await make_campaign(databases, "main_0002")
     yield made
     await databases.drop(made)
 
@@ -94,17 +83,9 @@ async def main_campaign(databases: Databases) -> AsyncIterator[str]:
 @pytest_asyncio.fixture
 async def old_campaign(databases: Databases) -> AsyncIterator[str]:
     """One of AiiDA 1.6, to be migrated."""
-    made = await campaign(databases, "django_0045")
+    made = await make_campaign(databases, "django_0045")
     yield made
     await databases.drop(made)
-
-
-async def campaign(databases: Databases, schema: str) -> str:
-    async def build(dsn: str) -> None:
-        await run_script(dsn, SCHEMAS[schema])
-        await fill(dsn)
-
-    return await databases.create(await databases.template(f"cli_{schema}", build))
 
 
 def fetch(dsn: str, question: str) -> list[asyncpg.Record]:
@@ -476,33 +457,7 @@ def test_an_old_database_is_sent_to_migrate(run, django_dsn):
 
 
 def test_a_profile_of_aiidas_configuration_is_opened(run, main_campaign, tmp_path):
-    parts = urlsplit(main_campaign)
-    host = parts.hostname or parse_qs(parts.query)["host"][0]
-    storage = {
-        "database_engine": "postgresql_psycopg2",
-        "database_hostname": host,
-        "database_port": parts.port or 5432,
-        "database_username": parts.username,
-        "database_password": parts.password,
-        "database_name": parts.path[1:],
-        "repository_uri": f"file://{tmp_path}/repository",
-    }
-    profile = {
-        "PROFILE_UUID": "0" * 32,
-        "default_user_email": USERS[0],
-        "storage": {"backend": "core.psql_dos", "config": storage},
-        "process_control": {"backend": None, "config": {}},
-    }
-    config = tmp_path / "config.json"
-    config.write_text(
-        json.dumps(
-            {
-                "CONFIG_VERSION": {"CURRENT": 9, "OLDEST_COMPATIBLE": 9},
-                "default_profile": "one",
-                "profiles": {"one": profile},
-            }
-        )
-    )
+    config = write_config(tmp_path, main_campaign, "one")
     facts = run("status", "--config", config, "--json").json
     assert (facts["profile"], facts["default_user"]) == ("one", USERS[0])
     assert run("bands", "list", "--config", config, "-p", "one", "--json").json

@@ -130,41 +130,51 @@ def embedded_server(
         MissingExtraError: The extra ``embedded`` is not installed.
         EmbeddedServerError: The server cannot be started; the message says why.
     """
-    installed = _find_binaries()
-    user = _user_of_server()
+    temporary: list[Path] = []
     with contextlib.ExitStack() as undo:
-        # Until the guard stands, what was made is removed here.
-        temporary: list[Path] = []
-        undo.callback(_remove, temporary)
-        if directory is None:
-            home = _temporary_directory(user, tempfile.gettempdir())
-            temporary.append(home)
-        else:
-            home = directory.absolute()
-            home.mkdir(parents=True, exist_ok=True)
-            _require_reachable(home, user)
-        data = home / "data"
-        socket = data
-        if len(os.fsencode(socket / _SOCKET)) > _LONGEST_SOCKET or "," in str(socket):
-            socket = _temporary_directory(user)
-            temporary.append(socket)
-        cluster = _Cluster(data, socket, _within_reach(installed, home, user), user)
+        undo.callback(_remove, temporary)  # until the guard stands, which does it then
+        cluster = _prepare(directory, temporary)
         cluster.refuse_running()
         how = "QUIT" if directory is None else "INT"  # at once, or with the data written first
         with _guarded(cluster.pid_file, how, temporary, keep=keep):
             undo.pop_all()
-            if not (data / "PG_VERSION").exists():
+            if not (cluster.data / "PG_VERSION").exists():
                 cluster.initialise(
                     {**_SETTINGS, **({} if durable else _THROW_AWAY), **(settings or {})}
                 )
             cluster.start()
             yield EmbeddedServer(
-                dsn=f"postgresql://postgres@/postgres?host={quote(str(socket))}",
-                data=data,
+                dsn=f"postgresql://postgres@/postgres?host={quote(str(cluster.socket))}",
+                data=cluster.data,
                 binaries=cluster.binaries,
-                system_user=user,
-                directories=(*temporary, *(() if directory is None else (home,))),
+                system_user=cluster.user,
+                directories=(*temporary, *(() if directory is None else (directory,))),
             )
+
+
+def _prepare(directory: Path | None, temporary: list[Path]) -> _Cluster:
+    """Make the directories that a server needs, and note those that shall not stay."""
+    installed = _find_binaries()
+    user = _user_of_server()
+
+    def make_temporary(*preferred: str) -> Path:
+        made = _temporary_directory(user, *preferred)
+        temporary.append(made)
+        return made
+
+    if directory is None:
+        home = make_temporary(tempfile.gettempdir())
+    else:
+        home = directory.absolute()
+        home.mkdir(parents=True, exist_ok=True)
+        _require_reachable(home, user)
+    socket = data = home / "data"
+    if len(os.fsencode(socket / _SOCKET)) > _LONGEST_SOCKET or "," in str(socket):
+        socket = make_temporary()
+    binaries = installed
+    if user is not None and not _can_run(installed):
+        binaries = _copy_programs(installed, make_temporary(tempfile.gettempdir()))
+    return _Cluster(data, socket, binaries, user)
 
 
 @dataclass(frozen=True)
@@ -335,25 +345,25 @@ def _lets_all_in(directory: Path) -> bool:
     return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))
 
 
-def _within_reach(binaries: Path, home: Path, user: str | None) -> Path:
-    """The programs, or where their user cannot get at them, as below /root, a copy of them."""
+def _can_run(binaries: Path) -> bool:
+    """Whether everybody can, who cannot where the extra is installed below /root, for instance."""
+    return _lets_all_in(binaries) and bool((binaries / "postgres").stat().st_mode & stat.S_IXOTH)
+
+
+def _copy_programs(binaries: Path, to: Path) -> Path:
+    """Copy PostgreSQL to where everybody can run it; gives the directory of the programs."""
     installed = binaries.parent
-    program = binaries / "postgres"
-    if user is None or (_lets_all_in(binaries) and program.stat().st_mode & stat.S_IXOTH):
-        return binaries
-    copy = home / "programs"
-    libraries = f"{_PACKAGE}.libs"  # where the programs look for them, by their relative place
-    there = copy / _PACKAGE / installed.name
+    copy = to / _PACKAGE / installed.name
     for name in ("bin", "lib", "share"):
-        shutil.copytree(installed / name, there / name, symlinks=True, dirs_exist_ok=True)
-    beside = installed.parent.parent / libraries
-    if beside.is_dir():
-        shutil.copytree(beside, copy / libraries, dirs_exist_ok=True)
-    for path in (copy, *copy.rglob("*")):
-        path.chmod(
-            path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444)
-        )
-    return there / "bin"
+        shutil.copytree(installed / name, copy / name, symlinks=True)
+    # Where the programs look for libraries, by their relative place.
+    libraries = f"{_PACKAGE}.libs"
+    if (beside := installed.parent.parent / libraries).is_dir():
+        shutil.copytree(beside, to / libraries)
+    for path in to.rglob("*"):
+        runs = path.is_dir() or path.parent.name == "bin"
+        path.chmod(path.stat().st_mode | (0o555 if runs else 0o444))
+    return copy / "bin"
 
 
 def _last_lines(text: str, most: int = 5) -> str:

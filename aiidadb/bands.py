@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import anyio.lowlevel
 from pypika import Query
 
 from aiidadb.exceptions import InvalidInputError, NotExistent
@@ -121,10 +122,12 @@ async def get_bands_and_parents_structure(
     )
     species_of = await _species(session, structure_of.values(), formulamode)
     rows: list[BandsRow] = []
-    for pk, label, ctime in bands:
+    for number, (pk, label, ctime) in enumerate(bands, start=1):
         species = species_of.get(structure_of[pk]) if pk in structure_of else None
         if wanted.accept(species):
             rows.append(BandsRow(pk, species.formula if species else NO_STRUCTURE, ctime, label))
+        if number % CHUNK_SIZE == 0:
+            await anyio.lowlevel.checkpoint()  # others on the loop get their turn
     return rows
 
 

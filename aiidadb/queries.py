@@ -65,8 +65,8 @@ class QueryManager:
     ) -> CreationStatistics:
         """How many nodes there are, of which types, and created on which days.
 
-        The same as AiiDA's, in one statement. Everybody's nodes are counted from indexes alone
-        where the table was vacuumed since it was filled, which PostgreSQL does by itself in time.
+        The same as AiiDA's. Everybody's nodes are counted from indexes alone where the table was
+        vacuumed since it was filled, which PostgreSQL does by itself in time; else in one scan.
 
         Args:
             user_pk: Count this user's nodes; None: everybody's.

@@ -44,7 +44,14 @@ class StatisticsReader:
         """See :meth:`aiidadb.queries.QueryManager.get_creation_statistics`."""
         user = None if user_pk is None else _single_pk(user_pk)
         zone = None if timezone is None else await self._zone(timezone)
-        row = await self._session.fetchrow(QUERIES["creation_statistics"], user, zone)
+        basis = await self._session.fetchrow(QUERIES["creation_statistics_basis"])
+        assert basis is not None
+        row = await self._session.fetchrow(
+            QUERIES["creation_statistics"],
+            user,
+            zone or basis["timezone"],
+            user is None and basis["by_index"],
+        )
         assert row is not None
         return CreationStatistics(
             total=row["total"], types=row["types"], ctime_by_day=row["ctime_by_day"]

@@ -197,24 +197,28 @@ async def test_the_day_is_that_of_the_session_where_no_zone_is_given(backend, he
 # ---------------------------------------------------------------- how the server runs it
 
 
-async def _executed_scans(connection, *arguments):
+async def _executed(connection, *arguments):
+    """The kinds of plan nodes that ran, those that read nodes with a star."""
     statement = await connection.prepare(QUERIES["creation_statistics"].text)
     plan = await statement.explain(*arguments, analyze=True)
 
-    def scans(part):
-        if part.get("Relation Name") == "db_dbnode" and part["Actual Loops"]:
-            yield part["Node Type"]
+    def kinds(part):
+        if part["Actual Loops"]:
+            yield part["Node Type"] + "*" * (part.get("Relation Name") == "db_dbnode")
         for child in part.get("Plans", ()):
-            yield from scans(child)
+            yield from kinds(child)
 
-    return list(scans(plan[0]["Plan"]))
+    return set(kinds(plan[0]["Plan"]))
 
 
-async def test_everybodys_nodes_are_counted_from_indexes_or_in_one_scan(head_dsn):
+def _reads(kinds):
+    return {kind for kind in kinds if kind.endswith("*")}
+
+
+async def test_everybodys_nodes_are_counted_from_indexes_or_in_one_shared_scan(head_dsn):
     connection = await asyncpg.connect(head_dsn)
     is_main = await connection.fetchval("select to_regclass('alembic_version') is not null")
     await connection.execute("alter table db_dbnode set (autovacuum_enabled = off)")
-    await connection.execute("set max_parallel_workers_per_gather = 0")
     # A vacuum finds no page all visible before the commit that filled it is flushed.
     await connection.execute("set synchronous_commit = on")
     await write_users(connection)
@@ -228,11 +232,28 @@ async def test_everybodys_nodes_are_counted_from_indexes_or_in_one_scan(head_dsn
         for pk in range(1, 20_001)
     )
     await write_nodes(connection, nodes, line="main" if is_main else "django")
+    basis = QUERIES["creation_statistics_basis"].text
+    assert not (await connection.fetchrow(basis))["by_index"]  # never looked at
     await connection.execute("analyze db_dbnode")
-    assert await _executed_scans(connection, None, None) == ["Seq Scan"]
+    assert not (await connection.fetchrow(basis))["by_index"]
+    await connection.execute(
+        """
+        set parallel_setup_cost = 0;
+        set parallel_tuple_cost = 0;
+        set min_parallel_table_scan_size = 0
+        """
+    )
+    for user in (None, 1):
+        executed = await _executed(connection, user, "UTC", False)
+        # (The second of them finds nothing.)
+        assert _reads(executed) == {"Seq Scan*", "Index Scan*"}
+        assert {"Gather", "Append"} <= executed
     await connection.execute("vacuum db_dbnode")
-    assert set(await _executed_scans(connection, None, None)) == {"Index Only Scan"}
-    assert len(await _executed_scans(connection, 1, "UTC")) == 1
+    assert (await connection.fetchrow(basis))["by_index"]
+    assert _reads(await _executed(connection, None, "UTC", True)) == {
+        "Index Only Scan*",
+        "Index Scan*",
+    }
     await connection.close()
 
 

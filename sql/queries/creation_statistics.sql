@@ -1,31 +1,19 @@
 -- name: creation_statistics
 -- purpose: How many nodes there are, of which types, and created on which days
 -- parameters: $1 user_pk bigint: count this user's nodes, null for everybody's
---     $2 timezone text: the time zone in which a day is a day, null for the session's
--- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
---     day as YYYY-MM-DD in ascending order
-with recursive settings (zone, by_index) as materialized (
-    -- Everybody's nodes can be counted from two indexes, several times faster than by a scan of the
-    -- table. That takes pages whose rows are known to be visible: in a table that was filled or
-    -- changed since its last vacuum, each entry of an index would cost a look at its row.
-    select
-        coalesce($2::text, current_setting('TimeZone')),
-        $1::bigint is null
-            and relation.relpages > 0
-            and relation.relallvisible >= 0.9 * relation.relpages
-    from pg_class as relation
-    where relation.oid = 'db_dbnode'::regclass
-),
-
-day (date, first, beyond) as (
+--     $2 timezone text: the time zone in which a day is a day
+--     $3 by_index boolean: count everybody's nodes from two indexes, not by a scan of the table;
+--         several times faster where the table has been vacuumed since it was filled
+-- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by day
+--     as YYYY-MM-DD in ascending order
+with recursive day (date, first, beyond) as (
     -- The days that have nodes, by leaps over the index from a day's first node to the first one
     -- after its end: converting the time of every node to a day costs more than reading it.
     select
         null::date,
         null::timestamptz,
         '-infinity'::timestamptz
-    from settings
-    where settings.by_index
+    where $3::boolean
 
     union all
 
@@ -35,12 +23,11 @@ day (date, first, beyond) as (
         case
             -- Where clocks go back over midnight, it comes twice, and the server means the second.
             when shift.back > interval '0'
-                and ((midnight.time - shift.back) at time zone settings.zone)::date > local.date
+                and ((midnight.time - shift.back) at time zone $2::text)::date > local.date
                 then midnight.time - shift.back
             else midnight.time
         end
     from day
-    cross join settings
     cross join lateral (
         select db_dbnode.ctime
         from db_dbnode
@@ -49,15 +36,15 @@ day (date, first, beyond) as (
         limit 1
     ) as node
     cross join lateral (
-        select (node.ctime at time zone settings.zone)::date as date
+        select (node.ctime at time zone $2::text)::date as date
     ) as local
     cross join lateral (
-        select (local.date + 1)::timestamp at time zone settings.zone as time
+        select (local.date + 1)::timestamp at time zone $2::text as time
     ) as midnight
     cross join lateral (
         select
-            (node.ctime at time zone settings.zone - node.ctime at time zone 'UTC')
-            - (midnight.time at time zone settings.zone - midnight.time at time zone 'UTC')
+            (node.ctime at time zone $2::text - node.ctime at time zone 'UTC')
+            - (midnight.time at time zone $2::text - midnight.time at time zone 'UTC')
             as back
     ) as shift
 ),
@@ -66,7 +53,7 @@ type (name) as (
     -- The node types, by leaps over their index.
     select min(db_dbnode.node_type)
     from db_dbnode
-    where (select settings.by_index from settings)
+    where $3::boolean
 
     union all
 
@@ -107,17 +94,32 @@ counted (node_type, date, nodes) as (
 
     union all
 
-    -- One scan, for one user's nodes or where the indexes are not enough.
+    -- The scan.
     select
-        db_dbnode.node_type,
-        (db_dbnode.ctime at time zone (select settings.zone from settings))::date as local_date,
+        scanned.node_type,
+        scanned.date,
         count(*)
-    from db_dbnode
-    where (select not settings.by_index from settings)
-        and ($1::bigint is null or db_dbnode.user_id = $1::bigint)
+    from (
+        select
+            db_dbnode.node_type,
+            (db_dbnode.ctime at time zone $2::text)::date as date
+        from db_dbnode
+        where not $3::boolean
+            and ($1::bigint is null or db_dbnode.user_id = $1::bigint)
+
+        union all
+
+        -- Nothing. Without it the planner expects as many days as there are times, and lets one
+        -- process do it all, because several would each have all those groups.
+        select
+            db_dbnode.node_type,
+            null
+        from db_dbnode
+        where db_dbnode.id < 0
+    ) as scanned
     group by
-        db_dbnode.node_type,
-        local_date
+        scanned.node_type,
+        scanned.date
 ),
 
 by_type (name, nodes) as materialized (

@@ -1,0 +1,12 @@
+-- name: creation_statistics_basis
+-- purpose: On what statistics of creation are to be based: which time zone is the session's, and
+--     whether nodes can be counted from indexes
+-- parameters: none
+-- result: timezone text, by_index boolean; one row. Indexes are enough where the rows of nearly all
+--     pages are known to be visible, which vacuum finds out; elsewhere each entry of an index costs
+--     a look at its row
+select
+    current_setting('TimeZone') as timezone,
+    relation.relpages > 0 and relation.relallvisible >= 0.9 * relation.relpages as by_index
+from pg_class as relation
+where relation.oid = 'db_dbnode'::regclass

@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import platform
+import random
 import statistics
 import sys
 import tempfile
@@ -203,7 +204,7 @@ def profile_of(dsn: str) -> aiidadb.Profile:
 
 
 async def bands_of(connection: asyncpg.Connection, number: int | None = None) -> list[int]:
-    """Pks of bands spread evenly over the campaign; all of them for None."""
+    """Pks of so many bands, chosen at random but always the same; all of them for None."""
     rows = await connection.fetch(
         "select id from db_dbnode where node_type = $1 order by id", BANDS
     )
@@ -212,7 +213,7 @@ async def bands_of(connection: asyncpg.Connection, number: int | None = None) ->
         return pks
     if number > len(pks):
         sys.exit(f"the campaign has {len(pks):,} bands, fewer than {number:,}: give more --nodes")
-    return [pks[at * len(pks) // number] for at in range(number)]
+    return sorted(random.Random(0).sample(pks, number))
 
 
 # --------------------------------------------------------------------------------------- the peer
@@ -279,7 +280,11 @@ Timed = Callable[[], object]
 
 
 async def measure(
-    contestants: Mapping[str, Timed], *, repeat: int, warmup: int = 1
+    contestants: Mapping[str, Timed],
+    *,
+    repeat: int,
+    warmup: int = 1,
+    in_a_row: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
     """Time functions in turn: A B C, A B C, and so on.
 
@@ -287,6 +292,7 @@ async def measure(
         contestants: Name to a function without arguments, or to one that gives an awaitable.
         repeat: How many runs of each are kept.
         warmup: How many runs of each come first and are not kept.
+        in_a_row: How often those run in each turn that are much shorter than the others.
 
     Returns:
         Name to seconds, run by run.
@@ -294,12 +300,13 @@ async def measure(
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(warmup + repeat):
         for name, contestant in contestants.items():
-            started = time.perf_counter()
-            outcome = contestant()
-            if inspect.isawaitable(outcome):
-                await outcome
-            if turn >= warmup:
-                seconds[name].append(time.perf_counter() - started)
+            for _ in range((in_a_row or {}).get(name, 1)):
+                started = time.perf_counter()
+                outcome = contestant()
+                if inspect.isawaitable(outcome):
+                    await outcome
+                if turn >= warmup:
+                    seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
@@ -429,5 +436,5 @@ def amount(value: float, unit: str) -> str:
     if unit == "s":
         return f"{value * 1000:,.1f} ms" if value < 1 else f"{value:,.2f} s"
     if unit == "B":
-        return f"{value / 2**20:,.0f} MB"
+        return f"{value / 2**20:,.0f} MB" if value >= 2**20 else f"{value / 2**10:,.0f} kB"
     return f"{value:,.0f} {unit}"

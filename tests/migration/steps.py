@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Step", "database_at", "django_steps", "prelude", "run_step"]
 
-_DESCRIPTION: Final = "The version of the schema used in this database."  # AiiDA's words
+_DESCRIPTION: Final = "Database schema version"  # AiiDA's words
 _MIGRATIONS: Final = Path(__file__).parents[2] / "sql" / "migrations"
 _COMMENTS = re.compile(r"^--.*$", re.MULTILINE)
 _CALL = re.compile(r"^-- call: (\w+)$", re.MULTILINE)

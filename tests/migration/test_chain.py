@@ -1,0 +1,331 @@
+"""Whole ways through the chain, by the runner: from real databases, and beside aiida-core 2.9.4."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb import container
+from tests.conftest import aiida_profile_dictionary
+from tests.databases import Databases, run_script
+from tests.migration.content import content
+from tests.migration.old import OldDatabase, make_old_database, state_of
+from tests.migration.peer import migrate_by_aiida, run_aiida
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiidadb.migration.report import MigrationReport
+
+VERDI = "from aiida.cmdline.commands.cmd_verdi import verdi; verdi()"
+
+READ_IT_ALL = """
+import json
+from aiida import load_profile, orm
+from aiida.manage import get_manager
+from disk_objectstore import Container
+
+load_profile()
+told = {}
+for node in orm.QueryBuilder().append(orm.Node).all(flat=True):
+    names = node.base.repository.list_object_names()
+    told[node.pk] = [type(node).__name__, node.base.attributes.all, node.base.extras.all, names]
+logs = orm.QueryBuilder().append(orm.Log).count()
+storage = get_manager().get_profile_storage()
+# Every object that a node names is there, and no other is; all are what their keys say.
+unreferenced = storage.get_unreferenced_keyset(check_consistency=True)
+with Container(storage.profile.repository_path / "container") as container:
+    valid = container.validate().is_valid()
+    objects = container.count_objects()
+total = objects.packed + objects.loose
+print(json.dumps([told, logs, sorted(unreferenced), valid, total], default=str))
+"""
+
+
+async def migrate(
+    old: OldDatabase, target: str | None = None, **options: object
+) -> MigrationReport:
+    profile = aiidadb.Profile.from_dsn(old.dsn, repository=old.repository)
+    exports = old.repository.parent / "exports"
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        return await backend.schema.migrate(target, export_directory=exports, **options)
+
+
+async def load_dump(databases: Databases, path: Path) -> str:
+    dsn = await databases.create()
+    await run_script(dsn, path.read_text("utf-8"))
+    return dsn
+
+
+async def compare(shared: Path, *arguments: str) -> list[str]:
+    """The differences that the comparison tool finds, without its closing line."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(shared / "tools" / "compare_db.py"), "--most", "999", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    done = await asyncio.to_thread(run)
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert lines[-1].endswith("differences"), done.stderr
+    return lines[:-1]
+
+
+def give_aiida_a_profile(home: Path, old: OldDatabase) -> None:
+    """Write aiida-core's configuration, with the database as the default profile."""
+    folder = home / ".aiida"
+    folder.mkdir(parents=True)
+    profile = {**aiida_profile_dictionary(old.dsn, old.repository), "test_profile": False}
+    configuration = {
+        "CONFIG_VERSION": {"CURRENT": 9, "OLDEST_COMPATIBLE": 9},
+        "profiles": {"test": profile},
+        "default_profile": "test",
+    }
+    (folder / "config.json").write_text(json.dumps(configuration), "utf-8")
+
+
+# ------------------------------------------------------------------ a real database
+
+
+@pytest.fixture
+async def genuine(shared: Path, databases: Databases, legacy_repository: Path) -> OldDatabase:
+    """What AiiDA 0.12.5 itself made, at 1.0.8."""
+    dump = shared / "oracle" / "legacy" / "1_aiida-0.12.5_django_0008.sql"
+    return OldDatabase(await load_dump(databases, dump), legacy_repository)
+
+
+FORGOTTEN = "CREATE INDEX ON public.db_dblink USING btree (type varchar_pattern_ops)"
+
+MTIMES = "select json_object_agg(uuid, mtime order by uuid)::text from db_dbnode"
+
+
+async def fetchval(dsn: str, query: str) -> object:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_a_real_database_comes_out_as_aiida_left_it_at_each_head(
+    genuine: OldDatabase, shared: Path, databases: Databases
+) -> None:
+    legacy = shared / "oracle" / "legacy"
+    mtimes = await fetchval(genuine.dsn, MTIMES)
+    theirs = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
+
+    report = await migrate(genuine, "1.0.45")
+
+    # AiiDA sets every mtime to the time of the migration; here they are kept.
+    assert await fetchval(genuine.dsn, MTIMES) == mtimes
+    ignored = ["--ignore", "db_dbnode.mtime", "--"]
+    # Django 1.7 forgot this index, which databases of later releases have.
+    assert await compare(shared, *ignored, genuine.dsn, theirs) == [
+        f"db_dblink: only A has index {FORGOTTEN}"
+    ]
+    assert len(report.files) == 4
+    assert all(json.loads(path.read_text("utf-8")) for path in report.files)
+    await databases.drop(theirs)
+
+    theirs = await load_dump(databases, legacy / "3_after_aiida-2.9.4_main_0002.sql")
+    await migrate(genuine)
+    assert await fetchval(genuine.dsn, MTIMES) == mtimes
+    # The id of the container is a new one for each that is made.
+    (difference,) = await compare(shared, "--names", *ignored, genuine.dsn, theirs)
+    assert difference.startswith("db_dbsetting[19].val: ")
+    assert str(container.read_container_id(genuine.repository)) in difference
+    await databases.drop(theirs)
+
+
+async def test_aiida_opens_and_reads_a_real_database_after_the_whole_way(
+    genuine: OldDatabase, tmp_path: Path
+) -> None:
+    await migrate(genuine)
+    give_aiida_a_profile(tmp_path / "home", genuine)
+    told, logs, unreferenced, valid, objects = json.loads(
+        await run_aiida(READ_IT_ALL, tmp_path / "home")
+    )
+    assert (len(told), logs) == (288, 14)
+    assert (unreferenced, valid) == ([], True)
+    assert objects > 0
+    info = await run_aiida(VERDI, tmp_path / "home", "storage", "info")
+    assert "count: 288" in info
+
+
+# ------------------------------------------------------------------ aiida-core takes over, or did
+
+
+async def test_aiida_opens_a_database_that_came_all_the_way(
+    old: OldDatabase, tmp_path: Path
+) -> None:
+    await migrate(old)
+    give_aiida_a_profile(tmp_path / "home", old)
+    told, logs, unreferenced, valid, objects = json.loads(
+        await run_aiida(READ_IT_ALL, tmp_path / "home")
+    )
+    assert sorted(facts[0] for facts in told.values()) == [
+        "BandsData",
+        "CalcFunctionNode",
+        "CalcJobNode",
+        "CalcJobNode",
+        "Code",
+        "Dict",
+        "FolderData",
+        "StructureData",
+        "TrajectoryData",
+        "WorkChainNode",
+    ]
+    trajectory = next(facts for facts in told.values() if facts[0] == "TrajectoryData")
+    assert trajectory[1]["symbols"] == ["Ba", "Ti", "O"]
+    assert trajectory[3] == ["steps.npy"]
+    assert (logs, unreferenced, valid, objects) == (2, [], True, 4)
+    version = await run_aiida(VERDI, tmp_path / "home", "storage", "version")
+    assert "main_0002" in version
+
+
+@pytest.mark.parametrize("target", ["1.0.45", "1.0.46", "1.0.47", "1.0.49", "1.0.50", "main_0001"])
+async def test_aiida_goes_on_from_where_we_stopped(
+    old: OldDatabase, databases: Databases, tmp_path: Path, target: str
+) -> None:
+    """Where the migration was stopped, aiida-core of that version finds its own bookkeeping."""
+    await migrate(old, target)
+    theirs = await copy_of(databases, old, tmp_path / "theirs")
+
+    await migrate_by_aiida(theirs.dsn, theirs.repository)
+    await migrate(old)
+
+    ours, aiidas = await state_of(old.dsn), await state_of(theirs.dsn)
+    assert ours[0] == aiidas[0]
+    for table in ("db_dbnode", "db_dblink", "db_dblog", "db_dbgroup", "db_dbcomputer", "db_dbuser"):
+        assert ours[1][table] == aiidas[1][table], table
+
+
+async def copy_of(databases: Databases, old: OldDatabase, directory: Path) -> OldDatabase:
+    shutil.copytree(old.repository, directory)
+    name = f"{urlsplit(old.dsn).path[1:]}_theirs"
+    await run_script(
+        databases.server_dsn, f'create database "{name}" template "{urlsplit(old.dsn).path[1:]}"'
+    )
+    return without_symbols(OldDatabase(databases.dsn(name), directory))
+
+
+def without_symbols(old: OldDatabase) -> OldDatabase:
+    """Delete files as AiiDA's step 0027 does; here they stay, and 0047 passes them over."""
+    for symbols in old.repository.glob("repository/node/**/symbols.npy"):
+        symbols.unlink()
+    return old
+
+
+CRASH = """
+import json, sys
+from aiida.manage.configuration.profile import Profile
+from aiida.storage.psql_dos.migrator import PsqlDosMigrator
+
+with PsqlDosMigrator(Profile("test", json.loads(sys.argv[1]))) as migrator:
+    try:
+        migrator.migrate()
+    except Exception as error:
+        print(error)
+    else:
+        print("no crash")
+"""
+
+
+async def crash_aiida(old: OldDatabase, home: Path) -> str:
+    """Have aiida-core 2.9.4 migrate a database that it cannot; what it says."""
+    home.mkdir()
+    profile = json.dumps(aiida_profile_dictionary(old.dsn, old.repository))
+    return await run_aiida(CRASH, home, profile)
+
+
+async def test_what_aiida_left_half_way_is_recognised_and_comes_out_the_same(
+    genuine: OldDatabase, shared: Path, databases: Databases, tmp_path: Path
+) -> None:
+    """aiida-core 2.9.4 looks for an index by a name that Django 1.7 did not give it."""
+    assert "db_dbnode_uuid_62e0bf98" in await crash_aiida(genuine, tmp_path / "home")
+    await check_half_way(genuine, "1.0.13", "0008_code_hidden_to_extra", "1.0.8")
+
+    await migrate(genuine, "1.0.45")
+
+    legacy = shared / "oracle" / "legacy"
+    theirs = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
+    ignored = ["--ignore", "db_dbnode.mtime", "--"]
+    (difference,) = await compare(shared, *ignored, genuine.dsn, theirs)
+    assert FORGOTTEN in difference
+    assert await fetchval(genuine.dsn, "select to_regclass('alembic_version')") is None
+    await databases.drop(theirs)
+
+
+async def test_a_database_of_our_own_that_aiida_left_half_way_can_be_continued(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """The same where no real database is at hand, and with a second crash, of step 0047."""
+    old = await make_old_database(databases, tmp_path / "files")
+    reference = await make_old_database(databases, tmp_path / "reference")
+    await migrate(old, "1.0.8")
+    assert "no crash" not in await crash_aiida(old, tmp_path / "home")
+    await check_half_way(old, "1.0.13", "0008_code_hidden_to_extra", "1.0.8")
+    await migrate(old, "1.0.45")
+    await migrate(reference, "1.0.45")
+    # aiida-core has other names for what it made on the way.
+    assert (await state_of(old.dsn))[1] == (await state_of(reference.dsn))[1]
+
+    # Its step 0048 gives a column this name.
+    await run_script(old.dsn, "alter table db_dbcomputer add column label text")
+    assert "label" in await crash_aiida(without_symbols(old), tmp_path / "other_home")
+    await check_half_way(old, "1.0.47", "0045_dbgroup_extras", "1.0.45")
+    await run_script(old.dsn, "alter table db_dbcomputer drop column label")
+    await migrate(old)
+    await migrate(reference)
+    assert await state_of(old.dsn) == await state_of(reference.dsn)
+    for made in (old, reference):
+        await databases.drop(made.dsn)
+
+
+async def check_half_way(old: OldDatabase, version: str, last_step: str, setting: str) -> None:
+    """Both bookkeepings are there, they differ, and the plan says what will be done."""
+    query = "select max(name) from django_migrations where app = 'db'"
+    assert await fetchval(old.dsn, query) == last_step
+    profile = aiidadb.Profile.from_dsn(old.dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        assert str(backend.version) == version
+        plan = await backend.schema.plan()
+    assert str(plan.origin) == version
+    assert plan.is_half_way
+    assert "aiidadb_settle_half_way" in plan.sql()
+    connection = await asyncpg.connect(old.dsn)
+    row = await connection.fetchrow("select * from db_dbsetting where key = 'db|schemaversion'")
+    await connection.close()
+    assert setting in dict(row).values() or f'"{setting}"' in dict(row).values()
+
+
+# ------------------------------------------------------------------ every step, one at a time
+
+
+async def test_step_by_step_is_the_same_as_at_once(databases: Databases, tmp_path: Path) -> None:
+    one_by_one = await make_old_database(databases, tmp_path / "one")
+    at_once = await make_old_database(databases, tmp_path / "all")
+    for number in range(2, 51):
+        assert len((await migrate(one_by_one, f"1.0.{number}")).steps) == 1
+    await migrate(one_by_one)
+    await migrate(at_once)
+    assert await state_of(one_by_one.dsn) == await state_of(at_once.dsn)
+    connection = await asyncpg.connect(at_once.dsn)
+    assert len((await content(connection))["db_dbnode"]) == 10
+    await connection.close()
+    for made in (one_by_one, at_once):
+        await databases.drop(made.dsn)

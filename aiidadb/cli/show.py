@@ -212,15 +212,18 @@ def progress_bar(*, shown: bool = True) -> Iterator[Progress]:
 
     Tasks have a field ``count``, which stands behind the bar.
     """
-    with Progress(
+    visible = shown and _on_terminal()
+    progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=14),
         TextColumn("{task.fields[count]}", markup=False),
         TimeElapsedColumn(),
         console=console(stderr=True),
         transient=True,
-        disable=not (shown and _on_terminal()),
-    ) as progress:
+        disable=not visible,
+    )
+    # Older rich ends even a bar that is disabled with an empty line.
+    with progress if visible else contextlib.nullcontext():
         yield progress
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -58,7 +58,7 @@ def demo(number: int, keep: bool, as_json: bool) -> None:
     nothing behind.
     """
     begin = time.perf_counter()
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         with working("Starting a private PostgreSQL", shown=not as_json):
             server = stack.enter_context(embedded_server(durable=keep, keep=keep))
         tour = _Tour(server, number, as_json=as_json)
@@ -107,8 +107,10 @@ class _Tour:
             await self._statistics(backend)
             rows = await self._bands(backend)
             await self._parents(backend, rows)
+            await self._uuids(backend)
             await self._at_once(backend, rows)
             await self._settings(backend)
+            await self._transaction(backend, rows)
             await self._deletion(backend, rows)
         await self._migration()
 
@@ -213,6 +215,18 @@ class _Tour:
         _require(parents == expected, "closest parents are not those of a plain search")
         self._answer("every answer is equal")
 
+        ancestors = await self._timed(
+            f"queries.get_all_parents({len(bands)} bands)", backend.queries.get_all_parents(bands)
+        )
+        self._answer(f"{len(ancestors):,} ancestors by links of data and calculations")
+
+    async def _uuids(self, backend: Backend) -> None:
+        duplicates = await self._timed(
+            "queries.get_duplicate_uuids('db_dbnode')",
+            backend.queries.get_duplicate_uuids("db_dbnode"),
+        )
+        self._answer(f"{len(duplicates)} of them" if duplicates else "none")
+
     async def _at_once(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
         """Many calls at once on one event loop, and how long that loop was ever held."""
         calls = [
@@ -229,7 +243,9 @@ class _Tour:
                 longest = max(longest, time.perf_counter() - before - 0.001)
 
         watching = asyncio.create_task(watch())
-        await self._timed(f"{len(calls)} such calls at once, on 10 connections", _all(calls))
+        await self._timed(
+            f"{len(calls)} calls of get_closest_parents at once, on 10 connections", _all(calls)
+        )
         watching.cancel()
         self._answer(f"none failed; the event loop was held {longest * 1000:.0f} ms at most")
 
@@ -245,6 +261,20 @@ class _Tour:
             await backend.settings.get("demo")
         except NotExistent as error:
             self._answer(f"get('demo') then raises NotExistent: {error}")
+
+    async def _transaction(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
+        async def delete_and_fail() -> None:
+            with contextlib.suppress(ZeroDivisionError):
+                async with backend.transaction():
+                    await backend.delete_nodes_and_connections([row.pk for row in rows])
+                    raise ZeroDivisionError
+
+        await self._timed(
+            f"delete {len(rows):,} nodes in a transaction that then fails", delete_and_fail()
+        )
+        after = await backend.queries.get_bands_and_parents_structure(all_users=True)
+        _require(after == rows, "a transaction that failed left changes")
+        self._answer("all are still there")
 
     async def _deletion(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
         bands = [row.pk for row in rows[-3:]]

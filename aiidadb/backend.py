@@ -188,7 +188,7 @@ async def open_backend(
     """
     pools = default_registry if registry is None else registry
     async with pools.borrow(profile, **options) as pool:
-        session = Session(profile, pool, sends_settings=options.get("statement_cache_size") != 0)
+        session = Session(profile, pool, options)
         async with session.acquire() as connection:
             bookkeeping = await read_bookkeeping(connection)
         if schema_check:

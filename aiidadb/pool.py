@@ -130,12 +130,25 @@ def _connector(arguments: dict[str, Any]) -> Callable[..., Awaitable[asyncpg.Con
     return connect_to_one_of if isinstance(hosts, list) and len(hosts) > 1 else asyncpg.connect
 
 
+# What create_pool() takes and connect() does not.
+_FOR_POOLS: Final = (
+    "min_size",
+    "max_size",
+    "max_queries",
+    "max_inactive_connection_lifetime",
+    "setup",
+    "init",
+    "reset",
+    "connect",
+)
+
+
 async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
     """Open one connection outside every pool, with no time limit on its statements.
 
     Args:
         profile: The database.
-        options: For ``asyncpg.connect``.
+        options: For ``asyncpg.connect``; those for pools alone are passed over.
 
     Returns:
         The connection, JSON codecs set. The caller closes it.
@@ -144,14 +157,9 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
         DatabaseError: No connection could be made.
     """
     require_asyncio()
-    arguments = connect_arguments(profile, {"command_timeout": None, **options})
-    for only_for_pools in (
-        "min_size",
-        "max_size",
-        "max_queries",
-        "max_inactive_connection_lifetime",
-    ):
-        arguments.pop(only_for_pools, None)
+    arguments = connect_arguments(profile, {**options, "command_timeout": None})
+    for name in _FOR_POOLS:
+        arguments.pop(name, None)
     try:
         connection: asyncpg.Connection = await _connector(arguments)(**arguments)
     except Exception as error:

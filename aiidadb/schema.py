@@ -35,6 +35,7 @@ from aiidadb.version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVers
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     import asyncpg
 
@@ -235,9 +236,7 @@ class SchemaManager:
             )
         self._refuse_transaction("initialise")
         await self._bookkeeping()  # is the backend open?
-        async with migrating_connection(
-            self._session.profile, patience=PATIENCE, waiting=_ignore
-        ) as connection:
+        async with self._connection(PATIENCE, None) as connection:
             await _refuse_tables(connection)
             await self._make(connection, parsed)
         await self._refresh()
@@ -314,9 +313,7 @@ class SchemaManager:
             progress=progress,
         )
         try:
-            async with migrating_connection(
-                self._session.profile, patience=patience, waiting=partial(_tell_waiting, progress)
-            ) as connection:
+            async with self._connection(patience, progress) as connection:
                 report = await _migrate(connection, wanted, options)
         except BaseException:
             # Steps may have been committed; what stopped the migration is what is to be told.
@@ -327,6 +324,16 @@ class SchemaManager:
         return report
 
     # ------------------------------------------------------------------ parts
+
+    def _connection(
+        self, patience: float, progress: ProgressCallback | None
+    ) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        return migrating_connection(
+            self._session.profile,
+            self._session.options,
+            patience=patience,
+            waiting=partial(_tell_waiting, progress),
+        )
 
     async def _bookkeeping(self) -> Bookkeeping:
         async with self._session.acquire() as connection:
@@ -360,10 +367,6 @@ class SchemaManager:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(discard_container, repository, container_id)
             raise
-
-
-def _ignore(_what: str) -> None:
-    pass
 
 
 async def _migrate(

@@ -20,7 +20,7 @@ from aiidadb.exceptions import (
 from aiidadb.pool import mark_clean, require_asyncio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from aiidadb.profile import Profile
     from aiidadb.sql import Query
@@ -53,16 +53,18 @@ class Session:
 
     Attributes:
         profile: The database.
+        options: How the caller wanted connections to be made, beside what the profile says.
         version: The schema's version as found at opening, None where there is none.
     """
 
     def __init__(
-        self, profile: Profile, pool: asyncpg.Pool, *, sends_settings: bool = True
+        self, profile: Profile, pool: asyncpg.Pool, options: Mapping[str, Any] | None = None
     ) -> None:
         self.profile = profile
+        self.options = dict(options or {})
         self.version: SchemaVersion | None = None
         self.pool = pool
-        self._sends_settings = sends_settings
+        self._sends_settings = self.options.get("statement_cache_size") != 0
         self._loop = require_asyncio()
         self._pid = os.getpid()
         self._closed = False

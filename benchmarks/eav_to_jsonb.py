@@ -218,6 +218,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
 async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes: int) -> None:
     rows: int = arguments.rows
     with_peer = arguments.peer or rows <= _PEER_AT_MOST
+    memory = await measure_memory(server, dsn)  # first, before anything has grown
     seconds: dict[str, list[float]] = {_OURS: [], _WHOLE: [], _FLOOR: []}
     if with_peer:
         seconds[_PEER] = []
@@ -235,7 +236,6 @@ async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes
                 started = time.perf_counter()
                 await asyncio.to_thread(migrate_with_aiida, copy, "django_0037")
                 seconds[_PEER].append(time.perf_counter() - started)
-    memory = await measure_memory(server, dsn)
 
     shapes = ", every node with keys of its own" if arguments.own_shapes else ""
     group = f"{rows:,} rows, {nodes:,} nodes{shapes}"
@@ -259,7 +259,7 @@ async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes
 
 
 async def measure_memory(server: Server, dsn: str) -> PeakMemory:
-    """Run our step once more, with somebody watching; such a run is not timed."""
+    """Run our step with somebody watching; such a run is not timed."""
     async with server.clone(dsn) as copy:
         await with_bookkeeping(copy)
         connection = await asyncpg.connect(copy)

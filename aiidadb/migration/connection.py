@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import asyncpg
@@ -71,12 +71,17 @@ _LONGEST_PAUSE: Final = 2.0
 
 @contextlib.asynccontextmanager
 async def migrating_connection(
-    profile: Profile, *, patience: float, waiting: Callable[[str], None]
+    profile: Profile,
+    options: Mapping[str, Any] | None = None,
+    *,
+    patience: float,
+    waiting: Callable[[str], None],
 ) -> AsyncIterator[asyncpg.Connection]:
     """A connection of its own that holds the database's migration lock.
 
     Args:
         profile: The database.
+        options: How to connect, beside what the profile says, as for a pool.
         patience: How many seconds to wait for another process that has the lock.
         waiting: Told, while waiting, what for.
 
@@ -92,7 +97,9 @@ async def migrating_connection(
         DatabaseError: The server cannot be reached, or refuses.
     """
     name = f"aiidadb migrate, process {os.getpid()} on {socket.gethostname()}"
-    connection = await connect(profile, server_settings={"application_name": name[:63]})
+    given = dict(options or {})
+    settings = {**(given.pop("server_settings", None) or {}), "application_name": name[:63]}
+    connection = await connect(profile, **given, server_settings=settings)
     try:
         await _check_server(connection)
         await _prepare_session(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import struct
@@ -616,6 +617,25 @@ async def test_tables_of_the_same_names_elsewhere_are_left_alone(
     )
     await connection.close()
     assert types == 4
+
+
+async def test_a_migration_connects_as_the_backend_was_told_to(old: OldDatabase) -> None:
+    """What `open_backend` was given beside the profile holds for the migration as well."""
+    profile = aiidadb.Profile.from_dsn(old.dsn, name="without a user")
+    nobody = dataclasses.replace(profile, user="aiidadb_test_nobody_at_all")
+    options = {
+        "user": urlsplit(old.dsn).username or "postgres",
+        "min_size": 1,
+        "command_timeout": 0.5,
+        "server_settings": {"work_mem": "8MB", "application_name": "a service"},
+    }
+    async with aiidadb.open_backend(nobody, schema_check=False, **options) as backend:
+        assert len((await backend.schema.migrate("1.0.5")).steps) == 4
+    async with migrating_connection(nobody, options, patience=1, waiting=print) as connection:
+        assert await connection.fetchval("show work_mem") == "8MB"
+        name = await connection.fetchval("show application_name")
+        assert name.startswith("aiidadb migrate, process")
+        await connection.execute("select pg_sleep(0.7)")
 
 
 # ------------------------------------------------------------------ others

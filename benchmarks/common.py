@@ -173,7 +173,8 @@ async def _fill(dsn: str, nodes: int, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def _server_dsn(arguments: argparse.Namespace) -> Iterator[str]:
+def server_dsn(arguments: argparse.Namespace) -> Iterator[str]:
+    """The DSN of the server that the command line asks for."""
     if arguments.dsn:
         yield arguments.dsn
         return
@@ -195,7 +196,7 @@ def run(
         finally:
             await server.close()
 
-    with _server_dsn(arguments) as dsn:
+    with server_dsn(arguments) as dsn:
         asyncio.run(with_server(dsn))
 
 

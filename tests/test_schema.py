@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from typing import TYPE_CHECKING
 
@@ -134,11 +135,10 @@ async def test_the_setting_of_aiida_s_own_step_0007_is_no_contradiction(
 async def test_a_role_that_may_only_read_is_told_the_version(
     databases: Databases, head_dsn: str
 ) -> None:
-    role = "aiidadb_test_reader"
+    role = f"aiidadb_test_{secrets.token_hex(4)}"
     connection = await asyncpg.connect(head_dsn)
     await connection.execute(
         f"""
-        drop role if exists {role};
         create role {role};
         grant select on all tables in schema public to {role};
         """

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import struct
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -521,11 +522,10 @@ async def test_a_session_that_may_not_write_is_refused(
 @contextlib.asynccontextmanager
 async def role(databases: Databases, dsn: str, grant: str) -> AsyncIterator[str]:
     """A role that may read all and has one right more; the database's DSN for it."""
-    name, database = "aiidadb_test_guest", urlsplit(dsn).path[1:]
+    name, database = f"aiidadb_test_{secrets.token_hex(4)}", urlsplit(dsn).path[1:]
     await run_script(
         dsn,
         f"""
-        drop role if exists {name};
         create role {name} login;
         grant select on all tables in schema public to {name};
         revoke create on schema public from public;

@@ -229,9 +229,10 @@ async def aiida_storage(dsn: str) -> AsyncIterator[PsqlDosBackend]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import aiida.orm  # noqa: F401 - slow, and not what is measured
-            from aiida.manage.configuration import Profile
+            from aiida.manage.configuration import Profile, get_config
             from aiida.storage.psql_dos.backend import PsqlDosBackend
 
+            get_config(create=True)  # switches its warnings on
         warnings.simplefilter("ignore")
         connection = await asyncpg.connect(dsn)
         try:

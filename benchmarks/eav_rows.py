@@ -2,7 +2,7 @@
 
 The nodes are those of campaigns of band structures: structures of 1 to 30 sites, jobs and their
 input and output parameters, k-points, bands, single values, folders without a row. They come in
-random order, with about 15 rows each on average, of which one is an extra. The same number of rows
+random order, with 14 to 15 rows each on average, of which one is an extra. The same number of rows
 and the same seed make the same database.
 """
 
@@ -80,6 +80,7 @@ def _kinds(draw: random.Random) -> Iterator[dict[str, Value]]:
     """Contents of nodes: of each kind as many as there are of it in a hundred or so nodes."""
     for _ in range(12):
         yield _job(draw)
+    for _ in range(15):
         yield {"remote_path": "/scratch/ada/aiida_run/4a/5b/6c7d-8e9f-0123-4567-89abcdef0123"}
         yield {}
     for _ in range(10):
@@ -89,7 +90,7 @@ def _kinds(draw: random.Random) -> Iterator[dict[str, Value]]:
         yield _structure(draw, sites)
     for _ in range(10):
         yield {"mesh": [draw.randint(1, 12) for _ in range(3)], "offset": [0.0, 0.0, 0.5]}
-    for _ in range(18):
+    for _ in range(22):
         yield {"_sealed": True, "function_name": draw.choice(["relax", "seekpath"])}
     for points in (30, 60, 90):
         yield _bands(draw, points)

@@ -20,7 +20,7 @@ lock table db_dbnode, db_dbattribute, db_dbextra, db_dbsetting in access exclusi
 -- The big statements run a slice of nodes in each of a few processes, where the server has them to
 -- spare. Compiling takes longer than it saves.
 set local jit = off;
-set local work_mem = '64MB';
+set local work_mem = '16MB';
 set local parallel_setup_cost = 0;
 set local parallel_tuple_cost = 0;
 set local min_parallel_table_scan_size = 0;
@@ -141,10 +141,11 @@ create temporary table aiidadb_document (
 -- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
 -- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
 -- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
+-- Gives the number of documents: two a node, and more where nodes are missing.
 -- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
 -- same shape, in whatever order they were stored. The unique index has them in that order, and is
 -- read by one process a slice, so there is nothing to sort.
-create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns void
+create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns bigint
 language plpgsql
 set enable_sort = off
 set enable_incremental_sort = off
@@ -152,6 +153,7 @@ set enable_gathermerge = off
 as $$
 declare
     branches text;
+    documents bigint;
 begin
     select string_agg(
         format(
@@ -209,6 +211,8 @@ begin
         $set$,
         branches
     );
+    get diagnostics documents = row_count;
+    return documents;
 end
 $$;
 

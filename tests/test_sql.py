@@ -80,6 +80,7 @@ def test_every_file_is_loaded_and_short_lined():
     for path in directory.rglob("*.sql"):
         assert path.read_text().startswith("-- "), path
         assert max(map(len, path.read_text().splitlines())) <= 100, path
+        assert path.read_text().isascii(), f"{path}: databases of other encodings cannot take it"
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@
 --
 --   aiidadb_find_constraints(table, kind, columns)        names, kind 'u' unique or 'f' foreign key
 --   aiidadb_find_indexes(table, columns, pattern, unique) names of those behind no constraint
---   aiidadb_drop_…    none is left; returns how many there were
---   aiidadb_ensure_…  one is there, of whatever name; made under the given name where missing
---   aiidadb_settle_…  exactly one is there, and it bears the given name
---       … being one of
+--   aiidadb_drop_...    none is left; returns how many there were
+--   aiidadb_ensure_...  one is there, of whatever name; made under the given name where missing
+--   aiidadb_settle_...  exactly one is there, and it bears the given name
+--       ... being one of
 --         unique(table, columns[, name])
 --         index(table, columns[, name][, pattern])
 --             pattern: of varchar_pattern_ops, what Django calls "_like"

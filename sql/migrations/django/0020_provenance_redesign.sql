@@ -2,7 +2,7 @@
 -- from: 1.0.19
 -- to: 1.0.20
 -- changes: Calculations become process nodes: job, inline and work calculations get the types
---     `node.process.…`, and job calculations keep the plugin that they ran in process_type. Links
+--     `node.process.X`, and job calculations keep the plugin that they ran in process_type. Links
 --     that calculations and workflows must not have are removed: `returnlink` and `calllink` that
 --     leave a calculation, `createlink` that leaves a workflow. Of the others `createlink` becomes
 --     `create`, `returnlink` becomes `return`, `inputlink` and `calllink` tell calculation from

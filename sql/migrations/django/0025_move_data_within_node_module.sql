@@ -1,7 +1,7 @@
 -- migration: django_0025
 -- from: 1.0.24
 -- to: 1.0.25
--- changes: Node types `data.…` become `node.data.…`.
+-- changes: Node types `data.X` become `node.data.X`.
 -- why: The classes moved to a module of that name in AiiDA's source, for as long as it took to
 --     write 0028.
 -- tables: db_dbnode

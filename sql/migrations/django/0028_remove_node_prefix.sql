@@ -1,7 +1,7 @@
 -- migration: django_0028
 -- from: 1.0.27
 -- to: 1.0.28
--- changes: Node types `node.data.…` become `data.…`, and `node.process.…` become `process.…`.
+-- changes: Node types `node.data.X` become `data.X`, and `node.process.X` become `process.X`.
 -- why: All classes of nodes live in one module now, so that its name tells nothing.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'

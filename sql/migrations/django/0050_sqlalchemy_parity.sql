@@ -7,8 +7,8 @@
 --     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
 --     indexes and constraints and builds them anew. Here what is right already is renamed, which
 --     costs nothing on any number of rows, and only foreign keys with another rule are made and
---     checked again. AiiDA also drops indexes that the user made; here those stay that Django
---     cannot have made: partial ones, over expressions or several columns, not B-trees, unique.
+--     checked again. AiiDA also drops constraints and indexes that the user made; here only what
+--     Django can have made goes, which is plain indexes of one of its columns.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
@@ -143,42 +143,23 @@ from aiidadb_standard_foreign_key;
 
 do $$
 declare
-    aiida_tables constant text[] := array[
-        'db_dbauthinfo', 'db_dbcomment', 'db_dbcomputer', 'db_dbgroup', 'db_dbgroup_dbnodes',
-        'db_dblink', 'db_dblog', 'db_dbnode', 'db_dbsetting', 'db_dbuser'
-    ];
     leftover record;
 begin
-    for leftover in
-        select owner.relname as table_name, found.conname as name
-        from pg_catalog.pg_constraint as found
-        join pg_catalog.pg_class as owner on owner.oid = found.conrelid
-        where found.connamespace = 'public'::regnamespace
-          and found.contype in ('f', 'u')
-          and owner.relname = any (aiida_tables)
-          and found.conname not in (
-              select name from aiidadb_standard_unique
-              union all
-              select name from aiidadb_standard_foreign_key
-          )
-    loop
-        execute format(
-            'alter table public.%I drop constraint %I', leftover.table_name, leftover.name
-        );
-    end loop;
-
-    -- Of indexes only the kind that Django makes: one column, B-tree, not unique.
+    -- Of indexes only the kind that Django makes: B-trees, not unique, of one column that has
+    -- another one.
     for leftover in
         select index.name
-        from pg_catalog.pg_class as owner
-        join pg_catalog.pg_attribute as indexed
-            on indexed.attrelid = owner.oid and indexed.attnum > 0 and not indexed.attisdropped
+        from (
+            select table_name, column_name from aiidadb_standard_index
+            union
+            select table_name, column_names[1]
+            from aiidadb_standard_unique
+            where cardinality(column_names) = 1
+        ) as indexed
         cross join lateral pg_temp.aiidadb_find_indexes(
-            owner.relname, array[indexed.attname::text], null
+            indexed.table_name, array[indexed.column_name], null
         ) as index (name)
-        where owner.relnamespace = 'public'::regnamespace
-          and owner.relname = any (aiida_tables)
-          and index.name not in (select standard.name from aiidadb_standard_index as standard)
+        where index.name not in (select standard.name from aiidadb_standard_index as standard)
     loop
         execute format('drop index public.%I', leftover.name);
     end loop;

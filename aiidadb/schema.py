@@ -285,7 +285,7 @@ class SchemaManager:
             export_directory: Where files are written; the current directory by default.
             patience: For how many seconds to wait for another process that migrates this database,
                 and each step for sessions that use its tables. They keep other readers out for a
-                second at a time at most.
+                second or two at a time.
 
         Returns:
             The steps, with their times, rows and files; none where there was nothing to do.

@@ -47,13 +47,20 @@ MINIMAL_SERVER: Final = 13
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
     # The steps name tables without a schema; a table of the same name elsewhere is none of theirs.
     "search_path": "public",
+    # Rows that a policy would hide are an error, not rows to be passed over.
+    "row_security": "off",
+    # What SQL files say means what it says, whatever an old application once needed.
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
     # A step takes as long as it takes; one that copies files leaves its transaction idle meanwhile.
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     # A change that waits for a reader keeps all later readers waiting too: it gives way, and the
-    # runner tries again.
-    "lock_timeout": "1s",
+    # runner tries again. Not before it has waited for `deadlock_timeout`, which is when an
+    # autovacuum is made to give way: else it would have to be waited for, however long it takes.
+    "lock_timeout": "1500ms",
     "default_transaction_isolation": "read committed",
     # What is told as committed is on the disk: files are cleared away on the strength of it.
     "synchronous_commit": "on",
@@ -193,6 +200,7 @@ async def _prepare_session(connection: asyncpg.Connection) -> None:
         list(SESSION_SETTINGS.keys()),
         list(SESSION_SETTINGS.values()),
     )
+    await connection.fetch(QUERIES["migration_lock_timeout"].text)
     # Without this, the statement of a process that was killed runs on, and keeps the lock. Servers
     # before 14, and those on some systems, do not have it.
     with contextlib.suppress(asyncpg.PostgresError):

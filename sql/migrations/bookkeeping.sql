@@ -5,6 +5,8 @@
 --   aiidadb_note_setting(version)            the setting db|schemaversion, which AiiDA 1.x looks at
 --   aiidadb_note_step(name, version)         a row of django_migrations and that setting, to 1.0.49
 --   aiidadb_note_revision(revision)          the one row of alembic_version: from 1.0.50 on
+--   aiidadb_hand_on(table)                   the table is the one's, and open to those, whose the
+--       settings are: the role that migrates need not be the one that AiiDA connects as
 --   aiidadb_settle_half_way(names, version)  Django's bookkeeping alone, where aiida-core 2.x
 --       began to migrate, left, and noted its steps for Alembic only
 
@@ -50,6 +52,38 @@ end
 $$;
 
 
+create or replace function pg_temp.aiidadb_hand_on(table_name text) returns void
+language plpgsql as $$
+declare
+    owner_name name;
+    given record;
+begin
+    select pg_get_userbyid(settings.relowner) into owner_name
+    from pg_catalog.pg_class as settings
+    where settings.oid = 'public.db_dbsetting'::regclass;
+    for given in
+        select acl.privilege_type as privilege,
+               case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end as grantee
+        from pg_catalog.pg_class as settings
+        cross join lateral aclexplode(settings.relacl) as acl
+        where settings.oid = 'public.db_dbsetting'::regclass
+          and acl.grantee <> settings.relowner
+    loop
+        execute format(
+            'grant %s on public.%I to %s', given.privilege, table_name, given.grantee
+        );
+    end loop;
+    if owner_name <> current_user then
+        execute format('alter table public.%I owner to %I', table_name, owner_name);
+    end if;
+exception
+    -- Of an owner that may make no tables of its own.
+    when insufficient_privilege then
+        execute format('grant all on public.%I to %I', table_name, owner_name);
+end
+$$;
+
+
 create or replace function pg_temp.aiidadb_note_revision(revision text) returns void
 language plpgsql as $$
 begin
@@ -58,6 +92,7 @@ begin
         create table public.alembic_version (
             version_num varchar(32) not null constraint alembic_version_pkc primary key
         );
+        perform pg_temp.aiidadb_hand_on('alembic_version');
     end if;
     delete from public.alembic_version;
     insert into public.alembic_version (version_num)
@@ -84,6 +119,7 @@ begin
             name varchar(255) not null,
             applied timestamptz not null
         );
+        perform pg_temp.aiidadb_hand_on('django_migrations');
     end if;
     insert into public.django_migrations (app, name, applied)
     select 'db', taken.name, now()

@@ -114,7 +114,9 @@ class Runner:
             AiidaDbError: What a step written in Python raises; as above.
         """
         if not self._options.dry_run:
-            return await self._run_each()
+            reports = await self._run_each()
+            await self._gather_statistics()
+            return reports
         transaction = self._connection.transaction(isolation="read_committed")
         await transaction.start()
         try:
@@ -141,6 +143,13 @@ class Runner:
             )
             reports.append(await one.run())
         return tuple(reports)
+
+    async def _gather_statistics(self) -> None:
+        """Let the planner know what it has forgotten. It is of use, not needed: nothing fails."""
+        tables = sorted({table for step in self._steps for table in step.tables})
+        with contextlib.suppress(asyncpg.PostgresError):
+            for row in await self._connection.fetch(QUERIES["migration_statistics"].text, tables):
+                await self._connection.execute(row["statement"])
 
     def _tell(self, position: int, name: str, what: str, rows: int, total: int | None) -> None:
         if self._options.progress is not None:

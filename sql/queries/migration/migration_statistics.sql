@@ -1,0 +1,32 @@
+-- name: migration_statistics
+-- purpose: Which columns the planner knows nothing of: to remake a column, or a type, takes what
+--     was known of it away, and no autovacuum follows where no row was updated. Documents are left
+--     out: their statistics take the longest to gather, and serve no question of AiiDA's.
+-- parameters: $1 tables text[]: where to look
+-- result: statement text (analyze ...); one row a table, by name
+select
+    format(
+        'analyze %s (%s)',
+        class.oid::regclass,
+        string_agg(quote_ident(attribute.attname), ', ' order by attribute.attnum)
+    ) as statement
+from pg_class as class
+join pg_attribute as attribute
+    on attribute.attrelid = class.oid
+    and attribute.attnum > 0
+    and not attribute.attisdropped
+where class.relnamespace = 'public'::regnamespace
+    and class.relname = any ($1::text[])
+    and class.relkind = 'r'
+    -- An empty table has none and needs none.
+    and class.relpages > 0
+    and attribute.atttypid <> 'jsonb'::regtype
+    and not exists (
+        select
+        from pg_stats as known
+        where known.schemaname = 'public'
+            and known.tablename = class.relname
+            and known.attname = attribute.attname
+    )
+group by class.oid, class.relname
+order by class.relname

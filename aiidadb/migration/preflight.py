@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
 from aiidadb.migration.context import StepContext
+from aiidadb.migration.obstacles import check_obstacles
 from aiidadb.migration.repository import check_repository
 from aiidadb.migration.trajectories import check_trajectories
 from aiidadb.sql import QUERIES
@@ -43,8 +44,8 @@ async def check_before(
 
     Raises:
         PermissionDenied: Tables belong to a role that this one is no member of.
-        StorageMigrationError: The file repository that a step needs is not there, or the
-            directory for exports cannot be written.
+        StorageMigrationError: Views, triggers and the like stand in the way; the file repository
+            that a step needs is not there, or the directory for exports cannot be written.
         MissingExtraError: What a step needs is not installed.
     """
     tables = sorted({*plan.tables, *_NOTED_IN})
@@ -57,6 +58,7 @@ async def check_before(
             "role, or as one that is a member of it; nothing was changed",
             sqlstate="42501",
         )
+    await check_obstacles(connection, plan)
     if _EXPORTS.intersection(plan.calls) and not options.dry_run:
         await to_thread.run_sync(_check_directory, options.export_directory)
     context = StepContext(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -374,14 +375,18 @@ async def test_tables_of_django_s_administration_stay(old: OldDatabase) -> None:
 # ------------------------------------------------------------------ roles
 
 
+def role_name() -> str:
+    """Roles are the server's, which other tests use at the same time."""
+    return f"aiidadb_test_{secrets.token_hex(4)}"
+
+
 @contextlib.asynccontextmanager
 async def owner_of(databases: Databases, dsn: str) -> AsyncIterator[tuple[str, str]]:
     """Give a database, and all that is in it, to a role with no other rights; its name, and DSN."""
-    name, database = "aiidadb_test_owner", urlsplit(dsn).path[1:]
+    name, database = role_name(), urlsplit(dsn).path[1:]
     await run_script(
         databases.server_dsn,
-        f'drop role if exists {name}; create role {name} login; alter database "{database}" '
-        f"owner to {name}",
+        f'create role {name} login; alter database "{database}" owner to {name}',
     )
     await run_script(
         dsn,
@@ -426,11 +431,11 @@ async def test_what_a_superuser_migrates_stays_its_owner_s(
     databases: Databases, old: OldDatabase
 ) -> None:
     """AiiDA connects as the owner, and somebody else may read along."""
+    other = role_name()
     async with owner_of(databases, old.dsn) as (name, dsn):
         await run_script(
             old.dsn,
-            "drop role if exists aiidadb_test_reader; create role aiidadb_test_reader login;"
-            "grant select on all tables in schema public to aiidadb_test_reader",
+            f"create role {other} login; grant select on all tables in schema public to {other}",
         )
         await migrate(old.dsn)
         others = """
@@ -439,30 +444,23 @@ async def test_what_a_superuser_migrates_stays_its_owner_s(
             where relnamespace = 'public'::regnamespace and relowner <> $1::regrole
         """
         assert await fetchval(old.dsn, others, name) is None
-        for reader in (dsn, dsn.replace(f"{name}@", "aiidadb_test_reader@")):
+        for reader in (dsn, dsn.replace(f"{name}@", f"{other}@")):
             async with aiidadb.open_backend(aiidadb.Profile.from_dsn(reader)) as backend:
                 assert str(backend.version) == "main_0002"
                 assert (await backend.queries.get_creation_statistics())["total"] == 10
-        await run_script(
-            old.dsn, "drop owned by aiidadb_test_reader; drop role aiidadb_test_reader"
-        )
+        await run_script(old.dsn, f"drop owned by {other}; drop role {other}")
 
 
 async def test_a_member_of_the_owner_s_role_may_migrate(
     databases: Databases, old: OldDatabase
 ) -> None:
+    member = role_name()
     async with owner_of(databases, old.dsn) as (name, dsn):
-        await run_script(
-            old.dsn,
-            "drop role if exists aiidadb_test_member; create role aiidadb_test_member login;"
-            f"grant {name} to aiidadb_test_member",
-        )
-        await migrate(dsn.replace(f"{name}@", "aiidadb_test_member@"))
+        await run_script(old.dsn, f"create role {member} login; grant {name} to {member}")
+        await migrate(dsn.replace(f"{name}@", f"{member}@"))
         owner = "select relowner::regrole::text from pg_class where relname = 'alembic_version'"
         assert await fetchval(old.dsn, owner) == name
-        await run_script(
-            old.dsn, "drop owned by aiidadb_test_member; drop role aiidadb_test_member"
-        )
+        await run_script(old.dsn, f"drop owned by {member}; drop role {member}")
 
 
 # ------------------------------------------------------------------ servers and databases
@@ -535,8 +533,8 @@ ODD_NAMES = ['AiiDA "prod" 100%', "aiida?host=evil&user=x#y", "ünï:c@de/../x",
 @pytest.mark.parametrize("name", ODD_NAMES)
 async def test_the_name_of_a_database_may_be_anything(databases: Databases, name: str) -> None:
     template = urlsplit(await database_at(databases, 8)).path[1:]
+    name += secrets.token_hex(4)
     quoted = '"' + name.replace('"', '""') + '"'
-    await run_script(databases.server_dsn, f"drop database if exists {quoted}")
     await run_script(databases.server_dsn, f'create database {quoted} template "{template}"')
     parts = urlsplit(databases.server_dsn)
     dsn = urlunsplit(parts._replace(path=f"/{quote(name, safe='')}"))

@@ -35,10 +35,12 @@ __all__ = [
     "BEFORE_THE_COMMIT",
     "CHAIN",
     "Proxy",
+    "die",
     "end_of",
     "migrate_in_process",
     "proxy",
     "start_process",
+    "take_long",
     "trap",
 ]
 
@@ -94,8 +96,14 @@ def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
         runner.atomic = real_atomic
 
 
-async def _die(_connection: asyncpg.Connection) -> None:
+async def die(_connection: asyncpg.Connection) -> None:
+    """Be killed, without a chance to clean up."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def take_long(connection: asyncpg.Connection) -> None:
+    """Let the server be at work, for a minute."""
+    await connection.execute("select pg_sleep(60)")
 
 
 def migrate_in_process(
@@ -103,8 +111,9 @@ def migrate_in_process(
     repository: Path | None,
     exports: Path,
     answer: Path | None = None,
-    die_in: str | None = None,
-    die_after: int | None = None,
+    strike: Strike | None = None,
+    step_name: str = "",
+    after: int | None = None,
 ) -> None:
     """Migrate to the newest version. For a process of its own.
 
@@ -113,8 +122,9 @@ def migrate_in_process(
         repository: Its files; None for none to care for.
         exports: Where steps write files to.
         answer: Where to write how many steps were run, or the error.
-        die_in: The name of a step in which the process is killed.
-        die_after: Where in it, as for :func:`trap`.
+        strike: What happens on the way, if anything: :func:`die` or :func:`take_long`.
+        step_name: In which step.
+        after: Where in it, as for :func:`trap`.
     """
 
     async def migrate() -> int:
@@ -125,7 +135,7 @@ def migrate_in_process(
             )
             return len(report.steps)
 
-    with trap(die_in, _die, die_after) if die_in else contextlib.nullcontext():
+    with trap(step_name, strike, after) if strike else contextlib.nullcontext():
         try:
             result: int | str = asyncio.run(migrate())
         except Exception as error:

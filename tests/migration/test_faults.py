@@ -33,9 +33,11 @@ from tests.migration.faults import (
     AFTER_ITS_FIRST_SCRIPT,
     BEFORE_THE_COMMIT,
     CHAIN,
+    die,
     end_of,
     proxy,
     start_process,
+    take_long,
     trap,
 )
 from tests.migration.old import OldDatabase, State, make_old_database, state_of
@@ -90,14 +92,17 @@ async def walk(
     old: OldDatabase,
     states: dict[str, State],
     strike: Callable[[str, int | None], Awaitable[None]],
+    *,
+    in_turn: bool = False,
 ) -> None:
-    """Be struck in every step, at each point; after each, the database is what it was before it.
+    """Be struck in every step, and find the database as it was before the step.
 
-    Each run but the first thus goes on from a run that was stopped.
+    Each run but the first goes on from a run that was stopped. With `in_turn`, a step is struck at
+    one of the points, the next one at the other.
     """
-    for step in CHAIN:
+    for position, step in enumerate(CHAIN):
         before = str(step.origin)
-        for point in POINTS:
+        for point in POINTS[position % 2 :][:1] if in_turn else POINTS:
             await strike(step.name, point)
             assert await version_of(old) == before, (step.name, point)
             assert await state_of(old.dsn) == states[before], (step.name, point)
@@ -127,10 +132,11 @@ async def test_a_client_killed_in_any_step_leaves_the_version_before_it(
     exports = old.repository.parent / "exports"
 
     async def kill(step_name: str, point: int | None) -> None:
-        process = start_process(old.dsn, old.repository, exports, None, step_name, point)
+        process = start_process(old.dsn, old.repository, exports, None, die, step_name, point)
         assert await end_of(process) == -signal.SIGKILL, step_name
 
-    await walk(old, states, kill)
+    await walk(old, states, kill, in_turn=True)
+    assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
 
 
 async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
@@ -179,14 +185,6 @@ async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
         assert await state_of(old.dsn) == states[str(step.version)]
 
 
-SLOW = """
-    create function take_long() returns trigger language plpgsql as
-        $$ begin perform pg_sleep(60); return new; end $$;
-    create trigger slow before update on db_dbcalcstate execute function take_long()
-"""
-FAST = "drop trigger slow on db_dbcalcstate; drop function take_long"
-
-
 async def wait_for_statement(dsn: str) -> None:
     """Wait until the migration is in the statement that takes long."""
     connection = await asyncpg.connect(dsn)
@@ -204,13 +202,14 @@ async def wait_for_statement(dsn: str) -> None:
 async def test_the_lock_of_a_killed_client_does_not_wait_for_its_statement(
     old: OldDatabase,
 ) -> None:
-    await run_script(old.dsn, SLOW)
-    process = start_process(old.dsn, old.repository, old.repository.parent / "exports")
+    exports = old.repository.parent / "exports"
+    process = start_process(
+        old.dsn, old.repository, exports, None, take_long, CHAIN[0].name, AFTER_ITS_FIRST_SCRIPT
+    )
     await wait_for_statement(old.dsn)
     process.kill()
     await end_of(process)
     with anyio.fail_after(10):  # the statement would take a minute
-        await run_script(old.dsn, FAST)
         assert len((await migrate(old, "1.0.2")).steps) == 1
 
 
@@ -218,9 +217,8 @@ async def test_the_lock_of_a_killed_client_does_not_wait_for_its_statement(
 async def test_cancelling_cancels_the_statement_on_the_server(
     old: OldDatabase, native: bool
 ) -> None:
-    await run_script(old.dsn, SLOW)
     before = await state_of(old.dsn)
-    with anyio.fail_after(10):
+    with anyio.fail_after(10), trap(CHAIN[0].name, take_long, AFTER_ITS_FIRST_SCRIPT):
         if native:
             task = asyncio.create_task(migrate(old))
             await wait_for_statement(old.dsn)
@@ -234,7 +232,6 @@ async def test_cancelling_cancels_the_statement_on_the_server(
                 tasks.cancel_scope.cancel()
     assert await no_session_is_left(old.dsn)
     assert await state_of(old.dsn) == before
-    await run_script(old.dsn, FAST)
     assert str((await migrate(old)).version) == "main_0002"
 
 

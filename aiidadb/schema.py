@@ -9,27 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio import to_thread
 
 from aiidadb.bookkeeping import read_bookkeeping
-from aiidadb.container import create_container, discard_container
 from aiidadb.exceptions import (
     CorruptStorage,
-    DatabaseNotEmpty,
     IncompatibleStorageSchema,
     InvalidInputError,
     NotAnAiidaDatabase,
     StorageMigrationError,
-    UnknownOutcome,
 )
-from aiidadb.migration.connection import atomic, migrating_connection
+from aiidadb.migration.connection import migrating_connection
+from aiidadb.migration.creation import make_schema
 from aiidadb.migration.plan import MigrationPlan, count_rows, make_plan
 from aiidadb.migration.preflight import check_before
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.runner import Runner, RunnerOptions
 from aiidadb.migration.steps import NOTES
 from aiidadb.pool import expire_connections
-from aiidadb.sql import QUERIES, SCHEMAS
 from aiidadb.version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
@@ -236,10 +232,10 @@ class SchemaManager:
             )
         self._refuse_transaction("initialise")
         await self._bookkeeping()  # is the backend open?
+        repository = self._session.profile.repository if parsed.line == "main" else None
         async with self._connection(PATIENCE, None) as connection:
-            await _refuse_tables(connection)
-            await self._make(connection, parsed)
-        await self._refresh()
+            await make_schema(connection, parsed, repository)
+        await self._take_note(parsed)
 
     async def plan(self, target: str | SchemaVersion | None = None) -> MigrationPlan:
         """What :meth:`migrate` would do, and how many rows each step would touch. Only reads.
@@ -254,7 +250,6 @@ class SchemaManager:
         wanted = _parse(MAIN_HEAD if target is None else target)
         async with self._session.acquire() as connection:
             plan = make_plan(await read_bookkeeping(connection), wanted)
-            # Counting rows takes a while on a big database; here nothing has to be quick.
             return await count_rows(connection, plan)
 
     async def migrate(
@@ -318,9 +313,10 @@ class SchemaManager:
         except BaseException:
             # Steps may have been committed; what stopped the migration is what is to be told.
             with anyio.move_on_after(_REFRESH_TIMEOUT, shield=True), contextlib.suppress(Exception):
-                await self._refresh()
+                await self._take_note((await self._bookkeeping()).version())
             raise
-        await self._refresh()
+        if not dry_run:
+            await self._take_note(report.version)
         return report
 
     # ------------------------------------------------------------------ parts
@@ -339,34 +335,16 @@ class SchemaManager:
         async with self._session.acquire() as connection:
             return await read_bookkeeping(connection)
 
-    async def _refresh(self) -> None:
+    async def _take_note(self, version: SchemaVersion) -> None:
         """Let this backend and the process's pools know that the schema is another."""
+        self._session.version = version
         await expire_connections()
-        self._session.version = (await self._bookkeeping()).version()
 
     def _refuse_transaction(self, what: str) -> None:
         if self._session.in_transaction:
             raise StorageMigrationError(
                 f"{what}() commits by itself: call it outside backend.transaction()"
             )
-
-    async def _make(self, connection: asyncpg.Connection, version: SchemaVersion) -> None:
-        repository = self._session.profile.repository if version.line == "main" else None
-        container_id: str | None = None
-        try:
-            async with atomic(connection, "the new schema"):
-                await connection.execute(SCHEMAS[version.schema_name])
-                if repository is not None:
-                    # Last before the commit, so that hardly anything can fail after it.
-                    container_id = await to_thread.run_sync(create_container, repository)
-                    await connection.execute(QUERIES["repository_uuid_write"].text, container_id)
-        except UnknownOutcome:
-            raise  # the database may have the container's id
-        except BaseException:
-            if repository is not None and container_id is not None:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(discard_container, repository, container_id)
-            raise
 
 
 async def _migrate(
@@ -386,17 +364,6 @@ async def _migrate(
         seconds=time.perf_counter() - begin,
         dry_run=options.dry_run,
     )
-
-
-async def _refuse_tables(connection: asyncpg.Connection) -> None:
-    tables = sorted((await read_bookkeeping(connection)).tables)
-    if tables:
-        names = ", ".join(tables[:5]) + (", …" if len(tables) > 5 else "")
-        raise DatabaseNotEmpty(
-            "a new schema is made in an empty database only, and this one has "
-            f"{len(tables)} tables ({names}): name another database; an older AiiDA database is "
-            "brought up to date with `aiidadb migrate`"
-        )
 
 
 def _tell_waiting(progress: ProgressCallback | None, what: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,7 +14,7 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb import container, schema
+from aiidadb import container
 from aiidadb.exceptions import (
     AiidaDbError,
     CorruptStorage,
@@ -23,15 +25,19 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     RepositoryError,
     StorageMigrationError,
+    UnknownOutcome,
     UnreachableStorage,
 )
+from aiidadb.migration import creation
 from aiidadb.version import SchemaVersion
 from tests.conftest import aiida_storage
 from tests.databases import Databases, run_script
 from tests.migration.catalog import describe
+from tests.migration.faults import proxy
 from tests.migration.steps import database_at
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -424,7 +430,7 @@ async def test_the_container_goes_again_if_the_database_fails(
         )
         return container_id
 
-    monkeypatch.setattr(schema, "create_container", make_and_cut)
+    monkeypatch.setattr(creation, "create_container", make_and_cut)
     async with opened(empty_dsn, tmp_path) as backend:
         with pytest.raises(UnreachableStorage):
             await backend.schema.initialise()
@@ -447,19 +453,58 @@ async def test_without_the_extra_for_containers_nothing_is_made(
         await backend.schema.initialise("1.0.45")
 
 
-async def test_a_cancelled_initialise_leaves_nothing(empty_dsn: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("native", [False, True])
+async def test_a_cancelled_initialise_leaves_nothing(
+    empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    """Cancelled while a thread makes the container, which nothing can stop."""
+    loop = asyncio.get_running_loop()
+    under_way = asyncio.Event()
+
+    def make_slowly(repository: Path) -> str:
+        loop.call_soon_threadsafe(under_way.set)
+        time.sleep(0.1)
+        return container.create_container(repository)
+
+    monkeypatch.setattr(creation, "create_container", make_slowly)
     async with opened(empty_dsn, tmp_path) as backend:
-        for delay in (0.005, 0.02, 0.04):
-            with anyio.move_on_after(delay) as scope:
-                await backend.schema.initialise()
-            if not scope.cancelled_caught:
-                break
-            assert container.read_container_id(tmp_path) is None
-            with pytest.raises(NotAnAiidaDatabase, match="empty"):
-                await backend.schema.get_schema_version_database()
+        if native:
+            task = asyncio.create_task(backend.schema.initialise())
+            await under_way.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
         else:
-            await backend.schema.initialise()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(backend.schema.initialise)
+                await under_way.wait()
+                tasks.cancel_scope.cancel()
+        assert container.read_container_id(tmp_path) is None
+        with pytest.raises(NotAnAiidaDatabase, match="empty"):
+            await backend.schema.get_schema_version_database()
+        await backend.schema.initialise()
         await backend.schema.validate_schema()
+
+
+async def test_a_commit_whose_answer_is_lost_leaves_the_container(
+    empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxy(empty_dsn) as between:
+        real = creation.atomic
+
+        @contextlib.asynccontextmanager
+        async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
+            async with real(connection, what):
+                yield
+                between.cut_at_next_answer = True
+
+        monkeypatch.setattr(creation, "atomic", atomic)
+        async with opened(between.dsn, tmp_path) as backend:
+            with pytest.raises(UnknownOutcome, match=r"if it is empty, remove .*container and run"):
+                await backend.schema.initialise()
+    # It was committed, and both are there.
+    uuid = await fetchval(empty_dsn, "select val #>> '{}' from db_dbsetting")
+    assert uuid == container.read_container_id(tmp_path)
 
 
 async def test_making_and_migrating_are_refused_inside_a_transaction(

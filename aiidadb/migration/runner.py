@@ -72,10 +72,10 @@ class RunnerOptions:
 
     repository: Path | None
     export_directory: Path
-    without_repository: bool = False
-    dry_run: bool = False
-    patience: float = 600.0
-    progress: ProgressCallback | None = None
+    without_repository: bool
+    dry_run: bool
+    patience: float
+    progress: ProgressCallback | None
 
 
 class Runner:
@@ -147,7 +147,7 @@ class Runner:
     async def _gather_statistics(self) -> None:
         """Let the planner know what it has forgotten. It is of use, not needed: nothing fails."""
         tables = sorted({table for step in self._steps for table in step.tables})
-        with contextlib.suppress(asyncpg.PostgresError):
+        with contextlib.suppress(*DRIVER_ERRORS):
             for row in await self._connection.fetch(QUERIES["migration_statistics"].text, tables):
                 await self._connection.execute(row["statement"])
 

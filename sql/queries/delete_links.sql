@@ -2,36 +2,26 @@
 -- purpose: Delete all links to and from nodes
 -- parameters: $1 pks bigint[]: the nodes, locked already
 -- result: number bigint, the links deleted; one row
-with doomed as materialized (
-    select touched.id
-    from unnest($1::bigint[]) as asked (pk)
-    cross join lateral (
-        -- A link between two of the nodes is found from both ends.
-        select link.id
-        from db_dblink as link
-        where link.input_id = asked.pk
-        union all
-        select link.id
-        from db_dblink as link
-        where link.output_id = asked.pk
-        offset 0
-    ) as touched
-),
-
--- In the order of their ids, because a link may lead to a node that another deletion is at.
-locked as materialized (
-    select link.id
-    from db_dblink as link
-    where link.id in (select doomed.id from doomed)
-    order by link.id
-    for update
-),
-
-deleted as (
+with deleted as (
+    -- By their place in the table, which the server sorts: a link may lead to a node that another
+    -- deletion is at, and two that lock such links in one order do not deadlock.
     delete from db_dblink as link
-    using locked
-    where link.id = locked.id
-    returning link.id
+    where link.ctid = any (array(
+        -- A link between two of the nodes is found from both ends.
+        select touched.place
+        from unnest($1::bigint[]) as asked (pk)
+        cross join lateral (
+            select outgoing.ctid as place
+            from db_dblink as outgoing
+            where outgoing.input_id = asked.pk
+            union all
+            select incoming.ctid as place
+            from db_dblink as incoming
+            where incoming.output_id = asked.pk
+            offset 0
+        ) as touched
+    ))
+    returning 1
 )
 
 select count(*) as number

@@ -1,9 +1,10 @@
 """Deleting nodes with their links: aiidadb and aiida-core, each on a fresh copy of one database.
 
-The set is the same for all: whole families of nodes, up to the number asked for. Two ways are timed:
-as people delete, with the provenance rules looked at (``delete_nodes`` there, ``get_nodes_to_delete``
-and ``delete_nodes_and_connections`` here), and the bare deletion of a set that is known. The floor
-is the bare deletes of links and nodes by SQL, in one transaction with its foreign-key checks.
+The set is the same for all: whole families of nodes, up to the number asked for. Two ways are
+timed: as people delete, with the provenance rules looked at (``delete_nodes`` there,
+``get_nodes_to_delete`` and ``delete_nodes_and_connections`` here), and the bare deletion of a set
+that is known. The floor is the bare deletes of links and nodes by SQL, in one transaction with its
+foreign-key checks.
 """
 
 from __future__ import annotations

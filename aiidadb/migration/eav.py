@@ -8,6 +8,7 @@ the values are does not come here, except where only Python can tell.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from aiidadb.migration.rows import read_in_batches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import asyncpg
 
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["build_json_from_eav"]
 
 _SLICE_SIZE: Final = 4096  # nodes that one process of the server works on at a time, or more
-_SLICES_A_SET: Final = 4
+_SLICES_A_SET: Final = 8
 _SLICES_AT_MOST: Final = 1024  # each set is a table, and the server's memory for locks is bounded
-_SAMPLE_SIZE: Final = 256
+_SAMPLE_SIZE: Final = 256  # nodes whose shapes are learned first
+_SAMPLE_AT_MOST: Final = 8192  # ids for it, where there are gaps
 _SHAPES_AT_ONCE: Final = 200
 _ODD_NODES_AT_ONCE: Final = 200
 _NAMED_AT_MOST: Final = 10
+
+_FIRST_ID: Final = -(2**31)
+_LAST_ID: Final = 2**31 - 1
 
 _WHAT: Final = "attributes and extras made into JSON"
 
@@ -136,40 +141,70 @@ async def build_json_from_eav(context: StepContext) -> StepOutcome:
         StorageMigrationError: There are rows that have no place in a document.
     """
     connection = context.connection
-    cut = await connection.fetchrow(
-        QUERIES["eav_bounds"].text, _SLICE_SIZE, _SLICES_AT_MOST, _SAMPLE_SIZE
-    )
-    assert cut is not None
+    extent = await connection.fetchrow(QUERIES["eav_extent"].text)
+    assert extent is not None
+    nodes: int = extent["nodes"]
+    cut = _Cut.of(nodes, extent["first_id"] or 0, extent["last_id"] or 0)
     findings = _Findings()
-    sample = await connection.fetch(QUERIES["eav_sample_shapes"].text, cut["sample"])
+    sample = await connection.fetch(QUERIES["eav_sample_shapes"].text, cut.sample)
     await _learn(connection, sample, _Findings())  # what is amiss is met again
     done = documents = 0
-    for number, bounds in enumerate(_sets(cut["bounds"])):
-        context.progress(_WHAT, done, cut["nodes"])
+    for number, bounds in enumerate(cut.sets):
+        context.progress(_WHAT, done, nodes)
         documents += await connection.fetchval("select pg_temp.aiidadb_gather($1)", bounds)
-        odd = False
+        learned = odd = False
         async for shapes in read_in_batches(connection, "eav_unknown_shapes", size=_SHAPES_AT_ONCE):
             odd |= await _learn(connection, shapes, findings)
+            learned = True
         if odd:
             await _make_odd(connection, findings)
+        if learned:
+            await connection.execute("select pg_temp.aiidadb_fill_late()")
         await connection.execute("select pg_temp.aiidadb_settle($1)", number)
-        done = min(done + cut["slice_size"] * (len(bounds) - 1), cut["nodes"])
-    context.progress(_WHAT, done, cut["nodes"])
-    if documents > 2 * cut["nodes"]:
+        done = min(documents // 2, nodes)
+    context.progress(_WHAT, done, nodes)
+    if documents > 2 * nodes:
         for row in await connection.fetch(QUERIES["eav_stray_rows"].text):
             findings.refuse(row["node"], row["extra"], "which is not there")
     findings.raise_for_misplaced()
     for row in await connection.fetch(QUERIES["eav_null_settings"].text):
         findings.lose(f"setting {row['key']!r}: datatype {row['datatype']!r}, {row['tval']!r}")
-    settings = await connection.fetchval(QUERIES["eav_setting_count"].text)
-    return StepOutcome(rows=cut["nodes"] + settings, notes=findings.notes())
+    return StepOutcome(rows=nodes + extent["settings"], notes=findings.notes())
 
 
-def _sets(bounds: Sequence[int]) -> Iterator[list[int]]:
-    """The bounds of each set of slices; the first and the last are those of all integers."""
-    ends = [-(2**31), *bounds, 2**31]
-    for start in range(0, len(ends) - 1, _SLICES_A_SET):
-        yield ends[start : start + _SLICES_A_SET + 1]
+@dataclass(frozen=True)
+class _Cut:
+    """How the nodes are cut into sets, each a few slices.
+
+    Attributes:
+        sets: The ids at which the slices of each set begin, and at which its last ends. Together
+            they are all that can be ids: rows may have a node that is not there.
+        sample: Some ids from all over the database; there need not be nodes of all of them.
+    """
+
+    sets: tuple[list[int], ...]
+    sample: list[int]
+
+    @classmethod
+    def of(cls, nodes: int, first: int, last: int) -> _Cut:
+        """Cut so that a slice has the size wanted where the ids have gaps of the same size.
+
+        Where they have not, some slices are larger, and some are empty, which is as right.
+        """
+        ids = range(first, last + 1)
+        slices = min(max(-(-nodes // _SLICE_SIZE), 1), _SLICES_AT_MOST)
+        width = -(-len(ids) // slices)
+        ends = [_FIRST_ID, *range(first + width, last + 1, width), _LAST_ID + 1]
+        # Scattered: of nodes that were made by turns, every n-th would be of the same few kinds.
+        wanted = _SAMPLE_SIZE * len(ids) // max(nodes, 1)
+        sample = random.Random(0).sample(ids, min(wanted, len(ids), _SAMPLE_AT_MOST))  # noqa: S311
+        return cls(
+            sets=tuple(
+                ends[start : start + _SLICES_A_SET + 1]
+                for start in range(0, len(ends) - 1, _SLICES_A_SET)
+            ),
+            sample=sample,
+        )
 
 
 async def _learn(

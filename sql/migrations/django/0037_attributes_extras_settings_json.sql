@@ -17,13 +17,9 @@
 -- What is read now must be all there is at the end, in the place where it is now.
 lock table db_dbnode, db_dbattribute, db_dbextra, db_dbsetting in access exclusive mode;
 
--- The big statements run a slice of nodes in each of a few processes, where the server has them to
--- spare. Compiling takes longer than it saves.
+-- Compiling takes longer than it saves.
 set local jit = off;
 set local work_mem = '16MB';
-set local parallel_setup_cost = 0;
-set local parallel_tuple_cost = 0;
-set local min_parallel_table_scan_size = 0;
 
 
 -- A float as Python's repr() writes it, and json.dumps() with it, but for NaN and infinities, which
@@ -141,7 +137,8 @@ create temporary table aiidadb_document (
 -- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
 -- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
 -- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
--- Gives the number of documents: two a node, and more where nodes are missing.
+-- Gives the number of documents: two a node, and more where nodes are missing. A few processes
+-- share the branches, where the server has some to spare; for less than this it is not worth it.
 -- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
 -- same shape, in whatever order they were stored. The unique index has them in that order, and is
 -- read by one process a slice, so there is nothing to sort.
@@ -150,6 +147,9 @@ language plpgsql
 set enable_sort = off
 set enable_incremental_sort = off
 set enable_gathermerge = off
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set min_parallel_table_scan_size = 0
 as $$
 declare
     branches text;
@@ -217,10 +217,9 @@ end
 $$;
 
 
--- Fills in what there was no template for when the set was gathered, and makes the set one of the
--- documents' tables. Templates are forgotten where they grow too many: there are databases in which
--- no two nodes are alike.
-create or replace function pg_temp.aiidadb_settle(set_number integer) returns void
+-- Fills in what there was no template for when the set was gathered. Templates are forgotten where
+-- they grow too many: there are databases in which no two nodes are alike.
+create or replace function pg_temp.aiidadb_fill_late() returns void
 language plpgsql as $$
 begin
     insert into aiidadb_document_set (place, node, extra, document)
@@ -231,8 +230,16 @@ begin
         format(learned.template, variadic late.row_values)::jsonb
     from aiidadb_document_set as late
     join aiidadb_template as learned on learned.tokens = late.tokens
-    where late.document is null
-    union all
+    where late.document is null;
+
+    if (select count(*) from aiidadb_template) > 10000 then
+        truncate aiidadb_template;
+    end if;
+    if not exists (select from aiidadb_own_template) then
+        return;
+    end if;
+
+    insert into aiidadb_document_set (place, node, extra, document)
     select
         single.place,
         single.node,
@@ -243,19 +250,19 @@ begin
         on own.bearer = single.node::bigint * 2 + single.extra::integer
     where single.document is null;
 
-    execute format(
-        'alter table aiidadb_document_set rename to %I', 'aiidadb_document_set_' || set_number
-    );
-    execute format(
-        'alter table %I inherit aiidadb_document', 'aiidadb_document_set_' || set_number
-    );
+    truncate aiidadb_own_template;
+end
+$$;
 
-    if exists (select from aiidadb_own_template) then
-        truncate aiidadb_own_template;
-    end if;
-    if (select count(*) from aiidadb_template) > 10000 then
-        truncate aiidadb_template;
-    end if;
+
+-- Makes the set one of the documents' tables.
+create or replace function pg_temp.aiidadb_settle(set_number integer) returns void
+language plpgsql as $$
+declare
+    settled text := 'aiidadb_document_set_' || set_number;
+begin
+    execute format('alter table aiidadb_document_set rename to %I', settled);
+    execute format('alter table %I inherit aiidadb_document', settled);
 end
 $$;
 
@@ -269,49 +276,53 @@ alter table db_dbnode
 -- The new columns are written by rewriting the table: half the work of an update, nothing dead left
 -- behind, and the table stays the one that others refer to. The expression of a new value may not
 -- look into another table but by a function, and a function that looked up each document would cost
--- as much as all the rest; so one cursor hands them out in the order in which the table is read.
+-- as much as all the rest; so cursors hand them out in the order in which the table is read.
 do $$
 declare
-    documents refcursor := 'aiidadb_documents';
+    all_attributes refcursor := 'aiidadb_attributes';
+    all_extras refcursor := 'aiidadb_extras';
 begin
-    open documents no scroll for
-        select made.node, made.extra, made.document
+    open all_attributes no scroll for
+        select made.node, made.document
         from aiidadb_document as made
-        where made.document is not null
-        order by made.place, made.extra;
+        where not made.extra and made.document is not null
+        order by made.place;
+    open all_extras no scroll for
+        select made.node, made.document
+        from aiidadb_document as made
+        where made.extra and made.document is not null
+        order by made.place;
 end
 $$;
 
-create or replace function pg_temp.aiidadb_next_document(wanted_node integer, wanted_extra boolean)
+create or replace function pg_temp.aiidadb_next_document(documents refcursor, wanted integer)
 returns jsonb
 language plpgsql as $$
 declare
-    documents refcursor := 'aiidadb_documents';
-    next_node integer;
-    next_extra boolean;
-    next_document jsonb;
+    node integer;
+    document jsonb;
 begin
-    fetch next from documents into next_node, next_extra, next_document;
-    -- Never true, and never to be passed over.
-    if next_node is distinct from wanted_node or next_extra is distinct from wanted_extra then
-        raise exception 'db_dbnode is not read in the order of its rows: node %, document of %',
-            wanted_node, next_node;
+    fetch next from documents into node, document;
+    if node = wanted then
+        return document;
     end if;
-    return next_document;
+    -- It never comes to this, and must not be passed over if it does.
+    raise exception 'db_dbnode is not read in the order of its rows: node %, document of %',
+        wanted, node;
 end
 $$;
-
--- Indexes of a small table are not worth parallel workers.
-set local min_parallel_table_scan_size to default;
 
 -- Else a scan may start in the middle of the table, where another one is.
 set local synchronize_seqscans = off;
 
 alter table db_dbnode
-    alter column attributes type jsonb using pg_temp.aiidadb_next_document(id, false),
-    alter column extras type jsonb using pg_temp.aiidadb_next_document(id, true);
+    alter column attributes type jsonb
+        using pg_temp.aiidadb_next_document('aiidadb_attributes', id),
+    alter column extras type jsonb
+        using pg_temp.aiidadb_next_document('aiidadb_extras', id);
 
-close aiidadb_documents;
+close aiidadb_attributes;
+close aiidadb_extras;
 
 drop table aiidadb_document cascade;
 drop table aiidadb_template, aiidadb_own_template;

@@ -1,4 +1,4 @@
-"""Databases at ``django_0036``: made by aiida-core 2.9.4 itself, filled with rows as AiiDA 0.x has.
+"""Databases from before ``django_0037``, filled with rows as AiiDA 0.x has them.
 
 The nodes are those of campaigns of band structures: structures of 1 to 30 sites, jobs and their
 input and output parameters, k-points, bands, single values, folders without a row. They come in
@@ -32,7 +32,8 @@ async def fill_with_rows(
     """Fill a database without nodes.
 
     Args:
-        connection: To the database, as the owner of its tables.
+        connection: To the database, at any version from 1.0.8 to 1.0.36, as the owner of its
+            tables.
         rows: How many rows ``db_dbattribute`` and ``db_dbextra`` have in all, roughly.
         own_shapes: Give every node with attributes one more, whose key no other node has.
         seed: Of the nodes' contents and order.
@@ -41,15 +42,16 @@ async def fill_with_rows(
         The number of nodes.
     """
     draw = random.Random(seed)
-    kinds = [rows_of(values) for values in _kinds(draw)]
+    types, contents = zip(*_kinds(draw), strict=True)
+    kinds = [rows_of(values) for values in contents]
+    is_old = await connection.fetchval(_HAS_OLD_COLUMNS)
     nodes = round(rows / (sum(len(kind) + 1 + own_shapes for kind in kinds) / len(kinds)))
     await connection.execute(
         f"""
         create temporary table template as
         select 0 as kind, 0 as position, {_COLUMNS} from db_dbattribute limit 0;
+        create temporary table kind (number integer, type text);
         create temporary table chosen (node integer, kind integer);
-        insert into db_dbuser (email, first_name, last_name, institution)
-        values ('ada@epfl.ch', '', '', '');
         """
     )
     await connection.copy_records_to_table(
@@ -60,13 +62,15 @@ async def fill_with_rows(
             for position, row in enumerate(kind)
         ],
     )
+    await connection.copy_records_to_table("kind", records=list(enumerate(types)))
     await connection.copy_records_to_table(
         "chosen", records=[(node, draw.randrange(len(kinds))) for node in range(1, nodes + 1)]
     )
     async with connection.transaction():
         indexes = [row[0] for row in await connection.fetch(_DROP_INDEXES)]
         await connection.execute("; ".join(row.partition(";")[0] for row in indexes))
-        await connection.execute(_FILL)
+        await connection.execute(_NODES_THEN if is_old else _NODES_NOW)
+        await connection.execute(_ROWS)
         if own_shapes:
             await connection.execute(_FILL_OWN)
         await connection.execute("set constraints all immediate")
@@ -76,29 +80,35 @@ async def fill_with_rows(
     return nodes
 
 
-def _kinds(draw: random.Random) -> Iterator[dict[str, Value]]:
-    """Contents of nodes: of each kind as many as there are of it in a hundred or so nodes."""
+def _kinds(draw: random.Random) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Types and contents: of each kind as many as there are of it in a hundred or so nodes."""
+    place = "/scratch/ada/aiida_run/4a/5b/6c7d-8e9f-0123-4567-89abcdef0123"
     for _ in range(12):
-        yield _job(draw)
+        yield "calculation.job.quantumespresso.pw.PwCalculation.", _job(draw)
     for _ in range(15):
-        yield {"remote_path": "/scratch/ada/aiida_run/4a/5b/6c7d-8e9f-0123-4567-89abcdef0123"}
-        yield {}
+        yield "data.remote.RemoteData.", {"remote_path": place}
+        yield "data.folder.FolderData.", {}
     for _ in range(10):
-        yield _input_parameters(draw)
-        yield _output_parameters(draw)
+        yield "data.parameter.ParameterData.", _input_parameters(draw)
+        yield "data.parameter.ParameterData.", _output_parameters(draw)
     for sites in (1, 2, 2, 2, 3, 4, 5, 5, 8, 30):
-        yield _structure(draw, sites)
+        yield "data.structure.StructureData.", _structure(draw, sites)
     for _ in range(10):
-        yield {"mesh": [draw.randint(1, 12) for _ in range(3)], "offset": [0.0, 0.0, 0.5]}
-    for _ in range(22):
-        yield {"_sealed": True, "function_name": draw.choice(["relax", "seekpath"])}
+        mesh: list[Value] = [draw.randint(1, 12) for _ in range(3)]
+        yield "data.array.kpoints.KpointsData.", {"mesh": mesh, "offset": [0.0, 0.0, 0.5]}
+    for number in range(22):
+        function = draw.choice(["relax", "seekpath"])
+        kind = "inline.Inline" if number % 2 else "work.Work"
+        yield f"calculation.{kind}Calculation.", {"_sealed": True, "function_name": function}
     for points in (30, 60, 90):
-        yield _bands(draw, points)
+        yield "data.array.bands.BandsData.", _bands(draw, points)
     for value in (3, 2.5, "text", True, 1e-10, -0.0):
-        yield {"value": value}
+        yield f"data.base.{type(value).__name__.capitalize()}.", {"value": value}
     for element in ("Ba", "Ti", "O"):
-        yield {"element": element, "md5": f"{draw.getrandbits(128):032x}"}
-    yield {"input_plugin": "quantumespresso.pw", "is_local": False, "prepend_text": ""}
+        md5 = f"{draw.getrandbits(128):032x}"
+        yield "data.upf.UpfData.", {"element": element, "md5": md5}
+    code: dict[str, Value] = {"input_plugin": "quantumespresso.pw", "is_local": False}
+    yield "code.Code.", {**code, "prepend_text": ""}
 
 
 def _vector(draw: random.Random) -> list[Value]:
@@ -183,22 +193,47 @@ def _bands(draw: random.Random, points: int) -> dict[str, Value]:
     }
 
 
-# Numbers and some texts differ from node to node.
-_FILL: Final = f"""
-    insert into db_dbnode
-        (id, uuid, node_type, label, description, ctime, mtime, user_id)
-    select
-        node,
-        md5(node::text)::uuid,
-        'data.parameter.' || kind || '.',
-        'node ' || node,
-        '',
-        timestamptz '2016-01-01 00:00Z' + node * interval '1 minute',
-        timestamptz '2016-02-01 00:00Z' + node * interval '1 minute',
-        (select min(id) from db_dbuser)
-    from chosen
-    order by node;
+# Users and nodes had more columns at first.
+_HAS_OLD_COLUMNS: Final = """
+    select exists (
+        select
+        from pg_attribute
+        where attrelid = 'db_dbnode'::regclass and attname = 'type' and not attisdropped
+    )
+"""
+_NODES: Final = """
+    insert into db_dbuser (email, first_name, last_name, institution{more_of_user})
+    values ('ada@epfl.ch', '', '', ''{values_of_user});
 
+    insert into db_dbnode
+        (id, uuid, {type}, label, description, ctime, mtime, user_id{more_of_node})
+    select
+        chosen.node,
+        md5(chosen.node::text)::uuid,
+        kind.type,
+        'node ' || chosen.node,
+        '',
+        timestamptz '2016-01-01 00:00Z' + chosen.node * interval '1 minute',
+        timestamptz '2016-02-01 00:00Z' + chosen.node * interval '1 minute',
+        (select min(id) from db_dbuser)
+        {values_of_node}
+    from chosen
+    join kind on kind.number = chosen.kind
+    order by chosen.node;
+"""
+_NODES_NOW: Final = _NODES.format(
+    type="node_type", more_of_user="", values_of_user="", more_of_node="", values_of_node=""
+)
+_NODES_THEN: Final = _NODES.format(
+    type="type",
+    more_of_user=", password, is_superuser, is_staff, is_active, last_login, date_joined",
+    values_of_user=", '', false, false, true, '2016-01-01 00:00Z', '2016-01-01 00:00Z'",
+    more_of_node=", nodeversion, public",
+    values_of_node=", 1, false",
+)
+
+# Numbers and some texts differ from node to node.
+_ROWS: Final = f"""
     insert into db_dbattribute (dbnode_id, {_COLUMNS})
     select
         chosen.node,

@@ -28,6 +28,7 @@ _RUNS: Final = (
     ("concurrency.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
+    ("migration_chain.py",),
     ("report.py",),
 )
 

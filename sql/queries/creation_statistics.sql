@@ -4,8 +4,8 @@
 --     $2 timezone text: the time zone in which a day is a day
 --     $3 by_index boolean: count everybody's nodes from two indexes, not by a scan of the table;
 --         several times faster where the table has been vacuumed since it was filled
--- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by day
---     as YYYY-MM-DD in ascending order
+-- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
+--     day as YYYY-MM-DD in ascending order
 with recursive day (date, first, beyond) as (
     -- The days that have nodes, by leaps over the index from a day's first node to the first one
     -- after its end: converting the time of every node to a day costs more than reading it.

@@ -1,5 +1,6 @@
 -- name: eav_extent
--- purpose: How much there is to do: how many nodes and settings, and between which ids the nodes are.
+-- purpose: How much there is to do: how many nodes and settings, and between which ids the nodes
+--     are.
 -- parameters: none
 -- result: nodes bigint, first_id integer, last_id integer (null where there is no node), settings
 --   bigint; one row

@@ -1,8 +1,8 @@
 -- name: eav_unknown_shapes
 -- purpose: The shapes of the set of nodes at hand for which there is no template; read by a cursor.
 -- parameters: none
--- result: tokens text[], uses bigint, bearer bigint (twice the id of the first node that has it, and
---   one more for its extras); one row a shape
+-- result: tokens text[], uses bigint, bearer bigint (twice the id of the first node that has it,
+--     and one more for its extras); one row a shape
 select
   unknown.tokens,
   count(*) as uses,

@@ -283,6 +283,9 @@ async def test_what_is_in_nobody_s_way_stays(old: OldDatabase, databases: Databa
         create trigger plugin_trigger before update on db_dbnode
             for each row execute function plugin_log();
         alter table db_dbnode disable trigger plugin_trigger;
+        create trigger plugin_replica before update on db_dblink
+            for each row execute function plugin_log();
+        alter table db_dblink enable replica trigger plugin_replica;
         """.replace(
             "alter table db_dbgroup add",
             "alter table db_dbgroup add label_of_mine text; alter table db_dbgroup add",

@@ -136,14 +136,14 @@ select format('trigger %I', acting.tgname), touched.subject, 'trigger'
 from touched
 join pg_trigger as acting on acting.tgrelid = touched.relation
 where not acting.tgisinternal
-    and acting.tgenabled <> 'D'
+    and acting.tgenabled in ('O', 'A')
 
 union all
 
 select format('rule %I', acting.rulename), touched.subject, 'rule'
 from touched
 join pg_rewrite as acting on acting.ev_class = touched.relation
-where acting.ev_enabled <> 'D'
+where acting.ev_enabled in ('O', 'A')
 
 union all
 

@@ -157,8 +157,9 @@ class Bookkeeping:
     def _nothing_found(self) -> str:
         if self.is_empty:
             return (
-                "the database is empty: make AiiDA's schema with "
-                "`backend.schema.initialise()` or `aiidadb init`"
+                "the database is empty, or its tables are not in the schema public, which alone "
+                "is looked at: make AiiDA's schema with `backend.schema.initialise()` or "
+                "`aiidadb init`"
             )
         return (
             "this is not an AiiDA database: neither alembic_version nor django_migrations says "

@@ -111,6 +111,7 @@ async def reach_floor(dsn: str) -> float:
 
 async def migrate_with_aiidadb(dsn: str) -> tuple[float, float]:
     """Run our step; gives the seconds of the step, and of all of it."""
+    await with_bookkeeping(dsn)
     async with aiidadb.open_backend(profile_of(dsn), schema_check=False) as backend:
         started = time.perf_counter()
         report = await backend.schema.migrate("1.0.37", without_repository=True)
@@ -218,21 +219,23 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
 async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes: int) -> None:
     rows: int = arguments.rows
     with_peer = arguments.peer or rows <= _PEER_AT_MOST
-    memory = await measure_memory(server, dsn)  # first, before anything has grown
     seconds: dict[str, list[float]] = {_OURS: [], _WHOLE: [], _FLOOR: []}
     if with_peer:
         seconds[_PEER] = []
-    for _ in range(arguments.repeat):
-        for _ in range(arguments.turns):
-            async with server.clone(dsn) as copy:
-                await with_bookkeeping(copy)
+    async with contextlib.AsyncExitStack() as copies:
+        # All are dropped at the end: some file systems are slow to make files for a minute after
+        # many were removed.
+        memory = await measure_memory(await copies.enter_async_context(server.clone(dsn)))
+        for _ in range(arguments.repeat):
+            for _ in range(arguments.turns):
+                copy = await copies.enter_async_context(server.clone(dsn))
                 step, whole = await migrate_with_aiidadb(copy)
-            seconds[_OURS].append(step)
-            seconds[_WHOLE].append(whole)
-            async with server.clone(dsn) as copy:
+                seconds[_OURS].append(step)
+                seconds[_WHOLE].append(whole)
+                copy = await copies.enter_async_context(server.clone(dsn))
                 seconds[_FLOOR].append(await reach_floor(copy))
-        if with_peer:
-            async with server.clone(dsn) as copy:
+            if with_peer:
+                copy = await copies.enter_async_context(server.clone(dsn))
                 started = time.perf_counter()
                 await asyncio.to_thread(migrate_with_aiida, copy, "django_0037")
                 seconds[_PEER].append(time.perf_counter() - started)
@@ -258,16 +261,13 @@ async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes
     await report.finish(dsn)
 
 
-async def measure_memory(server: Server, dsn: str) -> PeakMemory:
-    """Run our step with somebody watching; such a run is not timed."""
-    async with server.clone(dsn) as copy:
-        await with_bookkeeping(copy)
-        connection = await asyncpg.connect(copy)
-        process = await connection.fetchval("select pg_backend_pid()")
-        memory = PeakMemory(process)
-        await connection.close()
-        with memory:
-            await migrate_with_aiidadb(copy)
+async def measure_memory(dsn: str) -> PeakMemory:
+    """Run our step with somebody watching, before anything has grown; it is not timed."""
+    connection = await asyncpg.connect(dsn)
+    memory = PeakMemory(await connection.fetchval("select pg_backend_pid()"))
+    await connection.close()
+    with memory:
+        await migrate_with_aiidadb(dsn)
     return memory
 
 

@@ -212,8 +212,8 @@ async def _learn(
 ) -> bool:
     """Make templates of shapes; tells whether there are some that cannot have one."""
     odd = False
-    shared = []
-    own = []
+    shared: list[tuple[list[str], str]] = []
+    own: list[tuple[int, str]] = []
     for shape in shapes:
         tokens, bearer = shape["tokens"], shape["bearer"]
         if any(token[0] == "?" for token in tokens):

@@ -21,6 +21,16 @@ lock table db_dbnode, db_dbattribute, db_dbextra, db_dbsetting in access exclusi
 set local jit = off;
 set local work_mem = '16MB';
 
+-- Temporary tables of a small database then need not be written to files. A session that has used
+-- some already cannot have more room for them.
+do $$
+begin
+    set local temp_buffers = '32MB';
+exception
+    when invalid_parameter_value then null;
+end
+$$;
+
 
 -- A float as Python's repr() writes it, and json.dumps() with it, but for NaN and infinities, which
 -- AiiDA turns into strings. PostgreSQL leaves out the `.0`. Where the shortest digits lie just on
@@ -110,9 +120,9 @@ language sql stable parallel safe as $$
 $$;
 
 
--- Templates of JSON text to be filled in by format(): by shape, and for shapes that one node alone
--- has, by node. The former is not temporary: the processes that help with a statement do not see
--- temporary tables.
+-- Templates of JSON text to be filled in by format(): by shape, and for shapes that are one node's
+-- alone, by node. The former is not temporary: the processes that help with a statement do not see
+-- such tables.
 create table aiidadb_template (
     tokens text[] not null,
     template text not null
@@ -232,25 +242,24 @@ begin
     join aiidadb_template as learned on learned.tokens = late.tokens
     where late.document is null;
 
+    if exists (select from aiidadb_own_template) then
+        insert into aiidadb_document_set (place, node, extra, document)
+        select
+            single.place,
+            single.node,
+            single.extra,
+            format(own.template, variadic single.row_values)::jsonb
+        from aiidadb_document_set as single
+        join aiidadb_own_template as own
+            on own.bearer = single.node::bigint * 2 + single.extra::integer
+        where single.document is null;
+
+        truncate aiidadb_own_template;
+    end if;
+
     if (select count(*) from aiidadb_template) > 10000 then
         truncate aiidadb_template;
     end if;
-    if not exists (select from aiidadb_own_template) then
-        return;
-    end if;
-
-    insert into aiidadb_document_set (place, node, extra, document)
-    select
-        single.place,
-        single.node,
-        single.extra,
-        format(own.template, variadic single.row_values)::jsonb
-    from aiidadb_document_set as single
-    join aiidadb_own_template as own
-        on own.bearer = single.node::bigint * 2 + single.extra::integer
-    where single.document is null;
-
-    truncate aiidadb_own_template;
 end
 $$;
 

@@ -254,9 +254,9 @@ def show_steps(runs: Runs) -> None:
     """A table of the steps: the median of all runs that had them."""
     everybody = [who for who in (_OURS, _ONE, _TWO) if any(who in found for found in runs.values())]
     table = Table(title="step by step", title_justify="left")
-    table.add_column("step", no_wrap=True)
+    table.add_column("step", no_wrap=True, overflow="ellipsis", max_width=30)
     for who in everybody:
-        table.add_column(who, justify="right")
+        table.add_column(who, justify="right", no_wrap=True)
     for version, step in STEPS.items():
         name = version.schema_name
         cells = []

@@ -171,7 +171,9 @@ class PeakMemory:
     @staticmethod
     def _own(process: psutil.Process) -> int:
         with contextlib.suppress(psutil.Error):
-            return int(process.memory_full_info().uss)
+            memory = process.memory_info()
+            # "Unique" memory would count the shared buffers that no other process has used yet.
+            return int(memory.rss - getattr(memory, "shared", 0))
         return 0
 
 

@@ -1,9 +1,10 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
 from aiidadb.backend import Backend, ServerFacts, open_backend
-from aiidadb.bands import BandsRow
-from aiidadb.binding import bind
-from aiidadb.deletion import DeletionPreview, DeletionReport
+from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
+from aiidadb.connecting.profile import Profile, load_profile
+from aiidadb.criteria.binding import bind
+from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import (
     AiidaDbError,
     AuthenticationError,
@@ -36,19 +37,18 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     UnreachableStorage,
 )
-from aiidadb.formula import FormulaMode, get_formula
 from aiidadb.jsonvalue import JsonValue
 from aiidadb.migration.plan import MigrationPlan, PlannedStep
 from aiidadb.migration.report import MigrationProgress, MigrationReport, StepReport
 from aiidadb.pks import HasPk, Pks
-from aiidadb.pool import PoolRegistry, get_pool, reset_pools
-from aiidadb.profile import Profile, load_profile
-from aiidadb.queries import QueryManager
+from aiidadb.queries.bands import BandsRow
+from aiidadb.queries.creation_statistics import CreationStatistics
+from aiidadb.queries.deletion import DeletionPreview, DeletionReport
+from aiidadb.queries.formula import FormulaMode, get_formula
+from aiidadb.queries.manager import QueryManager
 from aiidadb.schema import SchemaManager
 from aiidadb.settings import Setting, SettingsManager
-from aiidadb.statistics import CreationStatistics
-from aiidadb.tables import nodes
-from aiidadb.version import SchemaVersion
+from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = [
     "AiidaDbError",

@@ -6,29 +6,29 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiidadb.bookkeeping import read_bookkeeping
-from aiidadb.deletion import (
+from aiidadb.connecting.pool import PoolRegistry, default_registry
+from aiidadb.connecting.session import Session
+from aiidadb.exceptions import IncompatibleStorageSchema
+from aiidadb.queries.deletion import (
     DeletionPreview,
     DeletionReport,
     delete_nodes_and_connections,
     get_nodes_to_delete,
     preview_deletion,
 )
-from aiidadb.exceptions import IncompatibleStorageSchema
-from aiidadb.pool import PoolRegistry, default_registry
-from aiidadb.queries import QueryManager
+from aiidadb.queries.manager import QueryManager
 from aiidadb.schema import SchemaManager
-from aiidadb.session import Session
 from aiidadb.settings import SettingsManager
 from aiidadb.sql import QUERIES
-from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from aiidadb.connecting.profile import Profile
     from aiidadb.pks import Pks
-    from aiidadb.profile import Profile
 
 __all__ = ["SERVED_VERSIONS", "Backend", "ServerFacts", "open_backend"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from aiidadb.bookkeeping import read_bookkeeping
+from aiidadb.connecting.pool import expire_connections
 from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
@@ -25,8 +25,8 @@ from aiidadb.migration.preflight import check_before
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.runner import Runner, RunnerOptions
 from aiidadb.migration.steps import NOTES
-from aiidadb.pool import expire_connections
-from aiidadb.version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVersion
+from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.schema_version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     import os
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.bookkeeping import Bookkeeping
+    from aiidadb.connecting.session import Session
     from aiidadb.migration.report import ProgressCallback
-    from aiidadb.session import Session
+    from aiidadb.version.bookkeeping import Bookkeeping
 
 __all__ = ["GENERATION", "SchemaManager"]
 
@@ -56,7 +56,7 @@ class SchemaManager:
     """What ``DjangoBackendManager`` knew of the schema, and the migrations; all to be awaited.
 
     It serves a database of any version, an empty one too: open the backend with
-    ``schema_check=False``. Versions are :class:`aiidadb.version.SchemaVersion` objects, which
+    ``schema_check=False``. Versions are :class:`aiidadb.SchemaVersion` objects, which
     compare as versions (``1.0.9`` < ``1.0.45`` < ``main_0001``) and whose ``str()`` is AiiDA's
     spelling. Where a version is to be given, AiiDA's spelling will do.
     """

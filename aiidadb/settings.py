@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.session import Session
+    from aiidadb.connecting.session import Session
     from aiidadb.sql import Query
 
 __all__ = ["Setting", "SettingsManager"]

@@ -28,6 +28,7 @@ __all__ = [
     "Query",
     "SqlFileError",
     "blank_out",
+    "load_queries",
     "read_header",
     "sql_directory",
 ]
@@ -159,7 +160,18 @@ def _load_query(path: Path) -> Query:
     return Query(path.stem, body, tuple(name for _, name, _ in declared), slots)
 
 
-def _load_queries(directory: Path) -> dict[str, Query]:
+def load_queries(directory: Path) -> dict[str, Query]:
+    """Read and check all questions in a directory and those below it.
+
+    Args:
+        directory: Where they are.
+
+    Returns:
+        The questions by name.
+
+    Raises:
+        SqlFileError: A file is not as it must be, or two have one name.
+    """
     queries: dict[str, Query] = {}
     for path in sorted(directory.rglob("*.sql")):
         query = _load_query(path)
@@ -179,5 +191,5 @@ def _load_schemas(directory: Path) -> dict[str, str]:
     return schemas
 
 
-QUERIES = _load_queries(sql_directory() / "queries")
+QUERIES = load_queries(sql_directory() / "queries")
 SCHEMAS = _load_schemas(sql_directory() / "schema")

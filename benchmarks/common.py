@@ -38,8 +38,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import aiidadb
-from aiidadb.campaign import USERS, fill_with_campaign
-from aiidadb.embedded import embedded_server
+from aiidadb.demo.campaign import USERS, fill_with_campaign
+from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.sql import SCHEMAS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import asyncpg
 from common import STRUCTURE, Report, Server, bands_of, parser, profile_of, run
 
 import aiidadb
-from aiidadb.session import Session
+from aiidadb.connecting.session import Session
 
 if TYPE_CHECKING:
     import argparse

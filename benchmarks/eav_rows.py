@@ -13,7 +13,7 @@ import random
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
-from tests.migration.eav_writer import Value, rows_of
+from tests.helpers.attribute_rows import Value, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

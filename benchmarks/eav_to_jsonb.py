@@ -31,7 +31,7 @@ from eav_rows import fill_with_rows
 
 import aiidadb
 from aiidadb.migration.steps import STEPS
-from aiidadb.version import SchemaVersion
+from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,7 @@ from eav_rows import fill_with_rows
 
 from aiidadb.migration.plan import route
 from aiidadb.migration.steps import PRELUDE, Call
-from aiidadb.version import SchemaVersion
+from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     import asyncpg

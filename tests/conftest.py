@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 import aiidadb
-from aiidadb.embedded import embedded_server
+from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.sql import SCHEMAS
-from tests.databases import Databases, run_script
+from tests.helpers.databases import Databases, run_script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -4,14 +4,14 @@ import asyncpg
 import pytest
 
 import aiidadb
+from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
     NotAnAiidaDatabase,
     PoolOptionsError,
 )
-from aiidadb.pool import PoolRegistry
-from tests.databases import run_script
+from tests.helpers.databases import run_script
 
 
 async def opened_version(dsn: str, **options: object) -> str:

@@ -16,12 +16,12 @@ from pypika import Query
 
 import aiidadb
 from aiidadb.cli import aiidadb as command_line
-from tests.campaigns import NODES, make_campaign, write_config
+from tests.helpers.campaigns import NODES, make_campaign, write_config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.databases import Databases
+    from tests.helpers.databases import Databases
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb import container
 from aiidadb.exceptions import (
     AiidaDbError,
     CorruptStorage,
@@ -29,12 +28,13 @@ from aiidadb.exceptions import (
     UnreachableStorage,
 )
 from aiidadb.migration import creation
-from aiidadb.version import SchemaVersion
+from aiidadb.migration.repository import container
+from aiidadb.version.schema_version import SchemaVersion
 from tests.conftest import aiida_storage
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.faults import proxy
-from tests.migration.steps import database_at
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.faults import proxy
+from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,13 +8,13 @@ import click
 
 from aiidadb.cli.options import command_options
 from aiidadb.cli.show import echo_json, plural, table
-from aiidadb.formula import FORMULA_MODES
+from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiidadb.cli.options import Database
-    from aiidadb.formula import FormulaMode
+    from aiidadb.queries.formula import FormulaMode
 
 __all__ = ["bands"]
 

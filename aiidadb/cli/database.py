@@ -9,7 +9,7 @@ import click
 from aiidadb.cli.options import command_options
 from aiidadb.cli.show import echo_json, visible
 from aiidadb.exceptions import CorruptStorage, IncompatibleStorageSchema, SchemaError
-from aiidadb.version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend

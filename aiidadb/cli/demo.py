@@ -13,21 +13,21 @@ import click
 from pypika import Query
 
 from aiidadb.backend import open_backend
-from aiidadb.campaign import GROUPS, USERS, fill_with_campaign
 from aiidadb.cli.show import echo_json, progress_bar, say, table, working
 from aiidadb.cli.stats import draw_days
-from aiidadb.embedded import embedded_server
+from aiidadb.connecting.pool import connect
+from aiidadb.connecting.profile import Profile
+from aiidadb.criteria.tables import links, nodes
+from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign
+from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.exceptions import AiidaDbError, NotExistent
-from aiidadb.pool import connect
-from aiidadb.profile import Profile
-from aiidadb.tables import links, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from aiidadb.backend import Backend
-    from aiidadb.bands import BandsRow
-    from aiidadb.embedded import EmbeddedServer
+    from aiidadb.demo.embedded_server import EmbeddedServer
+    from aiidadb.queries.bands import BandsRow
 
 __all__ = ["demo"]
 

@@ -12,15 +12,15 @@ from rich.text import Text
 from aiidadb.cli.options import command_options
 from aiidadb.cli.run import FAILED
 from aiidadb.cli.show import agreed, echo_json, paragraph, plural, progress_bar, table
-from aiidadb.version import DJANGO_HEAD, MAIN_HEAD
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from aiidadb.cli.options import Database
+    from aiidadb.connecting.profile import Profile
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.report import MigrationProgress, MigrationReport
-    from aiidadb.profile import Profile
 
 __all__ = ["migrate"]
 

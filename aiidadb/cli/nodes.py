@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
-    from aiidadb.deletion import DeletionPreview, DeletionReport
+    from aiidadb.queries.deletion import DeletionPreview, DeletionReport
 
 __all__ = ["nodes"]
 

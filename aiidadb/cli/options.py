@@ -12,7 +12,7 @@ import click
 
 from aiidadb.backend import open_backend
 from aiidadb.cli.show import working
-from aiidadb.profile import Profile, load_profile
+from aiidadb.connecting.profile import Profile, load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ import click
 
 from aiidadb.cli.options import command_options
 from aiidadb.cli.show import echo_json, plural, progress_bar, table
-from aiidadb.queries import LINK_TYPES
+from aiidadb.queries.manager import LINK_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

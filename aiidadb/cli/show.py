@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.version import SchemaVersion
+from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

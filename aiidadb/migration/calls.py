@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.migration.eav import build_json_from_eav
-from aiidadb.migration.exports import export_links, export_logs, export_workflows
-from aiidadb.migration.repository import move_repository
-from aiidadb.migration.trajectories import move_trajectory_symbols
+from aiidadb.migration.repository.move_files import move_repository
+from aiidadb.migration.values.attributes import build_json_from_eav
+from aiidadb.migration.values.exports import export_links, export_logs, export_workflows
+from aiidadb.migration.values.trajectories import move_trajectory_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiidadb.migration.context import PythonStep
+    from aiidadb.migration.python_step import PythonStep
 
 __all__ = ["CALLS"]
 

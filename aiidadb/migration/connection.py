@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import asyncpg
 
+from aiidadb.connecting.pool import connect
 from aiidadb.exceptions import (
     LockTimeout,
     PermissionDenied,
@@ -18,13 +19,12 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     translate,
 )
-from aiidadb.pool import connect
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from aiidadb.profile import Profile
+    from aiidadb.connecting.profile import Profile
 
 __all__ = [
     "DRIVER_ERRORS",

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from aiidadb.bookkeeping import read_bookkeeping
-from aiidadb.container import container_path, create_container, discard_container
 from aiidadb.exceptions import DatabaseNotEmpty, UnknownOutcome
 from aiidadb.migration.connection import atomic
+from aiidadb.migration.repository.container import (
+    container_path,
+    create_container,
+    discard_container,
+)
 from aiidadb.sql import QUERIES, SCHEMAS
+from aiidadb.version.bookkeeping import read_bookkeeping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import asyncpg
 
-    from aiidadb.version import SchemaVersion
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["make_schema"]
 

@@ -17,8 +17,8 @@ from aiidadb.sql import QUERIES
 if TYPE_CHECKING:
     import asyncpg
 
-    from aiidadb.bookkeeping import Bookkeeping
-    from aiidadb.version import SchemaVersion
+    from aiidadb.version.bookkeeping import Bookkeeping
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["MigrationPlan", "PlannedStep", "count_rows", "make_plan", "route"]
 

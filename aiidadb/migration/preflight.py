@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from anyio import to_thread
 
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
-from aiidadb.migration.context import StepContext
 from aiidadb.migration.obstacles import check_obstacles
-from aiidadb.migration.repository import check_repository
-from aiidadb.migration.trajectories import check_trajectories
+from aiidadb.migration.python_step import StepContext
+from aiidadb.migration.repository.move_files import check_repository
+from aiidadb.migration.values.trajectories import check_trajectories
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:

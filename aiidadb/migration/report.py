@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiidadb.version import SchemaVersion
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["MigrationProgress", "MigrationReport", "ProgressCallback", "StepReport"]
 

@@ -27,7 +27,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.calls import CALLS
 from aiidadb.migration.connection import DRIVER_ERRORS, atomic, describe_session
-from aiidadb.migration.context import StepContext, StepOutcome
+from aiidadb.migration.python_step import StepContext, StepOutcome
 from aiidadb.migration.report import MigrationProgress, StepReport
 from aiidadb.migration.steps import PRELUDE, Call
 from aiidadb.sql import QUERIES

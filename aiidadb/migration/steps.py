@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.migration.calls import CALLS
 from aiidadb.sql import SqlFileError, blank_out, read_header, sql_directory
-from aiidadb.version import LAST_WITH_DJANGO, SchemaVersion
+from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

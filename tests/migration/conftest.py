@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.databases import run_script
-from tests.migration.old import OldDatabase, make_old_database
-from tests.migration.steps import database_at
+from tests.helpers.databases import run_script
+from tests.helpers.old_database import OldDatabase, make_old_database
+from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.databases import Databases
+    from tests.helpers.databases import Databases
 
 At = Callable[[int], Awaitable[asyncpg.Connection]]
 

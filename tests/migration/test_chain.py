@@ -15,12 +15,12 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb import container
+from aiidadb.migration.repository import container
 from tests.conftest import aiida_profile_dictionary
-from tests.databases import Databases, run_script
-from tests.migration.content import content
-from tests.migration.old import OldDatabase, make_old_database, state_of
-from tests.migration.peer import migrate_by_aiida, run_aiida
+from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.old_database import OldDatabase, make_old_database, state_of
+from tests.helpers.table_content import content
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.migration.catalog import describe
-from tests.migration.steps import prelude
+from tests.helpers.catalog import describe
+from tests.helpers.single_steps import prelude
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.migration.catalog import describe
-from tests.migration.steps import run_step
+from tests.helpers.catalog import describe
+from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
     import asyncpg

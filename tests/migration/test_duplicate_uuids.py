@@ -6,8 +6,8 @@ import pytest
 
 import aiidadb
 from aiidadb.exceptions import InvalidInputError, NotExistent, StorageMigrationError
-from tests.migration.nodes import add_node
-from tests.migration.steps import database_at
+from tests.helpers.old_nodes import add_node
+from tests.helpers.single_steps import database_at
 
 
 @pytest.mark.parametrize("version", [8, 13])

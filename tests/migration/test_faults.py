@@ -18,8 +18,7 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb import container
-from aiidadb.embedded import EmbeddedServer, embedded_server
+from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import (
     AiidaDbError,
     DatabaseError,
@@ -27,9 +26,10 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     UnreachableStorage,
 )
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.faults import (
+from aiidadb.migration.repository import container
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.faults import (
     AFTER_ITS_FIRST_SCRIPT,
     BEFORE_THE_COMMIT,
     CHAIN,
@@ -40,9 +40,9 @@ from tests.migration.faults import (
     take_long,
     trap,
 )
-from tests.migration.old import OldDatabase, State, make_old_database, state_of
-from tests.migration.rows import insert
-from tests.migration.steps import database_at
+from tests.helpers.old_database import OldDatabase, State, make_old_database, state_of
+from tests.helpers.single_steps import database_at
+from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

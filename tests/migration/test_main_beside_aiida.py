@@ -15,13 +15,21 @@ import asyncpg
 import pytest
 
 from tests.conftest import aiida_profile_dictionary
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.content import Row, Rows, add_computer, add_group, add_link, add_node, content
-from tests.migration.main_line import migrate_to_main
-from tests.migration.nodes import add_files
-from tests.migration.peer import copy_of, migrate_by_aiida, run_aiida
-from tests.migration.steps import database_at
+from tests.helpers.aiida_process import copy_of, migrate_by_aiida, run_aiida
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.main_line import migrate_to_main
+from tests.helpers.old_nodes import add_files
+from tests.helpers.single_steps import database_at
+from tests.helpers.table_content import (
+    Row,
+    Rows,
+    add_computer,
+    add_group,
+    add_link,
+    add_node,
+    content,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

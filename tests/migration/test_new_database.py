@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 import aiidadb
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.steps import database_at
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
     from pathlib import Path

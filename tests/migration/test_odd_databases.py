@@ -15,12 +15,12 @@ import aiidadb
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.connection import migrating_connection
 from aiidadb.migration.obstacles import DROPPED, REMADE, RETYPED
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.nodes import add_node
-from tests.migration.old import OldDatabase, state_of
-from tests.migration.rows import insert, insert_attribute
-from tests.migration.steps import database_at, run_step
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.old_database import OldDatabase, state_of
+from tests.helpers.old_nodes import add_node
+from tests.helpers.single_steps import database_at, run_step
+from tests.helpers.table_rows import insert, insert_attribute
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from tests.migration.catalog import describe
-from tests.migration.main_line import migrate_to_main
+from tests.helpers.catalog import describe
+from tests.helpers.main_line import migrate_to_main
 
 if TYPE_CHECKING:
     from tests.migration.conftest import At

@@ -31,12 +31,12 @@ from aiidadb.migration import steps as migration_steps
 from aiidadb.migration.connection import LOCK_KEY, SESSION_SETTINGS, migrating_connection
 from aiidadb.migration.steps import STEPS, Call, read_step
 from aiidadb.sql import SCHEMAS, SqlFileError
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.faults import proxy
-from tests.migration.old import EXPORTED, OldDatabase, state_of
-from tests.migration.rows import insert
-from tests.migration.steps import database_at
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.faults import proxy
+from tests.helpers.old_database import EXPORTED, OldDatabase, state_of
+from tests.helpers.single_steps import database_at
+from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -357,7 +357,7 @@ async def test_a_step_that_fails_is_named_with_the_server_s_advice(databases: Da
 async def test_what_is_cleared_away_after_the_commit_may_fail(
     old: OldDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiidadb.migration import repository
+    from aiidadb.migration.repository import move_files as repository
 
     def fail(_directory: Path) -> None:
         raise OSError("not today")

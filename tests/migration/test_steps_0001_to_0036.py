@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from tests.databases import Databases, run_script
-from tests.migration.catalog import describe
-from tests.migration.rows import changes_by, insert, insert_attribute
-from tests.migration.steps import run_step
+from tests.helpers.catalog import describe
+from tests.helpers.databases import Databases, run_script
+from tests.helpers.single_steps import run_step
+from tests.helpers.table_rows import changes_by, insert, insert_attribute
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.table_content import Rows
     from tests.migration.conftest import At
-    from tests.migration.content import Rows
 
 CODE = "code.Code."
 DATA = "data.structure.StructureData."

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from tests.migration.catalog import describe
-from tests.migration.content import (
+from tests.helpers.catalog import describe
+from tests.helpers.main_line import run_main_step
+from tests.helpers.old_nodes import add_files, object_of
+from tests.helpers.single_steps import django_steps, prelude, run_step
+from tests.helpers.table_content import (
     Content,
     Row,
     Rows,
@@ -20,9 +23,6 @@ from tests.migration.content import (
     changes,
     content,
 )
-from tests.migration.main_line import run_main_step
-from tests.migration.nodes import add_files, object_of
-from tests.migration.steps import django_steps, prelude, run_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from tests.migration.catalog import describe
-from tests.migration.content import Content, content
-from tests.migration.peer import copy_of, migrate_by_aiida
-from tests.migration.rows import insert, insert_attribute
-from tests.migration.steps import run_step
+from tests.helpers.aiida_process import copy_of, migrate_by_aiida
+from tests.helpers.catalog import describe
+from tests.helpers.single_steps import run_step
+from tests.helpers.table_content import Content, content
+from tests.helpers.table_rows import insert, insert_attribute
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.databases import Databases
+    from tests.helpers.databases import Databases
     from tests.migration.conftest import At
 
 NODE_TYPES = [

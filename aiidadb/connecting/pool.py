@@ -1,0 +1,402 @@
+"""Connection pools: one for each profile in each running event loop.
+
+What bites here, and is taken care of: a pool that another event loop uses fails in odd ways; one
+that was inherited through a fork shares its sockets with the parent and must not even be closed;
+one whose opening failed pretends to be open; and closing one waits for ever on a connection that
+was never given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import asyncpg
+
+from aiidadb.connecting.hosts import connect_to_one_of
+from aiidadb.exceptions import ClosedError, PoolError, PoolOptionsError, translate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from types import TracebackType
+
+    from aiidadb.connecting.profile import Profile
+
+__all__ = [
+    "PoolRegistry",
+    "connect",
+    "default_registry",
+    "expire_connections",
+    "get_pool",
+    "mark_clean",
+    "require_asyncio",
+    "reset_pools",
+]
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that a pool gets to close in peace before its connections are cut."""
+
+COMMAND_TIMEOUT: Final = 300.0
+"""Seconds that a statement may take where the caller does not say otherwise."""
+
+# JIT compiles each first costly query of a connection for longer than the query runs; it must be
+# set at connecting, because the reset between two uses undoes any later SET.
+_SERVER_SETTINGS: Final = {"application_name": "aiidadb", "jit": "off"}
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "min_size": 0,
+    "max_size": 10,
+    "command_timeout": COMMAND_TIMEOUT,
+}
+
+_ClosedPools = list["_Entry"]
+# Pools from before a fork: kept for ever, because even their finalisation would touch the
+# parent's sockets and selector.
+_inherited: _ClosedPools = []
+
+# Connections whose session state is known to be untouched, so that the reset can be left out.
+_clean: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
+
+
+def require_asyncio() -> asyncio.AbstractEventLoop:
+    """The running event loop.
+
+    Raises:
+        PoolError: There is none, or it is trio's: asyncpg runs on asyncio alone.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise PoolError(
+            "aiidadb needs a running asyncio event loop: asyncpg, the driver, knows no other "
+            "(under trio, run this part with asyncio or through trio-asyncio)"
+        ) from None
+
+
+def mark_clean(connection: asyncpg.Connection) -> None:
+    """Tell that this use of a connection leaves no session state, so it needs no reset.
+
+    The reset costs a round trip, more than a small query does.
+    """
+    # What a pool hands out is a proxy of one use; the connection behind it is what gets reset. A
+    # connection that broke is no longer behind it.
+    if (behind := getattr(connection, "_con", connection)) is not None:
+        _clean.add(behind)
+
+
+async def _reset_unless_clean(connection: asyncpg.Connection) -> None:
+    if connection in _clean:
+        _clean.discard(connection)
+    elif query := connection.get_reset_query():
+        await connection.execute(query)
+
+
+async def _set_codecs(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_encode_json, decoder=json.loads
+        )
+
+
+def _encode_json(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for asyncpg: the profile's, ours, and the caller's over both.
+
+    A ``statement_cache_size`` of 0 is the sign of PgBouncer in transaction mode, which refuses
+    session settings in the startup packet: then only the application's name is sent.
+    """
+    arguments = {**_DEFAULTS, **profile.connect_arguments(), **options}
+    ours = dict(_SERVER_SETTINGS)
+    if arguments.get("statement_cache_size") == 0:
+        del ours["jit"]
+    given = arguments.get("server_settings") or {}
+    asked = options.get("server_settings") or {}
+    arguments["server_settings"] = {**ours, **given, **asked}
+    return arguments
+
+
+def _connector(arguments: dict[str, Any]) -> Callable[..., Awaitable[asyncpg.Connection]]:
+    hosts = arguments.get("host")
+    return connect_to_one_of if isinstance(hosts, list) and len(hosts) > 1 else asyncpg.connect
+
+
+# What create_pool() takes and connect() does not.
+_FOR_POOLS: Final = (
+    "min_size",
+    "max_size",
+    "max_queries",
+    "max_inactive_connection_lifetime",
+    "setup",
+    "init",
+    "reset",
+    "connect",
+)
+
+
+async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
+    """Open one connection outside every pool, with no time limit on its statements.
+
+    Args:
+        profile: The database.
+        options: For ``asyncpg.connect``; those for pools alone are passed over.
+
+    Returns:
+        The connection, JSON codecs set. The caller closes it.
+
+    Raises:
+        DatabaseError: No connection could be made.
+    """
+    require_asyncio()
+    arguments = connect_arguments(profile, {**options, "command_timeout": None})
+    for name in _FOR_POOLS:
+        arguments.pop(name, None)
+    try:
+        connection: asyncpg.Connection = await _connector(arguments)(**arguments)
+    except Exception as error:
+        raise translate(error) or error from error
+    await _set_codecs(connection)
+    return connection
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A pool that is open or being opened."""
+
+    loop: asyncio.AbstractEventLoop
+    pid: int
+    arguments: dict[str, Any]
+    opened: anyio.Event = field(default_factory=anyio.Event)
+    pool: asyncpg.Pool | None = None
+    connections: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)
+    borrowers: int = 0
+    pinned: bool = False  # handed out by get_pool: stays until a reset
+
+    def abandon(self) -> None:
+        """Hang up on a pool whose loop is closed: the loop can no longer close it."""
+        for connection in list(self.connections):
+            transport = getattr(connection, "_transport", None)
+            plain = transport and transport.get_extra_info("socket")
+            if plain is not None:
+                with contextlib.suppress(OSError):
+                    plain.shutdown(socket.SHUT_RDWR)
+
+
+# Every pool of this process, whichever registry and event loop it belongs to.
+_entries: weakref.WeakSet[_Entry] = weakref.WeakSet()
+
+
+async def expire_connections() -> None:
+    """Let every pool of this process replace its connections before they are used again.
+
+    For after a change of the schema: what they have cached of it is of no more use. Connections
+    that are in use are replaced when they are given back.
+    """
+    for entry in list(_entries):
+        if entry.pool is not None and entry.pid == os.getpid():
+            await entry.pool.expire_connections()  # counts a number up, and waits for nothing
+
+
+class PoolRegistry:
+    """Opens, shares and closes asyncpg pools; one a profile and running event loop.
+
+    Use it as ``async with PoolRegistry() as registry``, or call :meth:`reset` at the end. The
+    constructor does nothing. (In the place of ``djsite.get_scoped_session``, whose engine was one
+    a process, with 15 connections.)
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[int, Profile], _Entry] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> PoolRegistry:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        await self.reset()
+
+    async def get_pool(self, profile: Profile, **options: Any) -> asyncpg.Pool:
+        """The profile's pool in the running loop, opened now if it is not.
+
+        Args:
+            profile: The database.
+            options: For ``asyncpg.create_pool``: ``min_size``, ``max_size``, ``command_timeout``
+                (seconds), ``statement_cache_size`` (0 behind PgBouncer), ``server_settings``, …
+
+        Returns:
+            The open pool, the same for all who ask in this loop. It stays open until a reset.
+
+        Raises:
+            PoolOptionsError: The pool is open already, with other options than these.
+            PoolError: No asyncio event loop is running.
+            ClosedError: The registry was closed.
+            DatabaseError: The pool could not be opened; nothing of it is kept.
+        """
+        entry = await self._obtain(profile, options)
+        entry.pinned = True
+        assert entry.pool is not None
+        return entry.pool
+
+    @contextlib.asynccontextmanager
+    async def borrow(self, profile: Profile, **options: Any) -> AsyncIterator[asyncpg.Pool]:
+        """The profile's pool for a while: it closes when the last that borrowed it is done.
+
+        Takes and raises what :meth:`get_pool` does; a pool that was got there stays open.
+        """
+        entry = await self._obtain(profile, options)
+        entry.borrowers += 1
+        assert entry.pool is not None
+        try:
+            yield entry.pool
+        finally:
+            entry.borrowers -= 1
+            key = (id(entry.loop), profile)
+            if not entry.borrowers and not entry.pinned and self._entries.get(key) is entry:
+                del self._entries[key]
+                await _close(entry.pool)
+
+    async def reset(self, profile: Profile | None = None) -> None:
+        """Close the pools of the running loop, in bounded time.
+
+        A connection that was not given back within five seconds is cut. Pools of loops that are
+        closed, and from before a fork, are forgotten.
+
+        Args:
+            profile: Close this profile's pool only; None: all.
+        """
+        loop = require_asyncio()
+        self._drop_stale()
+        for key, entry in list(self._entries.items()):
+            if entry.loop is loop and profile in (None, key[1]) and entry.pool is not None:
+                del self._entries[key]
+                await _close(entry.pool)
+
+    async def _obtain(self, profile: Profile, options: dict[str, Any]) -> _Entry:
+        loop = require_asyncio()
+        self._drop_stale()
+        arguments = connect_arguments(profile, options)
+        key = (id(loop), profile)
+        while True:
+            if self._closed:
+                raise ClosedError("the pool registry was closed: make a new one")
+            entry = self._entries.get(key)
+            if entry is None:
+                return await self._open(key, loop, arguments)
+            _refuse_other_options(profile, options, arguments, entry.arguments)
+            if entry.pool is not None:
+                if not entry.pool.is_closing():
+                    return entry
+                del self._entries[key]  # somebody closed it by hand
+            else:
+                await entry.opened.wait()  # another task opens it; look again, it may have failed
+
+    async def _open(
+        self, key: tuple[int, Profile], loop: asyncio.AbstractEventLoop, arguments: dict[str, Any]
+    ) -> _Entry:
+        entry = _Entry(loop, os.getpid(), arguments)
+        self._entries[key] = entry
+        _entries.add(entry)
+        init: Callable[[asyncpg.Connection], Awaitable[None]] | None = arguments.get("init")
+
+        async def prepare(connection: asyncpg.Connection) -> None:
+            entry.connections.add(connection)
+            await _set_codecs(connection)
+            if init is not None:
+                await init(connection)
+
+        try:
+            pool = asyncpg.create_pool(
+                **{
+                    "reset": _reset_unless_clean,
+                    "connect": _connector(arguments),
+                    **arguments,
+                    "init": prepare,
+                }
+            )
+            await pool
+            if not arguments["min_size"]:
+                await _check_reachable(pool)
+            entry.pool = pool
+        except BaseException as error:
+            # Awaiting this pool again would "succeed" and give one that is broken.
+            if self._entries.get(key) is entry:
+                del self._entries[key]
+            if isinstance(error, Exception) and (ours := translate(error)):
+                raise ours from error
+            if isinstance(error, TypeError | ValueError):
+                raise PoolOptionsError(f"asyncpg refuses the pool's options: {error}") from error
+            raise
+        finally:
+            entry.opened.set()
+        return entry
+
+    def _drop_stale(self) -> None:
+        for key, entry in list(self._entries.items()):
+            if entry.pid != os.getpid():
+                _inherited.append(self._entries.pop(key))
+            elif entry.loop.is_closed():
+                self._entries.pop(key).abandon()
+
+
+async def _check_reachable(pool: asyncpg.Pool) -> None:
+    """A pool with no connection to begin with is "open" even where no server is: ask for one."""
+    try:
+        connection = await pool.acquire()
+        mark_clean(connection)
+        await pool.release(connection)
+    except BaseException:
+        pool.terminate()
+        raise
+
+
+def _refuse_other_options(
+    profile: Profile, options: dict[str, Any], asked: dict[str, Any], used: dict[str, Any]
+) -> None:
+    other = sorted(name for name in options if asked.get(name) != used.get(name))
+    if other:
+        raise PoolOptionsError(
+            f"the pool of profile {profile.name!r} is open already with other options than asked: "
+            f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
+            "reset it first, or use a registry of your own"
+        )
+
+
+def _shown(name: str, arguments: dict[str, Any]) -> str:
+    return "…" if name in {"password", "dsn", "passfile"} else repr(arguments.get(name))
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    """Close in peace if that works soon, else cut; not even a cancelled caller leaves it open."""
+    with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSE_TIMEOUT), contextlib.suppress(Exception):
+            await pool.close()
+            return
+        pool.terminate()
+
+
+default_registry: Final = PoolRegistry()
+
+
+async def get_pool(profile: Profile, **options: Any) -> asyncpg.Pool:
+    """:meth:`PoolRegistry.get_pool` of the default registry."""
+    return await default_registry.get_pool(profile, **options)
+
+
+async def reset_pools(profile: Profile | None = None) -> None:
+    """:meth:`PoolRegistry.reset` of the default registry."""
+    await default_registry.reset(profile)

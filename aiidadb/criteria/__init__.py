@@ -1,0 +1,1 @@
+"""pypika criteria and queries in, SQL text and parameters out."""

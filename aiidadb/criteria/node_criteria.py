@@ -1,0 +1,175 @@
+"""Criteria on nodes: pypika criteria and lookups, checked and turned into SQL and parameters.
+
+Node types are understood in either of AiiDA's spellings, ``data.structure.StructureData.`` (0.x and
+1.x) and ``data.core.structure.StructureData.`` (2.x), whichever the database has.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pypika.enums import JSONOperators
+from pypika.queries import AliasedQuery, QueryBuilder, Selectable
+from pypika.terms import BasicCriterion, Criterion, Field, Star
+
+from aiidadb.criteria.binding import bind, children_of
+from aiidadb.criteria.tables import NODE_COLUMNS, nodes
+from aiidadb.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["all_of", "bind_criteria", "spelling_of", "translate_node_type"]
+
+# The entry points of `aiida.data` that got the prefix `core.` in 1.0.49: AiiDA's own, not plugins'.
+_CORE_DATA: Final = (
+    "array|base|bool|cif|code|dict|float|folder|int|list|numeric|orbital|remote|singlefile|str"
+    "|structure|upf"
+)
+_OLD_NODE_TYPE: Final = re.compile(rf"data\.(?=(?:{_CORE_DATA})\.)")
+
+# From 1.0.46 on a node has this column too.
+_CRITERIA_COLUMNS: Final = NODE_COLUMNS | {"repository_metadata"}
+
+_JSON_COLUMNS: Final = frozenset({"attributes", "extras"})
+
+_NOT_BOOLEAN: Final[frozenset[object]] = frozenset(
+    {
+        JSONOperators.GET_JSON_VALUE,
+        JSONOperators.GET_TEXT_VALUE,
+        JSONOperators.GET_PATH_JSON_VALUE,
+        JSONOperators.GET_PATH_TEXT_VALUE,
+    }
+)
+
+
+def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Criterion]:
+    """Criteria on nodes and equalities on their columns, as one list of criteria.
+
+    Args:
+        criteria: pypika criteria on :data:`aiidadb.nodes`; other tables only in queries inside.
+        lookups: Column name to the value that it must have; None asks for null. ``pk`` is ``id``.
+
+    Raises:
+        InvalidInputError: Not a criterion, or on another table, or no column of nodes.
+    """
+    found: list[Criterion] = []
+    for criterion in criteria:
+        found.append(_require_criterion(criterion))
+        _check_columns(criterion, frozenset({nodes.get_table_name()}))
+    for name, value in lookups.items():
+        column = "id" if name == "pk" else name
+        if column not in NODE_COLUMNS:
+            raise InvalidInputError(
+                f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}"
+            )
+        if isinstance(value, list | tuple | set | frozenset) and column not in _JSON_COLUMNS:
+            raise InvalidInputError(
+                f"{name} is looked up by one value, not {value!r}: for several, give the "
+                f"criterion nodes.{column}.isin(…)"
+            )
+        found.append(nodes.field(column) == value)
+    return found
+
+
+def bind_criteria(
+    criteria: Iterable[Criterion], *, first: int, version: SchemaVersion
+) -> tuple[str, list[object]]:
+    """All criteria as one condition of SQL on ``db_dbnode``.
+
+    Args:
+        criteria: From :func:`all_of`.
+        first: The number of the first parameter.
+        version: The database's, which says how it spells node types.
+
+    Returns:
+        SQL text with ``$n`` for the values, and the values; ``true`` where there is no criterion.
+
+    Raises:
+        InvalidInputError: A value or an operator that PostgreSQL does not have.
+    """
+    conditions: list[str] = []
+    values: list[object] = []
+    for criterion in criteria:
+        text, more = bind(criterion, first=first + len(values), node_types=spelling_of(version))
+        conditions.append(f"({text})")
+        values += more
+    return " and ".join(conditions) or "true", values
+
+
+def spelling_of(version: SchemaVersion) -> Callable[[str], str]:
+    """How a database of this version spells a node type, or a pattern of one."""
+    return partial(translate_node_type, core_prefix=version.has_core_prefix)
+
+
+def translate_node_type(node_type: str, *, core_prefix: bool) -> str:
+    """Spell a node type, or a pattern of one, as a database of the other line does.
+
+    Only AiiDA's own data types changed, in step 0049 of its migrations; a plugin's stay.
+    """
+    if core_prefix:
+        return _OLD_NODE_TYPE.sub("data.core.", node_type)
+    return node_type.replace("data.core.", "data.", 1)
+
+
+def _require_criterion(criterion: object) -> Criterion:
+    boolean = isinstance(criterion, Criterion) and not isinstance(criterion, Field | QueryBuilder)
+    if boolean and isinstance(criterion, BasicCriterion):
+        boolean = criterion.comparator not in _NOT_BOOLEAN
+    if not boolean:
+        raise InvalidInputError(
+            f"{criterion!s} is no pypika criterion: write for instance "
+            "nodes.node_type == 'data.core.structure.StructureData.'"
+        )
+    assert isinstance(criterion, Criterion)
+    return criterion
+
+
+def _check_columns(part: object, tables: frozenset[str]) -> None:
+    """Refuse columns of tables that are not there, and columns that nodes do not have."""
+    if isinstance(part, QueryBuilder):
+        tables = tables | _tables_of(part)
+    elif isinstance(part, Field):
+        _check_column(part, tables)
+        return
+    for child in children_of(part):
+        if not isinstance(child, str | bytes):
+            _check_columns(child, tables)
+
+
+def _check_column(field: Field, tables: frozenset[str]) -> None:
+    in_query = len(tables) > 1
+    if field.table is None:
+        # On its own it could be a column of the traversal's other tables.
+        if not in_query and field.name not in _CRITERIA_COLUMNS:
+            raise InvalidInputError(_no_such_column(field.name))
+        return
+    assert isinstance(field.table, Selectable)
+    table = field.table.get_table_name()
+    if table not in tables:
+        raise InvalidInputError(
+            f"the criterion is on {table}.{field.name}, but criteria are on the nodes looked for: "
+            "use aiidadb.nodes, without an alias, and other tables in a query inside, such as "
+            "nodes.id.isin(Query.from_(links).select(links.output_id))"
+        )
+    is_nodes = table == nodes.get_table_name() and not isinstance(field, Star)
+    if is_nodes and field.name not in _CRITERIA_COLUMNS:
+        raise InvalidInputError(_no_such_column(field.name))
+
+
+def _no_such_column(name: str) -> str:
+    if name == "pk":
+        return "nodes have no column 'pk': in criteria it is nodes.id"
+    return f"nodes have no column {name!r}: choose among {', '.join(sorted(_CRITERIA_COLUMNS))}"
+
+
+def _tables_of(query: QueryBuilder) -> frozenset[str]:
+    parts = vars(query)
+    selected = [*parts["_from"], *(join.item for join in parts["_joins"]), *parts["_with"]]
+    return frozenset(
+        one.name if isinstance(one, AliasedQuery) else one.get_table_name() for one in selected
+    )

@@ -1,0 +1,113 @@
+"""The files that a step writes because something leaves the database, or must be looked at."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+
+from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.crash_safe_files import NewFile
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
+    from typing import TypeVar
+
+    from aiidadb.migration.python_step import StepContext
+
+    T = TypeVar("T")
+
+__all__ = ["ExportFile", "open_export"]
+
+
+class ExportFile:
+    """A file of a step, written in threads; in a dry run nothing is written.
+
+    Made by :func:`open_export`.
+
+    Attributes:
+        path: The file, once it is published; None before, and in a dry run for good.
+    """
+
+    def __init__(self, file: NewFile | None, directory: Path, content: str) -> None:
+        self._file = file
+        self._directory = directory
+        self._content = content
+        self.path: Path | None = None
+
+    async def write(self, pieces: Iterable[str]) -> None:
+        """Append pieces of text.
+
+        Args:
+            pieces: May be a generator that encodes: it is run in the thread.
+
+        Raises:
+            StorageMigrationError: They could not be written.
+        """
+
+        def write_all() -> None:
+            for piece in pieces:
+                if self._file is not None:
+                    self._file.write(piece)
+
+        await self._in_thread(write_all)
+
+    async def publish(self) -> None:
+        """Flush the file to the disk and give it its name.
+
+        Raises:
+            StorageMigrationError: That failed, and there is no such file.
+        """
+        if self._file is not None:
+            self.path = await self._in_thread(self._file.publish)
+
+    async def begin(self) -> None:
+        """Make the file, under a name aside.
+
+        Raises:
+            StorageMigrationError: The directory cannot be made or written.
+        """
+        if self._file is not None:
+            await self._in_thread(self._file.open)
+
+    async def discard(self) -> None:
+        """Remove what was written and not published."""
+        if self._file is not None:
+            # A cancelled step cleans up as well.
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._file.discard)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        try:
+            return await to_thread.run_sync(function)
+        except OSError as error:
+            raise StorageMigrationError(
+                f"{self._content} could not be written to {self._directory}: "
+                f"{error.strerror or error}; nothing was removed from the database: make room "
+                "or rights there, or name another export directory, and run again"
+            ) from error
+
+
+@asynccontextmanager
+async def open_export(context: StepContext, prefix: str, content: str) -> AsyncIterator[ExportFile]:
+    """Open a new file in the export directory; left without ``publish``, it is gone again.
+
+    Args:
+        context: The step's context.
+        prefix: How the file's name begins.
+        content: What is written, for messages: ``"3 logs"``.
+
+    Raises:
+        StorageMigrationError: The directory cannot be made or written.
+    """
+    directory = context.export_directory
+    file = None if context.dry_run else NewFile(directory, prefix)
+    export = ExportFile(file, directory, content)
+    try:
+        await export.begin()
+        yield export
+    finally:
+        await export.discard()

@@ -1,0 +1,351 @@
+"""The file repository of AiiDA 0.x and 1.x, moved into a container of AiiDA 2.x (0047).
+
+Each node's files become objects of ``<repository>/container``, and what it has is written to
+``db_dbnode.repository_metadata``, both as aiida-core 2.9.4 does it. The old repository is read and
+never changed. Stopped anywhere, the next run goes on with the container that it finds begun:
+objects that are there are not written again, and in the end the container is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+from anyio import from_thread, to_thread
+
+from aiidadb.exceptions import RepositoryError, StorageMigrationError
+from aiidadb.migration.crash_safe_files import lock_directory, sync_directory
+from aiidadb.migration.python_step import StepOutcome
+from aiidadb.migration.repository.container import container_path, import_disk_objectstore
+from aiidadb.migration.repository.container_mark import check_place, remove_mark, take_place
+from aiidadb.migration.repository.container_objects import ObjectWriter
+from aiidadb.migration.repository.node_folders import as_uuid, list_shard, nodes_path, read_tree
+from aiidadb.migration.repository.unmatched_files import Mismatches
+from aiidadb.migration.values.trajectories import SYMBOLS_FILE
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import asyncpg
+
+    from aiidadb.migration.python_step import StepContext
+    from aiidadb.migration.repository.node_folders import Metadata, Shard, Tree
+
+T = TypeVar("T")
+
+__all__ = ["check_repository", "move_repository"]
+
+_SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+# A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
+# is a batch of its own.
+_FILES_AT_ONCE = 2_000
+_NODES_AT_ONCE = 2_000
+
+
+async def move_repository(context: StepContext) -> StepOutcome:
+    """Move the files of all nodes into a container, and tie it to the database.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Nodes that were given ``repository_metadata``; a file that lists what has no counterpart,
+        if anything; notes; and the removal of the mark after the commit.
+
+    Raises:
+        MissingExtraError: The package ``disk-objectstore`` is not installed.
+        StorageMigrationError: The database has nodes and its repository is not there, or the one
+            that is there has a folder of none of them; a container is there already; a file
+            cannot be read; the disk is full.
+    """
+    is_to_move = await check_repository(context)
+    repository = context.repository
+    if repository is None:
+        note = (
+            "no container for files was made, because the profile names no repository; "
+            "aiida-core 2.x opens the database once there is one whose id is the setting "
+            "repository|uuid"
+        )
+        return StepOutcome(notes=(note,))
+    nodes, owner = await _nodes_and_owner(context)
+    async with AsyncExitStack() as stack:
+        move = _Move(context, repository, nodes, stack)
+        await _lock(stack, repository, context.dry_run)
+        if is_to_move and nodes and not await move.belongs():
+            move.leave_alone()
+            is_to_move = False
+        container_id = None
+        if not context.dry_run:
+            container_id = await _in_thread(take_place, repository, owner)
+        if is_to_move:
+            await move.run()
+        if container_id is not None:
+            await _write_setting(context, container_id, move.notes)
+            await _in_thread(sync_directory, container_path(repository))
+    return move.outcome(container_id, moved=is_to_move)
+
+
+async def check_repository(context: StepContext) -> bool:
+    """Refuse what :func:`move_repository` would refuse before it does anything. Only reads.
+
+    It can be asked of a database of any version, long before the step's turn comes.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Whether there are files to move.
+
+    Raises:
+        MissingExtraError: The package ``disk-objectstore`` is not installed.
+        StorageMigrationError: The database has nodes and its repository is not there; a container
+            is there already.
+    """
+    nodes, owner = await _nodes_and_owner(context)
+    repository = context.repository
+    if repository is None:
+        if nodes and not context.without_repository:
+            raise StorageMigrationError(
+                f"the database has nodes ({nodes}), whose files AiiDA keeps in a repository, and "
+                "the profile names none: name it, or say that there are no files to care for with "
+                "without_repository (--without-repository)"
+            )
+        return False
+    await _in_thread(import_disk_objectstore)
+    await _in_thread(check_place, repository, owner)
+    return await _in_thread(_is_to_move, context, repository, nodes)
+
+
+async def _nodes_and_owner(context: StepContext) -> tuple[int, str]:
+    row = await context.connection.fetchrow(QUERIES["repository_owner"].text)
+    return row["nodes"], row["owner"]
+
+
+class _Move:
+    """One pass over the old repository, from the uuids that begin with 00 to those with ff."""
+
+    def __init__(
+        self, context: StepContext, repository: Path, nodes: int, stack: AsyncExitStack
+    ) -> None:
+        self.notes: list[str] = []
+        self._context = context
+        self._repository = repository
+        self._nodes = nodes
+        self._matched = 0
+        self._written = 0
+        self._symbols_left = 0
+        self._mismatches = Mismatches(context, stack)
+        place = None if context.dry_run else container_path(repository)
+        self._objects = ObjectWriter(place, from_thread.check_cancelled)
+
+    async def belongs(self) -> bool:
+        """Whether a node of the database has a folder in the repository."""
+        for shard in _SHARDS:
+            found, rows = await self._list(shard)
+            uuids = {row["uuid"] for row in rows}
+            if any(folder.uuid in uuids for folder in found.folders):
+                return True
+        return False
+
+    def leave_alone(self) -> None:
+        """Refuse a repository in which no node has a folder, or note that it was left alone."""
+        text = (
+            f"not one of the database's nodes ({self._nodes}) has a folder in "
+            f"{nodes_path(self._repository)}: it is another database's, or empty"
+        )
+        if not self._context.without_repository:
+            raise StorageMigrationError(
+                f"{text}; name the right repository, or say that there are no files to care for "
+                "with without_repository (--without-repository)"
+            )
+        self.notes.append(f"{text}; it was left alone")
+
+    async def run(self) -> None:
+        """Write the objects and the nodes' metadata."""
+        waiting: list[_Waiting] = []
+        for shard in _SHARDS:
+            waiting += await self._match(shard)
+            # Not each shard by itself: flushing to the disk is what takes time with few files.
+            if len(waiting) >= _NODES_AT_ONCE or shard == _SHARDS[-1]:
+                folders = iter(waiting)
+                while batch := await _in_thread(self._store_some, folders):
+                    await self._write_metadata([moved for moved in batch if moved.is_node])
+                waiting = []
+        await self._mismatches.publish()
+
+    def outcome(self, container_id: str | None, *, moved: bool) -> StepOutcome:
+        """What the step did, when all is done."""
+        place = container_path(self._repository)
+        old = self._repository / "repository"
+        if container_id is None:
+            first = f"a container would be made at {place}"
+        elif moved:
+            first = (
+                f"nodes whose files are in {place} now: {self._written}; the old repository, "
+                f"{old}, was not changed: remove it when AiiDA 2.x has been seen to work"
+            )
+        else:
+            first = f"an empty container was made at {place}"
+        notes = [first, *self.notes, *self._mismatches.notes()]
+        if self._symbols_left:
+            notes.append(
+                f"files {SYMBOLS_FILE} that were left out, because the symbols are attributes of "
+                f"the trajectories: {self._symbols_left}"
+            )
+        return StepOutcome(
+            rows=self._written,
+            files=self._mismatches.files(),
+            notes=tuple(notes),
+            after_commit=() if container_id is None else (partial(remove_mark, self._repository),),
+        )
+
+    async def _list(self, shard: str) -> tuple[Shard, Sequence[asyncpg.Record]]:
+        lowest = UUID(f"{shard}{'0' * 30}")
+        highest = UUID(f"{shard}{'f' * 30}")
+        found = await _in_thread(list_shard, nodes_path(self._repository), shard)
+        rows = await self._context.connection.fetch(
+            QUERIES["repository_nodes"].text, lowest, highest
+        )
+        return found, rows
+
+    async def _match(self, shard: str) -> list[_Waiting]:
+        """Hold the folders of a shard against the database."""
+        found, rows = await self._list(shard)
+        symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
+        without_folder = symbols_moved.keys() - {folder.uuid for folder in found.folders}
+        without_folder -= {as_uuid("".join(path.parts[-3:])) for path in found.without_content}
+        await self._mismatches.add("node_without_folder", sorted(map(str, without_folder)))
+        await self._mismatches.add("folder_without_content", map(str, found.without_content))
+        await self._mismatches.add("no_folder_of_a_node", map(str, found.strange))
+        await self._mismatches.add(
+            "folder_without_node",
+            (str(folder.content) for folder in found.folders if folder.uuid not in symbols_moved),
+        )
+        return [
+            _Waiting(
+                folder.uuid,
+                folder.content,
+                folder.uuid in symbols_moved,
+                frozenset({SYMBOLS_FILE} if symbols_moved.get(folder.uuid) else ()),
+            )
+            for folder in found.folders
+        ]
+
+    def _store_some(self, folders: Iterator[_Waiting]) -> list[_Moved]:
+        """Take folders from the iterator, as many as fit, and write their files. Blocks."""
+        batch: list[tuple[_Waiting, Tree]] = []
+        files: list[tuple[Path, Metadata]] = []
+        for folder in folders:
+            from_thread.check_cancelled()
+            tree = read_tree(folder.content, folder.leave_out)
+            batch.append((folder, tree))
+            files += tree.files
+            if len(batch) >= _NODES_AT_ONCE or len(files) >= _FILES_AT_ONCE:
+                break
+        keys = self._objects.store([path for path, _ in files])
+        for (_, metadata), key in zip(files, keys, strict=True):
+            metadata["k"] = key
+        return [
+            _Moved(
+                folder.uuid,
+                folder.is_node,
+                json.dumps(tree.metadata) if tree.metadata else None,
+                tree.left_out,
+                tuple(map(str, tree.linked_directories)),
+            )
+            for folder, tree in batch
+        ]
+
+    async def _write_metadata(self, batch: Sequence[_Moved]) -> None:
+        self._matched += len(batch)
+        self._symbols_left += sum(moved.left_out for moved in batch)
+        await self._mismatches.add(
+            "linked_directory", (link for moved in batch for link in moved.linked_directories)
+        )
+        # A node without files keeps the column's default, as with aiida-core.
+        with_files = [moved for moved in batch if moved.metadata is not None]
+        if with_files:
+            await self._context.connection.execute(
+                QUERIES["repository_metadata_write"].text,
+                [moved.uuid for moved in with_files],
+                [moved.metadata for moved in with_files],
+            )
+            self._written += len(with_files)
+        self._context.progress("files of nodes moved to the container", self._matched, self._nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A folder whose files are still to be moved."""
+
+    uuid: UUID
+    content: Path
+    is_node: bool
+    leave_out: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A folder whose files are in the container: what the database is to know of it."""
+
+    uuid: UUID
+    is_node: bool
+    metadata: str | None
+    left_out: int
+    linked_directories: tuple[str, ...]
+
+
+def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
+    """Whether there is an old repository to move; refused where there must be one and is not."""
+    if nodes_path(repository).is_dir():
+        return True
+    if nodes and not context.without_repository:
+        raise StorageMigrationError(
+            f"the database has nodes ({nodes}), and their file repository, "
+            f"{nodes_path(repository)}, is not there: put it in its place, or say that there are "
+            "no files to care for with without_repository (--without-repository)"
+        )
+    return False
+
+
+async def _lock(stack: AsyncExitStack, repository: Path, dry_run: bool) -> None:
+    """Keep out a run whose connection was cut and that has not noticed yet: it may still write."""
+    if dry_run:
+        return
+    await _in_thread(partial(repository.mkdir, parents=True, exist_ok=True))
+    lock = lock_directory(repository)
+    if not await _in_thread(stack.enter_context, lock):
+        raise StorageMigrationError(
+            f"another process is moving the files of {repository}: wait for its end and run again"
+        )
+
+
+async def _write_setting(context: StepContext, container_id: str, notes: list[str]) -> None:
+    previous = await context.connection.fetchval(
+        QUERIES["repository_uuid_write"].text, container_id
+    )
+    if previous not in (None, container_id):
+        notes.append(f"the setting repository|uuid was {previous}, the id of another container")
+
+
+async def _in_thread(function: Callable[..., T], *values: object) -> T:
+    """Run what blocks in a thread, and say what failed on the disk."""
+    try:
+        return await to_thread.run_sync(partial(function, *values))
+    except RepositoryError as error:
+        raise StorageMigrationError(str(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "make room and run again; what the container has so far is kept and used"
+        else:
+            advice = "nothing of the old repository was changed; put it right and run again"
+        raise StorageMigrationError(
+            f"moving the file repository failed: {error}: {advice}"
+        ) from error

@@ -1,0 +1,1 @@
+"""The steps that change values in ways that SQL alone cannot."""

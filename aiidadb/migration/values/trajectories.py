@@ -1,0 +1,208 @@
+"""The symbols of trajectories, moved from ``symbols.npy`` into the attribute ``symbols`` (0026).
+
+Step 0027 deletes the attribute ``array|symbols``, and AiiDA the file with it. Here the file stays:
+the old repository is not changed, so a database that is restored from a backup still has its
+files. Step 0047 leaves it out of the container, where it is not in AiiDA's either.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from anyio import to_thread
+
+from aiidadb.exceptions import MissingExtraError, StorageMigrationError
+from aiidadb.migration.batches import read_in_batches
+from aiidadb.migration.python_step import StepOutcome
+from aiidadb.migration.repository.node_folders import file_of_node
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import asyncpg
+
+    from aiidadb.migration.python_step import StepContext
+
+__all__ = ["SYMBOLS_FILE", "check_trajectories", "move_trajectory_symbols"]
+
+SYMBOLS_FILE: Final = "symbols.npy"
+"""The file of a trajectory's symbols, right in the node's directory."""
+
+_NODES_AT_ONCE = 200
+_NAMED_AT_MOST = 5
+
+
+async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
+    """Give every trajectory the attribute ``symbols``, read from its file.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Rows of ``db_dbattribute`` written, and notes.
+
+    Raises:
+        MissingExtraError: There are symbols to read, and numpy is not installed.
+        StorageMigrationError: There are symbols to read and no repository, or the file of a
+            trajectory is missing or is no list of symbols.
+    """
+    connection = context.connection
+    counts = await connection.fetchrow(QUERIES["trajectory_counts"].text)
+    if counts["nodes"] == 0:
+        return StepOutcome()
+    repository = context.repository
+    if repository is None or not await to_thread.run_sync(repository.is_dir):
+        if counts["with_array"] == 0:
+            return StepOutcome()
+        if context.without_repository:
+            return StepOutcome(notes=(_left_as_they_are(counts["with_array"]),))
+        raise _no_repository(repository, counts["with_array"])
+    await to_thread.run_sync(_check_numpy)
+    rows = done = moved = 0
+    bare: list[str] = []
+    missing: list[str] = []
+    async for nodes in read_in_batches(connection, "trajectories", size=_NODES_AT_ONCE):
+        found = await to_thread.run_sync(_read_symbols, repository, nodes)
+        for node, symbols in zip(nodes, found, strict=True):
+            if symbols is None:
+                (missing if node["has_array"] else bare).append(node["uuid"])
+        if context.without_repository or not missing:
+            rows += await _write_symbols(connection, nodes, found)
+        moved += len(found) - found.count(None)
+        done += len(nodes)
+        context.progress("symbols of trajectories read from files", done, counts["nodes"])
+    if missing and not context.without_repository:
+        raise StorageMigrationError(
+            f"trajectories whose file {SYMBOLS_FILE} is missing in {repository}: "
+            f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
+            "that there are none to care for with without_repository (--without-repository)"
+        )
+    return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
+
+
+async def check_trajectories(context: StepContext) -> None:
+    """Refuse what :func:`move_trajectory_symbols` would refuse before it looks at a file.
+
+    Only reads. It can be asked of a database of any version before the step.
+
+    Args:
+        context: The step's context.
+
+    Raises:
+        MissingExtraError: There are symbols to read, and numpy is not installed.
+        StorageMigrationError: There are symbols to read and no repository.
+    """
+    number = await context.connection.fetchval(QUERIES["trajectories_waiting"].text)
+    if number == 0:
+        return
+    repository = context.repository
+    if repository is not None and await to_thread.run_sync(repository.is_dir):
+        await to_thread.run_sync(_check_numpy)
+    elif not context.without_repository:
+        raise _no_repository(repository, number)
+
+
+def _no_repository(repository: Path | None, number: int) -> StorageMigrationError:
+    return StorageMigrationError(
+        f"there are trajectories ({number}) whose symbols are in files of the repository, which is "
+        f"not there ({repository or 'the profile names none'}): name it with the profile's "
+        "repository, or say that there are no files to care for with without_repository "
+        "(--without-repository)"
+    )
+
+
+def _left_as_they_are(number: int) -> str:
+    return (
+        "trajectories that get no attribute symbols, because their files are missing, and keep the "
+        f"attribute array|symbols: {number}"
+    )
+
+
+def _notes(repository: Path, moved: int, bare: list[str], missing: list[str]) -> tuple[str, ...]:
+    notes = []
+    if moved:
+        notes.append(
+            f"trajectories whose symbols are an attribute now: {moved}; their files, "
+            f"{SYMBOLS_FILE}, which AiiDA deletes, are still in {repository} and needed no more "
+            "(AiiDA 1.x reads past them, but stores no copy of such a node; on the way to AiiDA "
+            "2.x they are left behind)"
+        )
+    if missing:
+        notes.append(f"{_left_as_they_are(len(missing))} (nodes {_named(missing)})")
+    if bare:
+        notes.append(
+            f"trajectories that have neither a file {SYMBOLS_FILE} nor an attribute that tells of "
+            f"one, and get no symbols: {len(bare)} (nodes {_named(bare)})"
+        )
+    return tuple(notes)
+
+
+def _named(uuids: list[str]) -> str:
+    return ", ".join(uuids[:_NAMED_AT_MOST]) + (", …" if len(uuids) > _NAMED_AT_MOST else "")
+
+
+def _check_numpy() -> None:
+    try:
+        import numpy as np  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "reading the symbols of trajectories needs the package numpy: "
+            "pip install 'aiidadb[repository]'"
+        ) from error
+
+
+async def _write_symbols(
+    connection: asyncpg.Connection,
+    nodes: Sequence[asyncpg.Record],
+    found: Sequence[list[str] | None],
+) -> int:
+    with_symbols = [
+        (node["id"], symbols)
+        for node, symbols in zip(nodes, found, strict=True)
+        if symbols is not None
+    ]
+    if not with_symbols:
+        return 0
+    ids = [pk for pk, _ in with_symbols]
+    texts = [json.dumps(symbols) for _, symbols in with_symbols]
+    await connection.execute(QUERIES["trajectory_symbols_delete"].text, ids)
+    await connection.execute(QUERIES["trajectory_symbols_insert"].text, ids, texts)
+    return sum(1 + len(symbols) for _, symbols in with_symbols)
+
+
+def _read_symbols(repository: Path, nodes: Sequence[asyncpg.Record]) -> list[list[str] | None]:
+    """The symbols of some nodes, None where there is no file. Blocks."""
+    return [_load(file_of_node(repository, node["uuid"], SYMBOLS_FILE)) for node in nodes]
+
+
+def _load(path: Path) -> list[str] | None:
+    import numpy as np
+
+    try:
+        # No pickles: a file of the repository must not be able to run code.
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "SU":
+            raise StorageMigrationError(
+                f"{path} is not the list of symbols that AiiDA keeps of a trajectory: put the file "
+                "back from a backup and run again"
+            )
+        # Python 2 wrote byte strings.
+        symbols = [
+            item.decode("utf-8") if isinstance(item, bytes) else str(item)
+            for item in array.tolist()
+        ]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        raise StorageMigrationError(
+            f"{path} cannot be read as an array of numpy: {error}; put the file back from a backup "
+            "and run again"
+        ) from error
+    if any("\0" in symbol for symbol in symbols):
+        raise StorageMigrationError(
+            f"{path} has a symbol with the character NUL, which PostgreSQL cannot hold"
+        )
+    return symbols

@@ -1,0 +1,193 @@
+"""Band structures, each with the formula of the structure that it belongs to."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio.lowlevel
+from pypika import Query
+
+from aiidadb.criteria.group_and_age import query_group, query_past_days
+from aiidadb.criteria.selection import fetch_selection
+from aiidadb.criteria.tables import nodes, users
+from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
+from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.pks import Pks
+    from aiidadb.queries.formula import FormulaMode
+
+__all__ = ["NO_STRUCTURE", "BandsRow", "get_bands_and_parents_structure"]
+
+NO_STRUCTURE: Final = "<<NOT FOUND>>"
+"""What stands for a formula where bands come from no structure."""
+
+_BANDS: Final = "data.core.array.bands.BandsData."
+_STRUCTURE: Final = "data.core.structure.StructureData."
+
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BandsRow:
+    """One band structure of the listing.
+
+    Attributes:
+        pk: Of the bands node.
+        formula: Of the closest structure that the bands come from; ``<<NOT FOUND>>`` where there is
+            none, ``<<UNKNOWN>>`` where it does not tell its atoms.
+        ctime: When the bands node was created, with time zone UTC.
+        label: The label of the bands node.
+    """
+
+    pk: int
+    formula: str
+    ctime: datetime.datetime
+    label: str
+
+    def as_strings(self) -> list[str]:
+        """The four strings of AiiDA's listing: pk, formula, ``DD Mon YYYY`` in UTC, label.
+
+        Months are in English whatever the locale is.
+        """
+        day = self.ctime.astimezone(datetime.UTC)
+        date = f"{day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
+        return [str(self.pk), self.formula, date, self.label]
+
+
+@dataclass(frozen=True, slots=True)
+class _Species:
+    """What a structure is made of.
+
+    Attributes:
+        formula: Its formula.
+        elements: The first symbol of each of its kinds; None where it has no list of kinds.
+    """
+
+    formula: str
+    elements: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """Which elements a structure must have; None where that is not asked."""
+
+    any_of: frozenset[str] | None
+    all_of: frozenset[str] | None
+
+    def accept(self, species: _Species | None) -> bool:
+        if self.any_of is None and self.all_of is None:
+            return True
+        if species is None or species.elements is None:
+            return False
+        if self.any_of is not None and self.any_of.isdisjoint(species.elements):
+            return False
+        return self.all_of is None or self.all_of <= species.elements
+
+
+async def get_bands_and_parents_structure(
+    session: Session,
+    *,
+    all_users: bool,
+    past_days: float | None,
+    group_name: str | Iterable[str] | None,
+    group_pk: Pks | None,
+    element: str | Iterable[str] | None,
+    element_only: str | Iterable[str] | None,
+    formulamode: FormulaMode,
+) -> list[BandsRow]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_bands_and_parents_structure`."""
+    check_formula_mode(formulamode)
+    wanted = _Elements(_as_symbols(element, "element"), _as_symbols(element_only, "element_only"))
+    query = Query.from_(nodes).select(nodes.id, nodes.label, nodes.ctime)
+    query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)
+    query = query_group(query, group_name=group_name, group_pk=group_pk)
+    query = query_past_days(query, past_days=past_days)
+    if not all_users:
+        query = query.where(nodes.user_id == await _default_user(session))
+    bands = await fetch_selection(session, query)
+    structure_of = await get_closest_parents(
+        session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
+    )
+    species_of = await _species(session, structure_of.values(), formulamode)
+    rows: list[BandsRow] = []
+    for number, (pk, label, ctime) in enumerate(bands, start=1):
+        species = species_of.get(structure_of[pk]) if pk in structure_of else None
+        if wanted.accept(species):
+            rows.append(BandsRow(pk, species.formula if species else NO_STRUCTURE, ctime, label))
+        if number % CHUNK_SIZE == 0:
+            await anyio.lowlevel.checkpoint()  # others on the loop get their turn
+    return rows
+
+
+async def _default_user(session: Session) -> int:
+    email = session.profile.default_user_email
+    advice = "pass all_users=True for everybody's bands"
+    if email is None:
+        raise NotExistent(f"profile {session.profile.name!r} has no default user: {advice}")
+    found = await fetch_selection(
+        session, Query.from_(users).select(users.id).where(users.email == email)
+    )
+    if not found:
+        raise NotExistent(
+            f"the default user {email!r} of profile {session.profile.name!r} is not in the "
+            f"database: {advice}"
+        )
+    pk: int = found[0]["id"]
+    return pk
+
+
+async def _species(
+    session: Session, structures: Collection[int], mode: FormulaMode
+) -> dict[int, _Species]:
+    """What structures are made of; those made of the same are decoded once."""
+    known: dict[tuple[str | None, str | None], _Species] = {}
+    species_of: dict[int, _Species] = {}
+    distinct = sorted(set(structures))
+    for at in range(0, len(distinct), CHUNK_SIZE):
+        rows = await session.fetch(QUERIES["structure_species"], distinct[at : at + CHUNK_SIZE])
+        for pk, kinds, kind_names in rows:
+            key = (kinds, kind_names)
+            if key not in known:
+                known[key] = _read_species(kinds, kind_names, mode)
+            species_of[pk] = known[key]
+    return species_of
+
+
+def _read_species(kinds: str | None, kind_names: str | None, mode: FormulaMode) -> _Species:
+    items = None if kinds is None else json.loads(kinds)
+    names = None if kind_names is None else json.loads(kind_names)
+    elements = None if items is None else frozenset(_first_symbols(items))
+    return _Species(formula_of_kind_names(items, names, mode=mode), elements)
+
+
+def _first_symbols(kinds: list[dict[str, object]]) -> Iterator[str]:
+    for kind in kinds:
+        symbols = kind["symbols"]
+        if isinstance(symbols, list) and symbols and isinstance(symbols[0], str):
+            yield symbols[0]
+
+
+def _as_symbols(symbols: object, what: str) -> frozenset[str] | None:
+    if symbols is None:
+        return None
+    if isinstance(symbols, str):
+        return frozenset({symbols})
+    if not isinstance(symbols, Iterable):
+        raise InvalidInputError(f"{what} must be one symbol or several, not {symbols!r}")
+    found = list(symbols)
+    for symbol in found:
+        if not isinstance(symbol, str):
+            raise InvalidInputError(f"{symbol!r} is no symbol of an element, such as 'Si'")
+    return frozenset(found)

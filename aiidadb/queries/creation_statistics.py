@@ -1,0 +1,84 @@
+"""When nodes were created, and of which types they are."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, TypedDict
+
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.pks import as_pks
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from aiidadb.connecting.session import Session
+    from aiidadb.pks import HasPk
+
+__all__ = ["CreationStatistics", "StatisticsReader"]
+
+
+class CreationStatistics(TypedDict):
+    """Numbers of nodes.
+
+    Attributes:
+        total: All of them.
+        types: By node type.
+        ctime_by_day: By the day of creation as ``YYYY-MM-DD``, ascending; days without a node are
+            absent.
+    """
+
+    total: int
+    types: dict[str, int]
+    ctime_by_day: dict[str, int]
+
+
+class StatisticsReader:
+    """Reads the statistics of one database, and remembers which time zones its server knows."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._zones: dict[str, str] = {}
+
+    async def get_creation_statistics(
+        self, user_pk: int | HasPk | None, timezone: str | None
+    ) -> CreationStatistics:
+        """See :meth:`aiidadb.queries.manager.QueryManager.get_creation_statistics`."""
+        user = None if user_pk is None else _single_pk(user_pk)
+        zone = None if timezone is None else await self._zone(timezone)
+        basis = await self._session.fetchrow(QUERIES["creation_statistics_basis"])
+        assert basis is not None
+        row = await self._session.fetchrow(
+            QUERIES["creation_statistics"],
+            user,
+            zone or basis["timezone"],
+            user is None and basis["by_index"],
+        )
+        assert row is not None
+        return CreationStatistics(
+            total=row["total"], types=row["types"], ctime_by_day=row["ctime_by_day"]
+        )
+
+    async def _zone(self, name: str) -> str:
+        """The server's own spelling of a time zone.
+
+        Looked up instead of tried, because an error would spoil a transaction, and because the
+        server takes almost any letters and number for a zone of an invented name.
+        """
+        if not isinstance(name, str):
+            raise InvalidInputError(f"timezone must be the name of a time zone, not {name!r}")
+        if name == "UTC":
+            return name
+        if not self._zones:
+            rows = await self._session.fetch(QUERIES["time_zones"])
+            self._zones = {row["name"].lower(): row["name"] for row in rows}
+        if (known := self._zones.get(name.lower())) is not None:
+            return known
+        similar = difflib.get_close_matches(name, self._zones.values(), n=3)
+        advice = f"did you mean {' or '.join(similar)}?" if similar else "such as Europe/Zurich"
+        raise InvalidInputError(f"the server knows no time zone {name!r}: {advice}")
+
+
+def _single_pk(user_pk: int | HasPk) -> int:
+    found = as_pks(user_pk)
+    if len(found) != 1:
+        raise InvalidInputError(f"user_pk must be one pk, not {user_pk!r}")
+    return found[0]

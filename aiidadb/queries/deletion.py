@@ -1,0 +1,157 @@
+"""Deleting nodes with all that hangs on them in the database.
+
+The file repository is not touched: the files of deleted nodes stay until AiiDA's own maintenance
+(``verdi storage maintain`` in 2.x) removes what no node refers to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.connecting.session import NO_TIME_LIMIT
+from aiidadb.exceptions import NotExistent
+from aiidadb.pks import as_pks
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.pks import Pks
+
+__all__ = [
+    "DeletionPreview",
+    "DeletionReport",
+    "delete_nodes_and_connections",
+    "get_nodes_to_delete",
+    "preview_deletion",
+]
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+# AiiDA's provenance rules: which link takes which of its ends along. Those that a caller may
+# switch off are not among these.
+_ALWAYS_FORWARD: Final = ("input_calc", "input_work")
+_ALWAYS_BACKWARD: Final = ("create", "return", "call_calc", "call_work")
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionReport:
+    """What a deletion removed.
+
+    Attributes:
+        nodes: How many nodes.
+        links: How many links to or from them.
+        group_memberships: How many memberships of groups.
+        comments: How many comments.
+        logs: How many log messages.
+        missing: The pks asked for that were not in the database, ascending.
+    """
+
+    nodes: int = 0
+    links: int = 0
+    group_memberships: int = 0
+    comments: int = 0
+    logs: int = 0
+    missing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionPreview:
+    """What a deletion would remove.
+
+    Attributes:
+        counts: How many of each, and which nodes are not there.
+        types: Node type to number of nodes, most frequent first.
+    """
+
+    counts: DeletionReport
+    types: Mapping[str, int]
+
+
+async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
+    """See :meth:`aiidadb.Backend.preview_deletion`."""
+    asked = as_pks(pks)
+    rows = await session.fetch(QUERIES["deletion_preview_nodes"], asked)
+    found = [row["pk"] for row in rows]
+    missing = _missing(asked, found, strict=strict)
+    hanging = await session.fetchrow(QUERIES["deletion_preview_rows"], found)
+    assert hanging is not None
+    return DeletionPreview(
+        DeletionReport(nodes=len(found), **hanging, missing=missing),
+        dict(Counter(row["node_type"] for row in rows).most_common()),
+    )
+
+
+async def delete_nodes_and_connections(
+    session: Session, pks: Pks, *, strict: bool = False
+) -> DeletionReport:
+    """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
+    asked = as_pks(pks)
+    async with session.transaction():
+        rows = await session.fetch(QUERIES["delete_lock_nodes"], asked, timeout=NO_TIME_LIMIT)
+        found = [row["pk"] for row in rows]
+        missing = _missing(asked, found, strict=strict)
+        if not found:
+            return DeletionReport(missing=missing)
+        await _warn_of_scans(session)
+        # AiiDA's foreign keys are checked at the commit. Checked by each statement they cost less,
+        # and a violation can still be told from a lost connection.
+        await session.execute("set constraints all immediate")
+        counts = {
+            what: await _delete(session, f"delete_{what}", found)
+            for what in ("links", "group_memberships", "comments", "logs", "nodes")
+        }
+        await session.execute("set constraints all deferred")  # as the caller's transaction had it
+    return DeletionReport(**counts, missing=missing)
+
+
+async def get_nodes_to_delete(
+    session: Session,
+    pks: Pks,
+    *,
+    create_forward: bool = True,
+    call_calc_forward: bool = True,
+    call_work_forward: bool = True,
+) -> set[int]:
+    """See :meth:`aiidadb.Backend.get_nodes_to_delete`."""
+    switched = {
+        "create": create_forward,
+        "call_calc": call_calc_forward,
+        "call_work": call_work_forward,
+    }
+    forward = [*_ALWAYS_FORWARD, *(name for name, is_on in switched.items() if is_on)]
+    rows = await session.fetch_traversal(
+        QUERIES["nodes_to_delete"], as_pks(pks), forward, list(_ALWAYS_BACKWARD)
+    )
+    return {row["pk"] for row in rows}
+
+
+async def _delete(session: Session, query: str, pks: list[int]) -> int:
+    rows = await session.fetch(QUERIES[query], pks, timeout=NO_TIME_LIMIT)
+    number: int = rows[0]["number"]
+    return number
+
+
+async def _warn_of_scans(session: Session) -> None:
+    for row in await session.fetch(QUERIES["delete_unindexed_references"]):
+        _LOGGER.warning(
+            "deleting nodes will be slow: %s refers to them and has no index; "
+            "`aiidadb` expects the indexes that AiiDA makes",
+            row["reference"],
+        )
+
+
+def _missing(asked: list[int], found: list[int], *, strict: bool) -> tuple[int, ...]:
+    missing = tuple(sorted(set(asked) - set(found)))
+    if missing and strict:
+        raise NotExistent(f"nothing was deleted: there are no nodes {_some(missing)}")
+    return missing
+
+
+def _some(pks: Sequence[int], most: int = 10) -> str:
+    shown = ", ".join(map(str, pks[:most]))
+    return shown if len(pks) <= most else f"{shown} and {len(pks) - most} more"

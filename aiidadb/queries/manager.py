@@ -1,0 +1,235 @@
+"""The questions that can be asked of an AiiDA database, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiidadb.criteria import group_and_age, selection
+from aiidadb.queries import bands, creation_statistics, parents, uuids
+from aiidadb.queries.parents import LINK_TYPES
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    import asyncpg
+    from pypika.terms import Criterion, Term
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.pks import HasPk, Pks
+    from aiidadb.queries.bands import BandsRow
+    from aiidadb.queries.creation_statistics import CreationStatistics
+    from aiidadb.queries.formula import FormulaMode
+
+__all__ = ["LINK_TYPES", "QueryManager"]
+
+
+class QueryManager:
+    """Answers questions about nodes, as ``DjangoQueryManager`` did, right and at once.
+
+    Every call serves databases of AiiDA 1.x and 2.x alike, and takes part in
+    :meth:`aiidadb.Backend.transaction`. Wherever node types are named, either spelling will do:
+    ``data.structure.StructureData.`` and ``data.core.structure.StructureData.``.
+    """
+
+    query_group = staticmethod(group_and_age.query_group)
+    query_past_days = staticmethod(group_and_age.query_past_days)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._statistics = creation_statistics.StatisticsReader(session)
+
+    async def fetch(self, query: Term) -> list[asyncpg.Record]:
+        """Run a pypika query that selects, with every value in it sent as a parameter.
+
+        For instance what :meth:`query_group` and :meth:`query_past_days` give::
+
+            query = Query.from_(nodes).select(nodes.id, nodes.label)
+            query = backend.queries.query_group(query, group_name="semiconductors")
+            rows = await backend.queries.fetch(query.orderby(nodes.id))
+
+        Args:
+            query: A pypika query on :data:`aiidadb.nodes` and AiiDA's other tables
+                (:mod:`aiidadb.criteria.tables`).
+
+        Returns:
+            Its rows: records by column name and by position; JSON as Python values.
+
+        Raises:
+            InvalidInputError: No query that only selects, or a value that PostgreSQL cannot hold.
+            DatabaseError: What the server reported, such as a column that does not exist.
+        """
+        return await selection.fetch_selection(self._session, query)
+
+    async def get_creation_statistics(
+        self, user_pk: int | HasPk | None = None, *, timezone: str | None = None
+    ) -> CreationStatistics:
+        """How many nodes there are, of which types, and created on which days.
+
+        The same as AiiDA's. Everybody's nodes are counted from indexes alone where the table was
+        vacuumed since it was filled, which PostgreSQL does by itself in time; else in one scan.
+
+        Args:
+            user_pk: Count this user's nodes; None: everybody's.
+            timezone: The time zone in which a day is a day, such as ``Europe/Zurich``; None: that
+                of the session, which is the server's where nobody set another.
+
+        Returns:
+            ``{"total": 3, "types": {"data.core.int.Int.": 3}, "ctime_by_day": {"2024-05-17": 3}}``
+            with the days ascending, and without those that have no nodes. A user who does not exist
+            has none.
+
+        Raises:
+            InvalidInputError: There is no such time zone, or this is no pk.
+        """
+        return await self._statistics.get_creation_statistics(user_pk, timezone)
+
+    async def get_closest_parents(
+        self,
+        pks: Pks,
+        *criteria: Criterion,
+        node_type: str | None = None,
+        link_types: Collection[str] | None = None,
+        chunk_size: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        **lookups: object,
+    ) -> dict[int, int]:
+        """The closest ancestor of each node that meets all criteria.
+
+        Closest is the least number of links over the types asked for; of several at that distance
+        it is the one with the lowest pk. A node is never its own parent. (In the place of
+        ``djsite.queries.get_closest_parents``, whose default lost parents that children share.)
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            criteria: pypika criteria on :data:`aiidadb.nodes`, such as
+                ``nodes.node_type.like("data.core.array.%")``.
+            node_type: Shorthand for that lookup.
+            link_types: Types of links to follow, such as ``("create", "input_calc")``, which is
+                what QueryBuilder's ancestors follow; None: all.
+            chunk_size: Starts to walk from in one batch; it bounds the server's memory and never
+                changes the answer.
+            progress: Called after each batch with the starts done and those in all.
+            lookups: Columns of nodes and the values that they must have; None asks for null.
+
+        Returns:
+            Start to closest parent; a start that has none, or does not exist, is not in it.
+
+        Raises:
+            InvalidInputError: A pk, criterion, link type or chunk size cannot be used.
+        """
+        if node_type is not None:
+            lookups["node_type"] = node_type
+        return await parents.get_closest_parents(
+            self._session,
+            pks,
+            criteria,
+            lookups,
+            link_types=link_types,
+            chunk_size=chunk_size,
+            progress=progress,
+        )
+
+    async def get_all_parents(
+        self,
+        node_pks: Pks,
+        return_values: Iterable[str] = ("id",),
+        *,
+        link_types: Collection[str] | None = parents.DATA_PROVENANCE,
+    ) -> list[tuple[object, ...]]:
+        """All ancestors of some nodes taken together.
+
+        Args:
+            node_pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            return_values: Columns of nodes, or keys inside two of them, as ``attributes.cell``.
+            link_types: Types of links to follow; by default those that QueryBuilder's ancestors
+                follow, as in djsite; None: all.
+
+        Returns:
+            One tuple of the values for each ancestor, once, by ascending pk. (djsite's list repeats
+            an ancestor for each way that leads to it.) One of the nodes given is in it where it is
+            an ancestor, also of itself over a cycle.
+
+        Raises:
+            InvalidInputError: A pk, column or link type cannot be used.
+        """
+        return await parents.get_all_parents(
+            self._session, node_pks, return_values, link_types=link_types
+        )
+
+    async def get_bands_and_parents_structure(
+        self,
+        *,
+        all_users: bool = False,
+        past_days: float | None = None,
+        group_name: str | Iterable[str] | None = None,
+        group_pk: Pks | None = None,
+        element: str | Iterable[str] | None = None,
+        element_only: str | Iterable[str] | None = None,
+        formulamode: FormulaMode = "hill",
+    ) -> list[BandsRow]:
+        """List band structures with the formula of the structure that they belong to.
+
+        That is the closest ``StructureData`` over links of every type. (aiida-core 2.x takes the
+        oldest ancestor instead.) The arguments are those of ``verdi data bands list``: djsite's
+        namespace can be given as ``**vars(args)``.
+
+        Args:
+            all_users: Everybody's bands; False: those of the profile's default user.
+            past_days: Bands created in the last days, see :meth:`query_past_days`.
+            group_name: Bands in groups with one of these labels, see :meth:`query_group`.
+            group_pk: Bands in one of these groups.
+            element: Symbols, of which the structure has one or more. (What counts of a kind is its
+                first symbol.) With this or the next, bands without a structure are left out.
+            element_only: Symbols, all of which the structure has, beside others perhaps.
+            formulamode: How to write formulas, see :func:`aiidadb.get_formula`.
+
+        Returns:
+            The bands by time of creation, then pk; ungrouped ones as well. ``row.as_strings()`` is
+            what AiiDA gives.
+
+        Raises:
+            InvalidInputError: An argument cannot be used.
+            NotExistent: The profile has no default user, or none that is in the database.
+        """
+        return await bands.get_bands_and_parents_structure(
+            self._session,
+            all_users=all_users,
+            past_days=past_days,
+            group_name=group_name,
+            group_pk=group_pk,
+            element=element,
+            element_only=element_only,
+            formulamode=formulamode,
+        )
+
+    async def get_duplicate_uuids(self, table: str) -> list[tuple[int, uuid.UUID]]:
+        """The rows of a table that share their UUID with another.
+
+        Args:
+            table: One of AiiDA's tables that have UUIDs, such as ``db_dbnode``.
+
+        Returns:
+            Pk and UUID, those with the same UUID together, then by pk. Empty as long as the
+            table has the constraint that AiiDA gives it.
+
+        Raises:
+            InvalidInputError: No such table of AiiDA's.
+        """
+        return await uuids.get_duplicate_uuids(self._session, table)
+
+    async def apply_new_uuid_mapping(
+        self, table: str, mapping: Mapping[int, str | uuid.UUID]
+    ) -> None:
+        """Give rows of a table new UUIDs: all of them, or none.
+
+        Args:
+            table: One of AiiDA's tables that have UUIDs, such as ``db_dbnode``.
+            mapping: Pk to the UUID that the row is to have. Files of a node are not renamed.
+
+        Raises:
+            InvalidInputError: No such table of AiiDA's, or something is no pk or no UUID.
+            NotExistent: There is no row with one of the pks.
+            IntegrityError: Another row has one of the UUIDs.
+        """
+        await uuids.apply_new_uuid_mapping(self._session, table, mapping)

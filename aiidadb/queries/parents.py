@@ -1,0 +1,135 @@
+"""Ancestors of nodes: the closest that meets criteria, and all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from pypika import Query
+
+from aiidadb.criteria.node_criteria import all_of, bind_criteria
+from aiidadb.criteria.selection import fetch_selection
+from aiidadb.criteria.tables import NODE_COLUMNS, nodes
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.pks import as_pks
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pypika.terms import Term
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.pks import Pks
+
+__all__ = ["CHUNK_SIZE", "DATA_PROVENANCE", "LINK_TYPES", "get_all_parents", "get_closest_parents"]
+
+CHUNK_SIZE: Final = 10_000
+"""Nodes in one batch: bounds the server's memory, never changes the answer."""
+
+_REPLAN_FROM: Final = 200
+"""Starts from which on planning for their very number costs less than it saves."""
+
+LINK_TYPES: Final = frozenset(
+    {"create", "return", "input_calc", "input_work", "call_calc", "call_work"}
+)
+"""Every type of link that AiiDA has."""
+
+DATA_PROVENANCE: Final = ("create", "input_calc")
+"""The links by which data come from data; QueryBuilder's ancestors follow these alone."""
+
+
+async def get_closest_parents(
+    session: Session,
+    pks: Pks,
+    criteria: Iterable[object],
+    lookups: Mapping[str, object],
+    *,
+    link_types: Collection[str] | None = None,
+    chunk_size: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[int, int]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
+    # A pk is a 32-bit integer: beyond that there is no node.
+    starts = [pk for pk in as_pks(pks) if 0 < pk < 2**31]
+    size = _as_chunk_size(chunk_size)
+    types = _as_link_types(link_types)
+    query = QUERIES["closest_parents"]
+    match, values = bind_criteria(
+        all_of(criteria, lookups),
+        first=len(query.parameters) + 1,
+        version=session.require_version(),
+    )
+    filled = query.fill(match=match)
+    parents: dict[int, int] = {}
+    for at in range(0, len(starts), size):
+        batch = starts[at : at + size]
+        rows = await session.fetch_traversal(
+            filled, batch, types, *values, replan=len(batch) >= _REPLAN_FROM
+        )
+        parents.update((row["start"], row["parent"]) for row in rows)
+        if progress is not None:
+            progress(at + len(batch), len(starts))
+    return parents
+
+
+async def get_all_parents(
+    session: Session,
+    pks: Pks,
+    return_values: Iterable[str],
+    *,
+    link_types: Collection[str] | None = None,
+) -> list[tuple[object, ...]]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
+    columns = _as_columns(return_values)
+    rows = await session.fetch_traversal(
+        QUERIES["all_parents"], as_pks(pks), _as_link_types(link_types)
+    )
+    found: list[int] = [row["node"] for row in rows]
+    if all(str(column) == str(nodes.id) for column in columns):
+        return [(pk,) * len(columns) for pk in found]
+    query = Query.from_(nodes).select(*columns).where(nodes.id.isin(found)).orderby(nodes.id)
+    return [tuple(row) for row in await fetch_selection(session, query)]
+
+
+def _as_columns(names: Iterable[str]) -> list[Term]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidInputError(f"return_values must be several, such as ('id',), not {names!r}")
+    columns = [_as_column(name) for name in names]
+    if not columns:
+        raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
+    return columns
+
+
+def _as_column(name: str) -> Term:
+    if not isinstance(name, str):
+        raise InvalidInputError(f"{name!r} is no column of nodes: give its name")
+    column, *path = name.split(".")
+    column = "id" if column == "pk" else column
+    if column not in NODE_COLUMNS or (path and column not in ("attributes", "extras")):
+        raise InvalidInputError(
+            f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}, or "
+            "name what is inside attributes or extras, such as 'attributes.cell'"
+        )
+    field = nodes.field(column)
+    # A list, whatever the keys are: as text they would have to be quoted.
+    return field.get_path_json_value(path) if path else field  # type: ignore[arg-type]
+
+
+def _as_chunk_size(chunk_size: int | None) -> int:
+    size = CHUNK_SIZE if chunk_size is None else chunk_size
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InvalidInputError(f"chunk_size must be a positive integer, not {chunk_size!r}")
+    return size
+
+
+def _as_link_types(link_types: Collection[str] | None) -> list[str] | None:
+    if link_types is None:
+        return None
+    if isinstance(link_types, str):
+        raise InvalidInputError(f"link_types must be several, such as ({link_types!r},)")
+    if unknown := sorted({str(name) for name in link_types} - LINK_TYPES):
+        raise InvalidInputError(
+            f"no such link types: {', '.join(unknown)}; AiiDA has {', '.join(sorted(LINK_TYPES))}"
+        )
+    return sorted(link_types)

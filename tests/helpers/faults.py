@@ -1,0 +1,213 @@
+"""What stops a migration, at a chosen point of a chosen step, in this process or in another.
+
+Processes come from a fork server that has the library imported: one takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+import aiidadb
+from aiidadb.migration import runner
+from aiidadb.migration.plan import route
+from aiidadb.migration.steps import STEPS
+from aiidadb.version.schema_version import SchemaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from multiprocessing.context import ForkServerProcess
+    from pathlib import Path
+
+    Strike: TypeAlias = Callable[[asyncpg.Connection], Awaitable[None]]
+
+__all__ = [
+    "AFTER_ITS_FIRST_SCRIPT",
+    "BEFORE_THE_COMMIT",
+    "CHAIN",
+    "Proxy",
+    "die",
+    "end_of",
+    "migrate_in_process",
+    "proxy",
+    "start_process",
+    "take_long",
+    "trap",
+]
+
+AFTER_ITS_FIRST_SCRIPT: Final = 1
+BEFORE_THE_COMMIT: Final = None
+
+CHAIN: Final = route(SchemaVersion("django", 1), max(STEPS))
+"""The steps of a database of the first version on its way to the newest."""
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@contextlib.contextmanager
+def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
+    """Let something happen in the middle of a step's transaction.
+
+    Args:
+        step_name: The step.
+        strike: What happens; awaited with the migrating connection.
+        after: After how many scripts that were sent; None for after all, right before the commit.
+    """
+    real_atomic, real_execute = runner.atomic, asyncpg.Connection.execute
+
+    @contextlib.asynccontextmanager
+    async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
+        async with real_atomic(connection, what):
+            if f"({step_name})" not in what:
+                yield
+                return
+            count = 0
+
+            async def execute(self: asyncpg.Connection, *arguments: Any, **options: Any) -> str:
+                nonlocal count
+                status = await real_execute(self, *arguments, **options)
+                if self is connection:
+                    count += 1
+                    if count == after:
+                        await strike(connection)
+                return status
+
+            asyncpg.Connection.execute = execute
+            try:
+                yield
+            finally:
+                asyncpg.Connection.execute = real_execute
+            if after is None:
+                await strike(connection)
+
+    runner.atomic = atomic
+    try:
+        yield
+    finally:
+        runner.atomic = real_atomic
+
+
+async def die(_connection: asyncpg.Connection) -> None:
+    """Be killed, without a chance to clean up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def take_long(connection: asyncpg.Connection) -> None:
+    """Let the server be at work, for a minute."""
+    await connection.execute("select pg_sleep(60)")
+
+
+def migrate_in_process(
+    dsn: str,
+    repository: Path | None,
+    exports: Path,
+    answer: Path | None = None,
+    strike: Strike | None = None,
+    step_name: str = "",
+    after: int | None = None,
+) -> None:
+    """Migrate to the newest version. For a process of its own.
+
+    Args:
+        dsn: The database.
+        repository: Its files; None for none to care for.
+        exports: Where steps write files to.
+        answer: Where to write how many steps were run, or the error.
+        strike: What happens on the way, if anything: :func:`die` or :func:`take_long`.
+        step_name: In which step.
+        after: Where in it, as for :func:`trap`.
+    """
+
+    async def migrate() -> int:
+        profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
+        async with aiidadb.open_backend(profile, schema_check=False) as backend:
+            report = await backend.schema.migrate(
+                export_directory=exports, without_repository=repository is None
+            )
+            return len(report.steps)
+
+    with trap(step_name, strike, after) if strike else contextlib.nullcontext():
+        try:
+            result: int | str = asyncio.run(migrate())
+        except Exception as error:
+            result = repr(error)
+    if answer is not None:
+        answer.write_text(json.dumps(result), "utf-8")
+
+
+def start_process(*arguments: object) -> ForkServerProcess:
+    """Start :func:`migrate_in_process` in a process."""
+    _CONTEXT.set_forkserver_preload(["pytest", __name__])
+    process = _CONTEXT.Process(target=migrate_in_process, args=arguments)
+    process.start()
+    return process
+
+
+async def end_of(process: ForkServerProcess, seconds: float = 60) -> int | None:
+    """Wait for a process; its exit code, negative for a signal, None where it did not end."""
+    await asyncio.to_thread(process.join, seconds)
+    code = process.exitcode
+    process.kill()
+    return code
+
+
+@dataclass
+class Proxy:
+    """What stands between a client and the server.
+
+    Attributes:
+        dsn: The database, reached through it.
+        cut_at_next_answer: Pass on what the client says next, but not what the server answers: cut
+            both connections instead.
+        edit_answer: What makes of the server's bytes those that the client gets.
+    """
+
+    dsn: str
+    cut_at_next_answer: bool = False
+    edit_answer: Callable[[bytes], bytes] = bytes
+
+
+@contextlib.asynccontextmanager
+async def proxy(dsn: str) -> AsyncIterator[Proxy]:
+    """Pass on what clients and a server say to each other, on a port of 127.0.0.1."""
+    probe = await asyncpg.connect(dsn)
+    address = probe._addr
+    await probe.close()
+    parts = urlsplit(dsn)
+    between = Proxy(dsn)
+
+    async def pump(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if is_answer and between.cut_at_next_answer:
+                    break
+                writer.write(between.edit_answer(data) if is_answer else data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if isinstance(address, str):
+            behind = await asyncio.open_unix_connection(address)
+        else:
+            behind = await asyncio.open_connection(*address)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pump(reader, behind[1], is_answer=False))
+            tasks.create_task(pump(behind[0], writer, is_answer=True))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        user = parts.username or "postgres"
+        between.dsn = f"postgresql://{user}@127.0.0.1:{port}{parts.path}"
+        yield between

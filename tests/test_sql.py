@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, _load_queries, sql_directory
+from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, load_queries, sql_directory
 
 GOOD = """\
 -- name: good
@@ -30,7 +30,7 @@ def load(directory: Path, **files: str) -> dict:
         path = directory / f"{name.replace('__', '/')}.sql"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    return _load_queries(directory)
+    return load_queries(directory)
 
 
 def test_a_good_file_is_read(tmp_path):

@@ -1,8 +1,9 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
 from aiidadb.backend import Backend, ServerFacts, open_backend
+from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
-from aiidadb.connecting.profile import Profile, load_profile
+from aiidadb.connecting.profile import Profile
 from aiidadb.criteria.binding import bind
 from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import (

@@ -15,7 +15,7 @@ from pypika import Query
 from aiidadb.backend import open_backend
 from aiidadb.cli.show import echo_json, progress_bar, say, table, working
 from aiidadb.cli.stats import draw_days
-from aiidadb.connecting.pool import connect
+from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.criteria.tables import links, nodes
 from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign

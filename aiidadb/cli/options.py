@@ -12,7 +12,8 @@ import click
 
 from aiidadb.backend import open_backend
 from aiidadb.cli.show import working
-from aiidadb.connecting.profile import Profile, load_profile
+from aiidadb.connecting.aiida_config import load_profile
+from aiidadb.connecting.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

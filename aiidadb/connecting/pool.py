@@ -8,9 +8,7 @@ was never given back.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import os
 import socket
 import weakref
@@ -20,10 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import asyncpg
 
-from aiidadb.connecting.hosts import connect_to_one_of
-from aiidadb.exceptions import ClosedError, PoolError, PoolOptionsError, translate
+from aiidadb.connecting.connection import (
+    connect_arguments,
+    connector,
+    require_asyncio,
+    set_codecs,
+)
+from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
@@ -31,53 +35,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PoolRegistry",
-    "connect",
     "default_registry",
     "expire_connections",
     "get_pool",
     "mark_clean",
-    "require_asyncio",
     "reset_pools",
 ]
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that a pool gets to close in peace before its connections are cut."""
 
-COMMAND_TIMEOUT: Final = 300.0
-"""Seconds that a statement may take where the caller does not say otherwise."""
-
-# JIT compiles each first costly query of a connection for longer than the query runs; it must be
-# set at connecting, because the reset between two uses undoes any later SET.
-_SERVER_SETTINGS: Final = {"application_name": "aiidadb", "jit": "off"}
-
-_DEFAULTS: Final[dict[str, Any]] = {
-    "min_size": 0,
-    "max_size": 10,
-    "command_timeout": COMMAND_TIMEOUT,
-}
-
-_ClosedPools = list["_Entry"]
 # Pools from before a fork: kept for ever, because even their finalisation would touch the
 # parent's sockets and selector.
-_inherited: _ClosedPools = []
+_inherited: list[_Entry] = []
 
 # Connections whose session state is known to be untouched, so that the reset can be left out.
 _clean: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
-
-
-def require_asyncio() -> asyncio.AbstractEventLoop:
-    """The running event loop.
-
-    Raises:
-        PoolError: There is none, or it is trio's: asyncpg runs on asyncio alone.
-    """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise PoolError(
-            "aiidadb needs a running asyncio event loop: asyncpg, the driver, knows no other "
-            "(under trio, run this part with asyncio or through trio-asyncio)"
-        ) from None
 
 
 def mark_clean(connection: asyncpg.Connection) -> None:
@@ -96,76 +69,6 @@ async def _reset_unless_clean(connection: asyncpg.Connection) -> None:
         _clean.discard(connection)
     elif query := connection.get_reset_query():
         await connection.execute(query)
-
-
-async def _set_codecs(connection: asyncpg.Connection) -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=json.loads
-        )
-
-
-def _encode_json(value: object) -> str:
-    return json.dumps(value, allow_nan=False)
-
-
-def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments for asyncpg: the profile's, ours, and the caller's over both.
-
-    A ``statement_cache_size`` of 0 is the sign of PgBouncer in transaction mode, which refuses
-    session settings in the startup packet: then only the application's name is sent.
-    """
-    arguments = {**_DEFAULTS, **profile.connect_arguments(), **options}
-    ours = dict(_SERVER_SETTINGS)
-    if arguments.get("statement_cache_size") == 0:
-        del ours["jit"]
-    given = arguments.get("server_settings") or {}
-    asked = options.get("server_settings") or {}
-    arguments["server_settings"] = {**ours, **given, **asked}
-    return arguments
-
-
-def _connector(arguments: dict[str, Any]) -> Callable[..., Awaitable[asyncpg.Connection]]:
-    hosts = arguments.get("host")
-    return connect_to_one_of if isinstance(hosts, list) and len(hosts) > 1 else asyncpg.connect
-
-
-# What create_pool() takes and connect() does not.
-_FOR_POOLS: Final = (
-    "min_size",
-    "max_size",
-    "max_queries",
-    "max_inactive_connection_lifetime",
-    "setup",
-    "init",
-    "reset",
-    "connect",
-)
-
-
-async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
-    """Open one connection outside every pool, with no time limit on its statements.
-
-    Args:
-        profile: The database.
-        options: For ``asyncpg.connect``; those for pools alone are passed over.
-
-    Returns:
-        The connection, JSON codecs set. The caller closes it.
-
-    Raises:
-        DatabaseError: No connection could be made.
-    """
-    require_asyncio()
-    arguments = connect_arguments(profile, {**options, "command_timeout": None})
-    for name in _FOR_POOLS:
-        arguments.pop(name, None)
-    try:
-        connection: asyncpg.Connection = await _connector(arguments)(**arguments)
-    except Exception as error:
-        raise translate(error) or error from error
-    await _set_codecs(connection)
-    return connection
 
 
 @dataclass(eq=False)
@@ -315,7 +218,7 @@ class PoolRegistry:
 
         async def prepare(connection: asyncpg.Connection) -> None:
             entry.connections.add(connection)
-            await _set_codecs(connection)
+            await set_codecs(connection)
             if init is not None:
                 await init(connection)
 
@@ -323,7 +226,7 @@ class PoolRegistry:
             pool = asyncpg.create_pool(
                 **{
                     "reset": _reset_unless_clean,
-                    "connect": _connector(arguments),
+                    "connect": connector(arguments),
                     **arguments,
                     "init": prepare,
                 }

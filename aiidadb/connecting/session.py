@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import asyncpg
 
-from aiidadb.connecting.pool import mark_clean, require_asyncio
+from aiidadb.connecting.connection import require_asyncio
+from aiidadb.connecting.pool import mark_clean
 from aiidadb.exceptions import (
     ClosedError,
     IncompatibleStorageSchema,

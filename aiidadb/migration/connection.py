@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import asyncpg
 
-from aiidadb.connecting.pool import connect
+from aiidadb.connecting.connection import connect
 from aiidadb.exceptions import (
     LockTimeout,
     PermissionDenied,

@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from aiidadb.cli import aiidadb
-from aiidadb.connecting.pool import connect
+from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.demo import embedded_server as embedded
 from aiidadb.demo.campaign import GROUPS, USERS
@@ -105,8 +105,8 @@ def locked(dsn: str, table: str, mode: str = "access exclusive") -> Iterator[Non
     """Somebody else holds a table meanwhile."""
     script = (
         "import asyncio, sys, asyncpg\n"
-        "from aiidadb.pool import connect\n"
-        "from aiidadb.profile import Profile\n"
+        "from aiidadb.connecting.connection import connect\n"
+        "from aiidadb.connecting.profile import Profile\n"
         "async def main():\n"
         "    connection = await connect(Profile.from_dsn(sys.argv[1]))\n"
         "    await connection.execute('begin; lock table ' + sys.argv[2])\n"

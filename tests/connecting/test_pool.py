@@ -1,26 +1,20 @@
 """Pools: one a profile and loop, refused rather than wrong, gone when reset."""
 
 import asyncio
-import dataclasses
 import gc
 import os
-import socket
 import threading
 import time
 import warnings
 
-import anyio
 import asyncpg
 import pytest
-import trio
 
 import aiidadb
-from aiidadb.connecting.pool import PoolRegistry, connect
+from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import (
     AuthenticationError,
     ClosedError,
-    DatabaseError,
-    PoolError,
     PoolOptionsError,
     UnreachableStorage,
 )
@@ -265,102 +259,6 @@ async def test_what_users_set_in_a_session_is_undone_when_they_give_it_back(prof
             await connection.execute("set search_path = pg_catalog")
         async with pool.acquire() as connection:
             assert "public" in await connection.fetchval("show search_path")
-
-
-async def test_an_application_name_of_the_caller_wins(profile):
-    async with PoolRegistry() as registry:
-        pool = await registry.get_pool(profile, server_settings={"application_name": "mine"})
-        assert await pool.fetchval("show application_name") == "mine"
-        assert await pool.fetchval("show jit") == "off"
-
-
-async def test_json_arrives_as_python_values(profile):
-    async with PoolRegistry() as registry:
-        pool = await registry.get_pool(profile)
-        value = {"a": [1, 2.5, None, "é"]}
-        assert await pool.fetchval("select $1::jsonb", value) == value
-        assert await pool.fetchval("select $1::json", value) == value
-
-
-async def test_behind_pgbouncer_nothing_that_it_refuses_is_sent(profile):
-    async with PoolRegistry() as registry:
-        pool = await registry.get_pool(profile, statement_cache_size=0)
-        # The server's own default stands: no session setting went out with the connection.
-        assert (
-            await pool.fetchval("select source from pg_settings where name = 'jit'")
-        ) != "client"
-        assert await pool.fetchval("show application_name") == "aiidadb"
-
-
-async def test_a_statement_that_takes_too_long_is_cut(profile):
-    async with PoolRegistry() as registry:
-        pool = await registry.get_pool(profile, command_timeout=0.2)
-        with pytest.raises(TimeoutError):
-            await pool.fetchval("select pg_sleep(5)")
-        assert await pool.fetchval("select 1") == 1
-
-
-async def test_a_connection_of_its_own_has_no_time_limit(profile):
-    connection = await connect(profile)
-    try:
-        assert connection._config.command_timeout is None
-        assert await connection.fetchval("""select '{"a": 1}'::jsonb""") == {"a": 1}
-    finally:
-        await connection.close()
-    missing = aiidadb.Profile.from_dsn("postgresql://postgres@127.0.0.1:1/nothing")
-    with pytest.raises(DatabaseError):
-        await connect(missing)
-
-
-def test_trio_is_told_at_the_first_await(profile):
-    registry = PoolRegistry()
-
-    async def ask() -> None:
-        await registry.get_pool(profile)
-
-    with pytest.raises(PoolError, match="asyncio"):
-        trio.run(ask)
-    with pytest.raises(PoolError, match="trio"):
-        anyio.run(ask, backend="trio")
-
-
-@pytest.fixture
-def silent_port():
-    """A port that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-def with_hosts(profile: aiidadb.Profile, *first: tuple[str, int], **options) -> aiidadb.Profile:
-    """The same database, with hosts before its own."""
-    hosts = [*(host for host, _ in first), profile.host]
-    ports = [*(port for _, port in first), profile.port or 5432]
-    return dataclasses.replace(
-        profile, host=tuple(hosts), port=tuple(ports), pool_options=tuple(options.items())
-    )
-
-
-async def test_a_silent_first_host_does_not_eat_up_the_time_of_the_others(profile, silent_port):
-    several = with_hosts(profile, ("127.0.0.1", silent_port), ("127.0.0.1", 1), timeout=3.0)
-    async with PoolRegistry() as registry:
-        pool = await registry.get_pool(several)
-        assert await pool.fetchval("select current_database()") == profile.database
-    connection = await connect(several)
-    await connection.close()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "answers"),
-    [("read-write", True), ("primary", True), ("prefer-standby", True), ("standby", False)],
-)
-async def test_of_several_hosts_one_of_the_kind_asked_for_is_taken(profile, wanted, answers):
-    several = with_hosts(profile, ("127.0.0.1", 1), target_session_attrs=wanted)
-    async with PoolRegistry() as registry:
-        if answers:
-            assert await (await registry.get_pool(several)).fetchval("select 1") == 1
-        else:
-            with pytest.raises(UnreachableStorage):
-                await registry.get_pool(several)
 
 
 async def test_a_refused_password_does_not_show(profile):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiidadb.connecting.pool import connect
+from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.demo import embedded_server as embedded
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from aiidadb.connecting.pool import connect
+from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.demo.campaign import USERS, fill_with_campaign
 from aiidadb.sql import SCHEMAS

@@ -1,0 +1,72 @@
+"""One connection: its settings, its codecs, its time limits, and the loop that it needs."""
+
+import anyio
+import pytest
+import trio
+
+import aiidadb
+from aiidadb.connecting.connection import connect
+from aiidadb.connecting.pool import PoolRegistry
+from aiidadb.exceptions import DatabaseError, PoolError
+
+
+@pytest.fixture
+def profile(empty_dsn):
+    return aiidadb.Profile.from_dsn(empty_dsn)
+
+
+async def test_an_application_name_of_the_caller_wins(profile):
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile, server_settings={"application_name": "mine"})
+        assert await pool.fetchval("show application_name") == "mine"
+        assert await pool.fetchval("show jit") == "off"
+
+
+async def test_json_arrives_as_python_values(profile):
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile)
+        value = {"a": [1, 2.5, None, "é"]}
+        assert await pool.fetchval("select $1::jsonb", value) == value
+        assert await pool.fetchval("select $1::json", value) == value
+
+
+async def test_behind_pgbouncer_nothing_that_it_refuses_is_sent(profile):
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile, statement_cache_size=0)
+        # The server's own default stands: no session setting went out with the connection.
+        assert (
+            await pool.fetchval("select source from pg_settings where name = 'jit'")
+        ) != "client"
+        assert await pool.fetchval("show application_name") == "aiidadb"
+
+
+async def test_a_statement_that_takes_too_long_is_cut(profile):
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile, command_timeout=0.2)
+        with pytest.raises(TimeoutError):
+            await pool.fetchval("select pg_sleep(5)")
+        assert await pool.fetchval("select 1") == 1
+
+
+async def test_a_connection_of_its_own_has_no_time_limit(profile):
+    connection = await connect(profile)
+    try:
+        assert connection._config.command_timeout is None
+        assert await connection.fetchval("""select '{"a": 1}'::jsonb""") == {"a": 1}
+    finally:
+        await connection.close()
+    missing = aiidadb.Profile.from_dsn("postgresql://postgres@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseError):
+        await connect(missing)
+
+
+def test_trio_is_told_at_the_first_await(profile):
+    registry = PoolRegistry()
+
+    async def ask() -> None:
+        await registry.get_pool(profile)
+
+    with pytest.raises(PoolError, match="asyncio"):
+        trio.run(ask)
+    with pytest.raises(PoolError, match="trio"):
+        anyio.run(ask, backend="trio")

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.text import require_text
 
-__all__ = ["JsonValue", "encode_json", "require_text"]
+__all__ = ["JsonValue", "encode_json"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 """What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
@@ -38,23 +39,6 @@ def encode_json(value: JsonValue) -> str:
             message says where in the value.
     """
     return _encode(value, "the value", 0)
-
-
-def require_text(text: str, what: str) -> str:
-    """Refuse what PostgreSQL cannot hold in a text: NUL and lone surrogates.
-
-    Raises:
-        InvalidInputError: It holds one of them; the message begins with ``what``.
-    """
-    if "\x00" in text:
-        raise InvalidInputError(f"{what} holds a NUL character, which PostgreSQL cannot store")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(
-            f"{what} holds a lone surrogate, which is no Unicode text"
-        ) from None
-    return text
 
 
 def _encode(value: object, where: str, depth: int) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import DatabaseError, InvalidInputError, NotExistent
-from aiidadb.jsonvalue import JsonValue, encode_json, require_text
+from aiidadb.jsonvalue import JsonValue, encode_json
 from aiidadb.sql import QUERIES
+from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     import datetime

@@ -6,34 +6,11 @@ import json
 
 import asyncpg
 import hypothesis
-import hypothesis.strategies as st
 import pytest
 
 import aiidadb
 from aiidadb.exceptions import InvalidInputError, NotExistent
-from aiidadb.jsonvalue import encode_json
-
-TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**40), 10**40)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def same(one: object, other: object) -> bool:
-    """Equal, and of equal types all the way down: 3.0 is not 3."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+from tests.helpers.json_values import JSON, same
 
 
 async def test_a_setting_is_set_got_overwritten_and_deleted(backend):
@@ -132,11 +109,6 @@ async def test_any_json_value_comes_back_equal(main_dsn):
             assert same(back, value)
 
         await asyncio.to_thread(check)
-
-
-@hypothesis.given(JSON)
-def test_the_text_is_json_of_the_same_value(value):
-    assert same(json.loads(encode_json(value)), value)
 
 
 async def test_many_writers_of_one_key_leave_one_whole_row(main_dsn):

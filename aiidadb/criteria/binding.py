@@ -64,7 +64,8 @@ from pypika.terms import (
 )
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.jsonvalue import encode_json, require_text
+from aiidadb.jsonvalue import encode_json
+from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

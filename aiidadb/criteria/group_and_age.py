@@ -13,8 +13,8 @@ from pypika.queries import QueryBuilder
 
 from aiidadb.criteria.tables import group_nodes, groups, nodes
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.jsonvalue import require_text
 from aiidadb.pks import as_pks
+from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     from aiidadb.pks import Pks

@@ -1,0 +1,17 @@
+"""Text that PostgreSQL cannot hold is refused by name, any other given back."""
+
+import pytest
+
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.text import require_text
+
+
+@pytest.mark.parametrize("text", ["", "plain", "é\U0001f600", "\n\t\x01"])
+def test_text_is_given_back_as_it_is(text):
+    assert require_text(text, "the label") == text
+
+
+@pytest.mark.parametrize(("text", "reason"), [("a\x00", "NUL"), ("\ud800", "lone surrogate")])
+def test_what_cannot_be_stored_is_refused_by_name(text, reason):
+    with pytest.raises(InvalidInputError, match=f"^the label holds a {reason}"):
+        require_text(text, "the label")

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 
 from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign
-from aiidadb.demo.compounds import COMPOUNDS
 from aiidadb.exceptions import DatabaseNotEmpty, InvalidInputError, NotAnAiidaDatabase
 
 NODES = 3000
@@ -214,13 +213,6 @@ async def test_progress_ends_with_all(connection):
     await fill_with_campaign(connection, nodes=900, progress=lambda *numbers: told.append(numbers))
     assert told[-1] == (900, 900)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-
-
-def test_compounds_have_alloys_and_vacancies():
-    weights = [[weight for _, weight in kind] for compound in COMPOUNDS for kind in compound.kinds]
-    assert any(len(kind) > 1 and sum(kind) == 1 for kind in weights)
-    assert any(sum(kind) < 1 for kind in weights)
-    assert len({compound.name for compound in COMPOUNDS}) == len(COMPOUNDS) >= 30
 
 
 @pytest_asyncio.fixture

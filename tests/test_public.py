@@ -95,7 +95,7 @@ def test_what_docstrings_say_is_raised_exists():
 
 def test_aliases_are_documented_where_they_are_defined():
     found = set()
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         body = ast.parse(path.read_text()).body
         for statement, following in itertools.pairwise(body):
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):

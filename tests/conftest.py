@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import tempfile
 import uuid
 import warnings
 from pathlib import Path
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
     from aiida.storage.psql_dos.backend import PsqlDosBackend
 
-SHARED = Path(__file__).parent.parent.parent / "shared"
-
 # What the peer itself does is warned of by what it stands on, which is none of our business.
 PEER_WARNINGS = (
     "ignore::sqlalchemy.exc.SAWarning",
     "ignore::aiida.common.warnings.AiidaDeprecationWarning",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep aiida-core's configuration out of the user's home, from its first import on."""
+    home = tempfile.TemporaryDirectory(prefix="aiidadb-test-")
+    config.add_cleanup(home.cleanup)
+    Path(home.name, ".aiida").mkdir()  # aiida-core warns where it makes it
+    os.environ["AIIDA_PATH"] = home.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,14 +119,6 @@ async def backend(head_dsn: str) -> AsyncIterator[aiidadb.Backend]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """What lies beside the project where its developers work: real AiiDA databases."""
-    if not (SHARED / "oracle").is_dir():
-        pytest.skip("the real AiiDA databases are not beside this checkout")
-    return SHARED
-
-
 # ---------------------------------------------------------------- the peer, aiida-core itself
 
 
@@ -159,31 +157,15 @@ def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
     }
 
 
-@contextlib.contextmanager
-def _aiida_home(path: Path) -> Iterator[None]:
-    """Keep aiida-core's configuration out of the user's home."""
-    before = os.environ.get("AIIDA_PATH")
-    os.environ["AIIDA_PATH"] = str(path)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["AIIDA_PATH"]
-        else:
-            os.environ["AIIDA_PATH"] = before
-
-
 @pytest.fixture(scope="session")
-def aiida_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An ``AIIDA_PATH`` of the tests' own, with aiida-core imported."""
-    path = tmp_path_factory.mktemp("aiida")
-    with _aiida_home(path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import aiida.orm
-            import aiida.storage.psql_dos.backend
-            import aiida.tools  # noqa: F401
-        yield path
+def aiida_home() -> Path:
+    """The ``AIIDA_PATH`` of this run, with aiida-core imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import aiida.orm
+        import aiida.storage.psql_dos.backend
+        import aiida.tools  # noqa: F401
+    return Path(os.environ["AIIDA_PATH"])
 
 
 @pytest_asyncio.fixture

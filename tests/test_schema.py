@@ -34,6 +34,7 @@ from tests.conftest import aiida_storage
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import proxy
+from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
@@ -295,14 +296,13 @@ async def test_an_empty_database_is_brought_to_a_head_and_can_be_used(
 
 
 @pytest.mark.parametrize(
-    ("version", "oracle", "names"),
+    ("version", "aiidas", "names"),
     [("1.0.45", "django_0045.aiida-1.6.9", False), ("main_0002", "main_0002", True)],
 )
 async def test_a_new_database_has_the_schema_that_aiida_makes(
-    databases: Databases, empty_dsn: str, shared: Path, version: str, oracle: str, names: bool
+    databases: Databases, empty_dsn: str, version: str, aiidas: str, names: bool
 ) -> None:
-    theirs = await databases.create()
-    await run_script(theirs, (shared / "oracle" / "schema" / f"{oracle}.sql").read_text("utf-8"))
+    theirs = await load_schema(databases, aiidas)
     async with opened(empty_dsn) as backend:
         await backend.schema.initialise(version)
     described = []
@@ -311,11 +311,11 @@ async def test_a_new_database_has_the_schema_that_aiida_makes(
         described.append(await describe(connection, names=names))
         await connection.close()
     await databases.drop(theirs)
-    ours, aiidas = described
-    aiidas.setdefault("alembic_version", ours.get("alembic_version", []))
-    if not aiidas["alembic_version"]:
-        del aiidas["alembic_version"]
-    assert ours == aiidas
+    made, expected = described
+    expected.setdefault("alembic_version", made.get("alembic_version", []))
+    if not expected["alembic_version"]:
+        del expected["alembic_version"]
+    assert made == expected
 
 
 async def test_aiida_opens_a_new_database_and_stores_nodes(

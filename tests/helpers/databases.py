@@ -41,7 +41,7 @@ class Databases:
         With ``base``, the name of another template, it gets the DSN of a clone of that one.
         """
         if name not in self._templates:
-            database = f"{self._prefix}_t_{name}"
+            database = f"{self._prefix}_t{len(self._templates)}"
             await self._create(database, self._templates[base] if base else "template0")
             await build(self.dsn(database))
             self._templates[name] = database

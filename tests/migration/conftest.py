@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.helpers.databases import run_script
 from tests.helpers.old_database import OldDatabase, make_old_database
+from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
@@ -41,27 +40,22 @@ async def at(databases: Databases) -> AsyncIterator[At]:
 
 
 @pytest_asyncio.fixture
-async def legacy(shared: Path, databases: Databases) -> AsyncIterator[asyncpg.Connection]:
+async def legacy(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
     """The genuine database of AiiDA 0.12.5, at 1.0.8."""
-    async with _loaded(databases, shared, "1_aiida-0.12.5_django_0008.sql") as connection:
+    async with _loaded(databases, "legacy/1_aiida-0.12.5_django_0008") as connection:
         yield connection
 
 
 @pytest_asyncio.fixture
-async def legacy_after_aiida(
-    shared: Path, databases: Databases
-) -> AsyncIterator[asyncpg.Connection]:
+async def legacy_after_aiida(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
     """That database after aiida-core 1.6.9 migrated it to 1.0.45."""
-    async with _loaded(databases, shared, "2_after_aiida-1.6.9_django_0045.sql") as connection:
+    async with _loaded(databases, "legacy/2_after_aiida-1.6.9_django_0045") as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _loaded(
-    databases: Databases, shared: Path, dump: str
-) -> AsyncIterator[asyncpg.Connection]:
-    dsn = await databases.create()
-    await run_script(dsn, (shared / "oracle" / "legacy" / dump).read_text("utf-8"))
+async def _loaded(databases: Databases, dump: str) -> AsyncIterator[asyncpg.Connection]:
+    dsn = await load_dump(databases, dump)
     connection = await asyncpg.connect(dsn)
     try:
         yield connection
@@ -71,12 +65,9 @@ async def _loaded(
 
 
 @pytest.fixture
-def legacy_repository(shared: Path, tmp_path: Path) -> Path:
+def legacy_repository(tmp_path: Path) -> Path:
     """A copy of the file repository of ``legacy``."""
-    path = tmp_path / "legacy_repository"
-    with tarfile.open(shared / "oracle" / "legacy" / "repository_aiida-0.12.5.tgz") as archive:
-        archive.extractall(path, filter="data")
-    return path
+    return unpack("legacy/repository_aiida-0.12.5", tmp_path / "legacy_repository")
 
 
 @pytest_asyncio.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,8 +15,10 @@ import aiidadb
 from aiidadb.migration.repository import container
 from tests.conftest import aiida_profile_dictionary
 from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
+from tests.helpers.comparison import differences
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.old_database import OldDatabase, make_old_database, state_of
+from tests.helpers.real_databases import load_dump
 from tests.helpers.table_content import content
 
 if TYPE_CHECKING:
@@ -70,31 +69,6 @@ async def migrate(
         return await backend.schema.migrate(target, export_directory=exports, **options)
 
 
-async def load_dump(databases: Databases, path: Path) -> str:
-    dsn = await databases.create()
-    await run_script(dsn, path.read_text("utf-8"))
-    return dsn
-
-
-async def compare(shared: Path, *arguments: str) -> list[str]:
-    """The differences that the comparison tool finds, without its closing line."""
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(shared / "tools" / "compare_db.py"), "--most", "999", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    done = await asyncio.to_thread(run)
-    lines = done.stdout.splitlines()
-    assert lines, done.stderr
-    assert lines[-1].endswith("differences"), done.stderr
-    return lines[:-1]
-
-
 def give_aiida_a_profile(home: Path, old: OldDatabase) -> None:
     """Write aiida-core's configuration, with the database as the default profile."""
     folder = home / ".aiida"
@@ -112,13 +86,26 @@ def give_aiida_a_profile(home: Path, old: OldDatabase) -> None:
 
 
 @pytest.fixture
-async def genuine(shared: Path, databases: Databases, legacy_repository: Path) -> OldDatabase:
+async def genuine(databases: Databases, legacy_repository: Path) -> OldDatabase:
     """What AiiDA 0.12.5 itself made, at 1.0.8."""
-    dump = shared / "oracle" / "legacy" / "1_aiida-0.12.5_django_0008.sql"
-    return OldDatabase(await load_dump(databases, dump), legacy_repository)
+    dsn = await load_dump(databases, "legacy/1_aiida-0.12.5_django_0008")
+    return OldDatabase(dsn, legacy_repository)
 
 
-FORGOTTEN = "CREATE INDEX ON public.db_dblink USING btree (type varchar_pattern_ops)"
+# Django 1.7 forgot an index that databases of later releases have, and left one beside its twin.
+INDEXES_OF_DJANGO = [
+    (
+        "db_dblink: only ours has index "
+        "CREATE INDEX ON public.db_dblink USING btree (type varchar_pattern_ops)"
+    ),
+    (
+        "db_dbuser: only theirs has index "
+        "CREATE INDEX ON public.db_dbuser USING btree (email varchar_pattern_ops)"
+    ),
+]
+
+# AiiDA sets every mtime to the time of the migration; here they are kept.
+KEPT = ["db_dbnode.mtime"]
 
 MTIMES = "select json_object_agg(uuid, mtime order by uuid)::text from db_dbnode"
 
@@ -146,30 +133,24 @@ def files_before(repository: Path) -> dict[str, dict[str, str]]:
 
 
 async def test_a_real_database_comes_out_as_aiida_left_it_at_each_head(
-    genuine: OldDatabase, shared: Path, databases: Databases
+    genuine: OldDatabase, databases: Databases
 ) -> None:
-    legacy = shared / "oracle" / "legacy"
     mtimes = await fetchval(genuine.dsn, MTIMES)
-    theirs = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
+    theirs = await load_dump(databases, "legacy/2_after_aiida-1.6.9_django_0045")
 
     report = await migrate(genuine, "1.0.45")
 
-    # AiiDA sets every mtime to the time of the migration; here they are kept.
     assert await fetchval(genuine.dsn, MTIMES) == mtimes
-    ignored = ["--ignore", "db_dbnode.mtime", "--"]
-    # Django 1.7 forgot this index, which databases of later releases have.
-    assert await compare(shared, *ignored, genuine.dsn, theirs) == [
-        f"db_dblink: only A has index {FORGOTTEN}"
-    ]
+    assert await differences(genuine.dsn, theirs, ignored=KEPT) == INDEXES_OF_DJANGO
     assert len(report.files) == 4
     assert all(json.loads(path.read_text("utf-8")) for path in report.files)
     await databases.drop(theirs)
 
-    theirs = await load_dump(databases, legacy / "3_after_aiida-2.9.4_main_0002.sql")
+    theirs = await load_dump(databases, "legacy/3_after_aiida-2.9.4_main_0002")
     await migrate(genuine)
     assert await fetchval(genuine.dsn, MTIMES) == mtimes
     # The id of the container is a new one for each that is made.
-    (difference,) = await compare(shared, "--names", *ignored, genuine.dsn, theirs)
+    (difference,) = await differences(genuine.dsn, theirs, names=True, ignored=KEPT)
     assert difference.startswith("db_dbsetting[19].val: ")
     assert str(container.read_container_id(genuine.repository)) in difference
     await databases.drop(theirs)
@@ -281,7 +262,7 @@ async def crash_aiida(old: OldDatabase, home: Path) -> str:
 
 
 async def test_what_aiida_left_half_way_is_recognised_and_comes_out_the_same(
-    genuine: OldDatabase, shared: Path, databases: Databases, tmp_path: Path
+    genuine: OldDatabase, databases: Databases, tmp_path: Path
 ) -> None:
     """aiida-core 2.9.4 looks for an index by a name that Django 1.7 did not give it."""
     assert "db_dbnode_uuid_62e0bf98" in await crash_aiida(genuine, tmp_path / "home")
@@ -289,11 +270,8 @@ async def test_what_aiida_left_half_way_is_recognised_and_comes_out_the_same(
 
     await migrate(genuine, "1.0.45")
 
-    legacy = shared / "oracle" / "legacy"
-    theirs = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
-    ignored = ["--ignore", "db_dbnode.mtime", "--"]
-    (difference,) = await compare(shared, *ignored, genuine.dsn, theirs)
-    assert FORGOTTEN in difference
+    theirs = await load_dump(databases, "legacy/2_after_aiida-1.6.9_django_0045")
+    assert await differences(genuine.dsn, theirs, ignored=KEPT) == INDEXES_OF_DJANGO
     assert await fetchval(genuine.dsn, "select to_regclass('alembic_version')") is None
     await databases.drop(theirs)
 

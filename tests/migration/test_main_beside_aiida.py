@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-import subprocess
-import sys
-import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +13,10 @@ import pytest
 from tests.conftest import aiida_profile_dictionary
 from tests.helpers.aiida_process import copy_of, migrate_by_aiida, run_aiida
 from tests.helpers.catalog import describe
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.comparison import differences
 from tests.helpers.main_line import migrate_to_main
 from tests.helpers.old_nodes import add_files
+from tests.helpers.real_databases import load_dump, load_schema, unpack
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_content import (
     Row,
@@ -34,6 +31,7 @@ from tests.helpers.table_content import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.databases import Databases
     from tests.migration.conftest import At
 
 CALC_JOB = "process.calculation.calcjob.CalcJobNode."
@@ -209,36 +207,12 @@ async def test_aiida_opens_the_database_and_reads_every_node(
 # ------------------------------------------------------------------ what AiiDA left of real ones
 
 
-async def load_dump(databases: Databases, path: Path) -> str:
-    dsn = await databases.create()
-    await run_script(dsn, path.read_text("utf-8"))
-    return dsn
-
-
-def compare(shared: Path, *arguments: str) -> list[str]:
-    """The differences that the comparison tool finds, without its closing line."""
-    done = subprocess.run(
-        [sys.executable, str(shared / "tools" / "compare_db.py"), "--most", "999", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert lines, done.stderr
-    assert lines[-1].endswith("differences"), done.stderr
-    return lines[:-1]
-
-
 @pytest.mark.parametrize("number", range(38, 51))
-async def test_the_schema_after_the_step_is_aiidas(
-    number: int, shared: Path, databases: Databases
-) -> None:
+async def test_the_schema_after_the_step_is_aiidas(number: int, databases: Databases) -> None:
     ours = await database_at(databases, number)
-    theirs = await load_dump(databases, shared / f"oracle/schema/django_{number:04}.sql")
+    theirs = await load_schema(databases, f"django_{number:04}")
     try:
-        names = ["--names"] if number == 50 else []
-        found = await asyncio.to_thread(compare, shared, "--schema-only", *names, ours, theirs)
+        found = await differences(ours, theirs, names=number == 50, content=False)
         # aiida-core 2.9.4's tables of Django are stubs, as it makes them to drop them.
         assert [line for line in found if not line.startswith(("auth_", "django_"))] == []
     finally:
@@ -247,17 +221,15 @@ async def test_the_schema_after_the_step_is_aiidas(
 
 
 async def test_a_real_database_comes_out_as_aiida_left_it(
-    shared: Path, databases: Databases, tmp_path: Path
+    databases: Databases, tmp_path: Path
 ) -> None:
-    legacy = shared / "oracle" / "legacy"
-    ours = await load_dump(databases, legacy / "2_after_aiida-1.6.9_django_0045.sql")
-    theirs = await load_dump(databases, legacy / "3_after_aiida-2.9.4_main_0002.sql")
-    with tarfile.open(legacy / "repository_after_aiida-1.6.9.tgz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    ours = await load_dump(databases, "legacy/2_after_aiida-1.6.9_django_0045")
+    theirs = await load_dump(databases, "legacy/3_after_aiida-2.9.4_main_0002")
+    unpack("legacy/repository_after_aiida-1.6.9", tmp_path)
     connection = await asyncpg.connect(ours)
     try:
         await migrate_to_main(connection, 45, repository=tmp_path)
-        found = await asyncio.to_thread(compare, shared, "--names", ours, theirs)
+        found = await differences(ours, theirs, names=True)
     finally:
         await connection.close()
         await databases.drop(ours)

@@ -10,13 +10,14 @@ import asyncpg
 import pytest
 
 from tests.helpers.catalog import describe
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import run_step
 from tests.helpers.table_rows import changes_by, insert, insert_attribute
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.databases import Databases
     from tests.helpers.table_content import Rows
     from tests.migration.conftest import At
 
@@ -92,11 +93,10 @@ async def test_the_chain_begins_with_djangos_rows_for_every_model(at: At) -> Non
 
 @pytest.mark.parametrize("number", range(1, 37))
 async def test_the_schema_after_the_step_is_aiidas(
-    number: int, shared: Path, databases: Databases, at: At
+    number: int, databases: Databases, at: At
 ) -> None:
     ours = await describe(await at(number), names=False)
-    dsn = await databases.create()
-    await run_script(dsn, (shared / f"oracle/schema/django_{number:04}.sql").read_text("utf-8"))
+    dsn = await load_schema(databases, f"django_{number:04}")
     connection = await asyncpg.connect(dsn)
     theirs = await describe(connection, names=False)
     await connection.close()

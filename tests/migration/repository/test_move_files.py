@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import tracemalloc
 import uuid as uuids
@@ -36,7 +35,6 @@ from aiidadb.migration.repository.container_mark import MARK
 from aiidadb.migration.repository.container_objects import ObjectWriter
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from tests.conftest import aiida_profile_dictionary
-from tests.helpers.databases import Databases, run_script
 from tests.helpers.old_nodes import (
     add_files,
     add_node,
@@ -46,12 +44,14 @@ from tests.helpers.old_nodes import (
     size_of_all,
     snapshot,
 )
+from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiidadb.migration.python_step import StepOutcome
+    from tests.helpers.databases import Databases
     from tests.migration.conftest import At
 
 LARGE = bytes(range(256)) * 1200  # above the size up to which a file is kept in memory
@@ -360,15 +360,12 @@ def test_any_tree_of_files_has_the_metadata_of_its_names_and_contents(
 
 @pytest.mark.parametrize("archive", ["repository_aiida-0.12.5", "repository_after_aiida-1.6.9"])
 async def test_the_genuine_repository_becomes_what_aiida_made_of_it(
-    shared: Path, databases: Databases, repository: Path, archive: str
+    databases: Databases, repository: Path, archive: str
 ) -> None:
-    oracle = shared / "oracle" / "legacy"
-    ours, theirs = [await databases.create() for _ in range(2)]
-    await run_script(ours, (oracle / "2_after_aiida-1.6.9_django_0045.sql").read_text())
-    await run_script(theirs, (oracle / "3_after_aiida-2.9.4_main_0002.sql").read_text())
-    for name, target in ((archive, repository), ("container_after_aiida-2.9.4", repository / "x")):
-        with tarfile.open(oracle / f"{name}.tgz") as packed:
-            packed.extractall(target, filter="data")
+    ours = await load_dump(databases, "legacy/2_after_aiida-1.6.9_django_0045")
+    theirs = await load_dump(databases, "legacy/3_after_aiida-2.9.4_main_0002")
+    unpack(f"legacy/{archive}", repository)
+    unpack("legacy/container_after_aiida-2.9.4", repository / "x")
     connection, peer = await asyncpg.connect(ours), await asyncpg.connect(theirs)
     await run_step(connection, 46)
     outcome = await move(connection, repository)

@@ -26,7 +26,7 @@ from aiidadb.migration.values import attribute_shapes as nesting
 from aiidadb.migration.values import attributes as eav
 from tests.helpers.attribute_rows import EavRow, Value, add_node, add_rows, rows_of
 from tests.helpers.catalog import describe
-from tests.helpers.databases import run_script
+from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import database_at, django_steps, prelude, run_step
 from tests.helpers.table_rows import insert
 
@@ -526,12 +526,9 @@ async def test_the_table_of_nodes_stays_the_one_it_was(at: At) -> None:
         )
 
 
-async def test_the_schema_after_the_step_is_aiidas(
-    at: At, shared: Path, databases: Databases
-) -> None:
+async def test_the_schema_after_the_step_is_aiidas(at: At, databases: Databases) -> None:
     connection = await at(37)
-    dsn = await databases.create()
-    await run_script(dsn, (shared / "oracle/schema/django_0037.sql").read_text("utf-8"))
+    dsn = await load_schema(databases, "django_0037")
     other = await asyncpg.connect(dsn)
     try:
         ours, theirs = await describe(connection, names=False), await describe(other, names=False)

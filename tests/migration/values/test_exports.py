@@ -6,21 +6,21 @@ import errno
 import json
 import os
 import resource
-import tarfile
 import tracemalloc
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aiidadb.exceptions import StorageMigrationError
 from tests.helpers.old_nodes import add_node, entries, size_of_all
+from tests.helpers.real_databases import unpack
 from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import asyncpg
 
@@ -487,18 +487,16 @@ async def test_memory_does_not_grow_with_the_logs(at: At, tmp_path: Path) -> Non
 
 
 async def test_a_genuine_database_gives_the_files_that_aiida_wrote(
-    shared: Path, legacy: asyncpg.Connection, legacy_repository: Path, tmp_path: Path
+    legacy: asyncpg.Connection, legacy_repository: Path, tmp_path: Path
 ) -> None:
     exports = tmp_path / "exports"
     for number in range(9, 33):
         await run_step(legacy, number, repository=legacy_repository, export_directory=exports)
     ours = {path.name.rsplit("-", 2)[0]: path for path in entries(exports)}
-    with tarfile.open(shared / "oracle/legacy/files_written_by_aiida-1.6.9.tgz") as packed:
-        theirs = {
-            Path(member.name).name: packed.extractfile(member).read().decode()  # type: ignore[union-attr]
-            for member in packed.getmembers()
-            if member.isfile()
-        }
+    written_by_aiida = unpack("legacy/files_written_by_aiida-1.6.9", tmp_path / "theirs")
+    theirs = {
+        path.name: path.read_text("utf-8") for path in written_by_aiida.rglob("*") if path.is_file()
+    }
 
     def their(prefix: str) -> str:
         (found,) = (text for name, text in theirs.items() if name.startswith(prefix))

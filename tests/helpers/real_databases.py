@@ -1,0 +1,67 @@
+"""Databases that AiiDA itself made, kept in ``tests/data`` with a README that lists them."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.helpers.databases import run_script
+
+if TYPE_CHECKING:
+    from tests.helpers.databases import Databases
+
+__all__ = ["load_dump", "load_schema", "schema_script", "unpack"]
+
+_DATA: Final = Path(__file__).parents[1] / "data"
+
+
+async def load_dump(databases: Databases, name: str) -> str:
+    """Make a database from a dump.
+
+    Args:
+        databases: Where it is made, and dropped at the end.
+        name: The dump, such as ``legacy/1_aiida-0.12.5_django_0008``.
+
+    Returns:
+        Its DSN.
+    """
+
+    async def build(dsn: str) -> None:
+        await run_script(dsn, lzma.decompress((_DATA / f"{name}.sql.xz").read_bytes()).decode())
+
+    return await databases.create(await databases.template(name.replace("/", "_"), build))
+
+
+async def load_schema(databases: Databases, name: str) -> str:
+    """Make an empty database with the schema that aiida-core gives it; returns its DSN.
+
+    The name is one of those in ``schema.tar.xz``, such as ``django_0045`` or ``main_0002``.
+    """
+    dsn = await databases.create()
+    await run_script(dsn, schema_script(name))
+    return dsn
+
+
+def schema_script(name: str) -> str:
+    """The script that makes a schema of ``schema.tar.xz``."""
+    return _schemas()[f"{name}.sql"]
+
+
+def unpack(name: str, directory: Path) -> Path:
+    """Unpack a file repository, or files that AiiDA wrote, into a directory; returns that.
+
+    The name is such as ``legacy/repository_aiida-0.12.5``.
+    """
+    with tarfile.open(_DATA / f"{name}.tgz") as packed:
+        packed.extractall(directory, filter="data")
+    return directory
+
+
+@cache
+def _schemas() -> dict[str, str]:
+    with tarfile.open(_DATA / "schema.tar.xz") as packed:
+        members = {member.name: packed.extractfile(member) for member in packed}
+        return {name: file.read().decode() for name, file in members.items() if file is not None}

@@ -7,14 +7,15 @@ import importlib.metadata
 import click
 
 from aiidadb.cli.bands import bands
-from aiidadb.cli.database import init, status
+from aiidadb.cli.closest_parents import closest_parents
 from aiidadb.cli.demo import demo
+from aiidadb.cli.exit_status import Commands
+from aiidadb.cli.init import init
 from aiidadb.cli.migrate import migrate
 from aiidadb.cli.nodes import nodes
-from aiidadb.cli.parents import closest_parents
-from aiidadb.cli.run import Commands
 from aiidadb.cli.settings import settings
 from aiidadb.cli.stats import stats
+from aiidadb.cli.status import status
 
 __all__ = ["aiidadb"]
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import echo_json, plural, table
+from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.tables import table
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:

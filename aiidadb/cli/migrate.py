@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.run import FAILED
-from aiidadb.cli.show import agreed, echo_json, paragraph, plural, progress_bar, table
+from aiidadb.cli.output.console import paragraph, plural
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.progress import progress_bar
+from aiidadb.cli.output.questions import agreed
+from aiidadb.cli.output.tables import table
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
 
 if TYPE_CHECKING:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.run import FAILED
-from aiidadb.cli.show import agreed, echo_json, plural, table
+from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.questions import agreed
+from aiidadb.cli.output.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import anyio
 import click
 
 from aiidadb.backend import open_backend
-from aiidadb.cli.show import working
+from aiidadb.cli.output.progress import working
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.profile import Profile
 

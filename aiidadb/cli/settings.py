@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import echo_json, plural, table, visible
+from aiidadb.cli.output.console import plural, visible
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.tables import table
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend

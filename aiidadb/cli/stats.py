@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import bar, console, echo_json, plural, say, table
+from aiidadb.cli.output.charts import draw_days
+from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiidadb.cli.options import Database
 
-__all__ = ["draw_days", "stats"]
-
-_LONGEST_BAR: Final = 50
+__all__ = ["stats"]
 
 
 @click.command()
@@ -50,25 +48,3 @@ def stats(database: Database, user_pk: int | None, timezone: str | None, days: i
         ),
     )
     draw_days(found["ctime_by_day"], days)
-
-
-def draw_days(by_day: Mapping[str, int], most: int) -> None:
-    """Draw the last days as a bar chart.
-
-    Args:
-        by_day: Day to number of nodes, ascending.
-        most: How many days at most.
-    """
-    shown = list(by_day.items())[-most:] if most else []
-    if not shown:
-        return
-    click.echo()
-    of_all = f", the last {len(shown)} of {len(by_day)}" if len(shown) < len(by_day) else ""
-    say(f"Nodes by day{of_all}", "bold")
-    largest = max(number for _, number in shown)
-    width = len(f"{largest:,}")
-    out = console()
-    room = min(_LONGEST_BAR, max(out.width - len("2025-01-31    ") - width, 1))
-    for day, number in shown:
-        drawn = bar(number, largest, room)
-        out.print(Text.assemble(f"{day}  {number:>{width},}  ", (drawn, "cyan")))

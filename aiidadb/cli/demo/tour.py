@@ -1,4 +1,4 @@
-"""``aiidadb demo``: the main job on a private PostgreSQL, in under a minute."""
+"""What ``aiidadb demo`` shows, one stop after the other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import click
 from pypika import Query
 
 from aiidadb.backend import open_backend
-from aiidadb.cli.show import echo_json, progress_bar, say, table, working
-from aiidadb.cli.stats import draw_days
+from aiidadb.cli.output.charts import draw_days
+from aiidadb.cli.output.console import say
+from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.progress import progress_bar, working
+from aiidadb.cli.output.tables import table
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.criteria.tables import links, nodes
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from aiidadb.demo.embedded_server import EmbeddedServer
     from aiidadb.queries.bands import BandsRow
 
-__all__ = ["demo"]
+__all__ = ["run_tour"]
 
 T = TypeVar("T")
 
@@ -39,24 +42,8 @@ ASKED: Final = 500  # band structures whose structure is looked for
 CALLS: Final = 200  # at once
 
 
-@click.command(short_help="See it work, on a PostgreSQL of its own.")
-@click.option(
-    "--nodes",
-    "number",
-    type=click.IntRange(min=1_000),
-    default=140_000,
-    show_default=True,
-    help="How large a campaign to make.",
-)
-@click.option("--keep", is_flag=True, help="Leave server and database, and say how to reach them.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: what was run, and how long.")
-def demo(number: int, keep: bool, as_json: bool) -> None:
-    """See it work: a campaign of band structures on a PostgreSQL of its own.
-
-    Starts a private server, makes a database, fills it with workflows in AiiDA's
-    shape, asks and changes it, and brings another from AiiDA 1.6 to 2.x. Leaves
-    nothing behind.
-    """
+def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
+    """Show it all on a server of its own; see :func:`aiidadb.cli.demo.demo`."""
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
         with working("Starting a private PostgreSQL", shown=not as_json):

@@ -1,0 +1,1 @@
+"""How answers look: colours and progress on terminals only, JSON for scripts."""

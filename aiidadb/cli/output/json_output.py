@@ -1,0 +1,43 @@
+"""Answers as JSON, for scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["echo_json"]
+
+
+def echo_json(value: object) -> None:
+    """Print a value as JSON: data classes as objects, times in ISO 8601, paths as strings."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=not is_utf8))
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, SchemaVersion | Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has none; JSONB holds 1e400, which Python reads as one
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)

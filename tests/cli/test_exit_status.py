@@ -1,0 +1,112 @@
+"""How commands end: one line on standard error, and the status that scripts expect."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.helpers.command_line import fetch, locked, one_line
+from tests.helpers.terminal import COMMAND
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["stats", "--frob"], "No such option"),
+        (["stats", "--user", "x"], "--user"),
+        (["stats", "--days", "-1"], "--days"),
+        (["closest-parents"], "PKS"),
+        (["closest-parents", "1", "--link-type", "x"], "--link-type"),
+        (["stats", "--dsn", "postgresql:///x", "--profile", "p"], "not both"),
+        (["nodes", "delete", "1", "--json", "--dsn", "postgresql:///x"], "--yes or --dry-run"),
+        (["nodes", "delete", "1", "--no-create-forward", "--dsn", "postgresql:///x"], "--follow"),
+        (["migrate", "--json", "--dsn", "postgresql:///x"], "--plan or --dry-run"),
+        (["init", "--to", "1.0.44", "--dsn", "postgresql:///x"], "--to"),
+        (["settings", "set", "k", "text", "--dsn", "postgresql:///x"], "'\"text\"'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(run, arguments, message):
+    assert message in one_line(run(*arguments), 2)
+
+
+def test_errors_are_one_line_and_status_1(run, main_dsn, empty_dsn, tmp_path, monkeypatch):
+    nowhere = "postgresql://postgres@127.0.0.1:9/x"
+    assert "connection" in one_line(run("stats", "--dsn", nowhere), 1)
+    assert "status" not in one_line(run("stats", "--dsn", empty_dsn, "--json"), 1)
+    monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
+    assert "--config" in one_line(run("stats", "--config", tmp_path / "none.json"), 1)
+    assert "AIIDA_PATH" in one_line(run("stats"), 1)
+    secret = "postgresql://user:geheim@127.0.0.1:x/db"
+    assert "geheim" not in one_line(run("stats", "--dsn", secret), 1)
+    assert "Europe/Zurich" in one_line(run("stats", "--timezone", "Zurich", "--dsn", main_dsn), 1)
+    assert "days" in one_line(run("bands", "list", "-A", "--past-days", "-1", "--dsn", main_dsn), 1)
+    assert "no way back" in one_line(run("migrate", "--to", "1.0.45", "--dsn", main_dsn), 1)
+    old = run("stats", "--dsn", main_dsn, "--user", 2**70)
+    assert "64 bits" in one_line(old, 1)
+
+
+def test_an_old_database_is_sent_to_migrate(run, django_dsn):
+    fetch(django_dsn, "delete from django_migrations where app = 'db' and name like '0045%'")
+    fetch(django_dsn, """update db_dbsetting set val = '"1.0.44"' where key = 'db|schemaversion'""")
+    said = one_line(run("stats", "--dsn", django_dsn), 1)
+    assert "aiidadb migrate" in said
+    assert "schema_check" not in said  # which is for those who call from Python
+
+
+def test_a_reader_that_leaves_is_no_error(main_campaign):
+    for form in ([], ["--json"]):
+        arguments = [*COMMAND, "bands", "list", "-A", "--dsn", main_campaign, *form]
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(arguments, stdout=write, stderr=subprocess.PIPE, check=False)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_during_a_long_query_cancels_it_on_the_server(main_campaign, number, status):
+    running = (
+        "select pid from pg_stat_activity where datname = current_database() "
+        "and application_name = 'aiidadb' and wait_event_type = 'Lock'"
+    )
+    with (
+        locked(main_campaign, "db_dbnode"),
+        subprocess.Popen(
+            [*COMMAND, "stats", "--dsn", main_campaign],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
+        end = time.monotonic() + 30
+        while not fetch(main_campaign, running):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        command.send_signal(number)
+        assert command.wait(10) == status
+        assert command.stderr.read() == "Interrupted.\n"
+        assert command.stdout.read() == ""
+        assert not fetch(main_campaign, running)
+
+
+def test_without_its_extra_it_says_which():
+    for module in ("click", "rich"):
+        script = f"import sys; sys.modules[{module!r}] = None; import aiidadb.__main__ as main; "
+        done = subprocess.run(
+            [sys.executable, "-c", script + "main.main()"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert (
+            done.stderr == "Error: the command line needs its extra: pip install 'aiidadb[cli]'\n"
+        )

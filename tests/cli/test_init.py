@@ -1,0 +1,22 @@
+"""``init``: a schema, and the container of files with it."""
+
+from __future__ import annotations
+
+import re
+
+
+def test_init_makes_a_database_that_the_others_serve(run, empty_dsn):
+    made = run("init", "--dsn", empty_dsn)
+    assert made.status == 0
+    assert "main_0002" in made.out
+    assert "--repository" in made.out
+    assert run("stats", "--dsn", empty_dsn).out.startswith("0 nodes\n")
+    again = run("init", "--dsn", empty_dsn)
+    assert (again.status, again.out) == (1, "")
+    assert re.fullmatch(r"Error: .*empty database only.*\n", again.err)
+
+
+def test_init_makes_the_container_of_files_too(run, empty_dsn, tmp_path):
+    made = run("init", "--dsn", empty_dsn, "--repository", tmp_path, "--json")
+    assert made.json == {"schema_version": "main_0002", "repository": str(tmp_path)}
+    assert (tmp_path / "container" / "config.json").is_file()

@@ -1,0 +1,44 @@
+"""``settings``: in, out, and safe to look at."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.helpers.command_line import fetch
+from tests.helpers.terminal import on_terminal
+
+
+def test_settings_go_in_and_come_out(run, dsn):
+    assert run("settings", "set", "neg", "-3", "--dsn", dsn).out == "neg = -3\n"
+    value = {"a": [1, 3.0, None], "ü": "text"}
+    kept = run("settings", "set", "odd|key", json.dumps(value), "--description", "d", "--dsn", dsn)
+    assert kept.status == 0
+    assert run("settings", "get", "odd|key", "--dsn", dsn).json == value
+    whole = run("settings", "get", "odd|key", "--dsn", dsn, "--json").json
+    assert (whole["key"], whole["value"], whole["description"]) == ("odd|key", value, "d")
+    listed = run("settings", "list", "--dsn", dsn)
+    assert re.search(r"^neg +-3 ", listed.out, re.MULTILINE)
+    assert "odd|key" in {one["key"] for one in run("settings", "list", "--dsn", dsn, "--json").json}
+    assert run("settings", "delete", "neg", "--dsn", dsn).out == "Deleted neg.\n"
+    gone = run("settings", "get", "neg", "--dsn", dsn)
+    assert (gone.status, gone.out) == (1, "")
+    assert gone.err == "Error: there is no setting 'neg'\n"
+
+
+def test_a_number_beyond_python_is_still_json(run, main_dsn):
+    fetch(
+        main_dsn,
+        "insert into db_dbsetting (key, val, description, time) "
+        "values ('huge', ('[' || repeat('9', 400) || '.5]')::jsonb, '', now())",
+    )
+    assert run("settings", "get", "huge", "--dsn", main_dsn).json == ["inf"]
+
+
+def test_text_from_the_database_cannot_draw(run, main_dsn):
+    text = "[bold]:smile:\x1b]0;title\x07\n\u202e"
+    run("settings", "set", "text", json.dumps(text), "--description", text, "--dsn", main_dsn)
+    with on_terminal("settings", "list", "--dsn", main_dsn, columns=200) as terminal:
+        assert terminal.finish() == 0
+    assert r"[bold]:smile:\x1b]0;title\x07\n\u202e" in terminal.text
+    assert "]0;title\x07" not in terminal.raw

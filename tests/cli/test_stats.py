@@ -1,0 +1,29 @@
+"""``stats``: nodes by type and by day."""
+
+from __future__ import annotations
+
+import re
+
+from tests.helpers.campaigns import NODES
+from tests.helpers.terminal import piped
+
+
+def test_stats_counts_by_type_and_day(run, dsn):
+    told = run("stats", "--dsn", dsn, "--timezone", "UTC", "--days", "3").out
+    assert told.startswith(f"{NODES} nodes\nType ")
+    assert "BandsData." in told
+    assert "Nodes by day, the last 3 of " in told
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d +\d+  [█▏▎▍▌▋▊▉#]+$", told, re.MULTILINE)) == 3
+    found = run("stats", "--dsn", dsn, "--timezone", "UTC", "--json").json
+    assert found["total"] == sum(found["types"].values()) == sum(found["ctime_by_day"].values())
+    nobody = run("stats", "--dsn", dsn, "--user", 999_999)
+    assert (nobody.status, nobody.out.splitlines()[0]) == (0, "0 nodes")
+
+
+def test_a_terminal_without_unicode_gets_plain_bars(main_campaign):
+    done = piped(
+        "stats", "--days", "2", "--dsn", main_campaign,
+        environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert re.search(r"  #+$", done.stdout, re.MULTILINE)

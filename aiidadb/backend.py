@@ -75,7 +75,7 @@ class Backend:
 
     async def describe_server(self) -> ServerFacts:
         """The server's version, the database's size, and whether it takes changes."""
-        row = await self._session.fetchrow(QUERIES["server_facts"])
+        row = await QUERIES["server_facts"].fetchrow(self._session)
         assert row is not None
         return ServerFacts(row["server"], row["size"], row["read_only"])
 

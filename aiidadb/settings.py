@@ -111,7 +111,7 @@ class SettingsManager:
 
     async def _fetch(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         try:
-            return await self._session.fetch(query, *arguments)
+            return await query.fetch(self._session, *arguments)
         except DatabaseError as error:
             if error.sqlstate == _UNDEFINED_TABLE:
                 raise NotExistent(

@@ -1,4 +1,4 @@
-"""Finds, checks and hands out the SQL files: what is wrong with one is an error at import.
+"""Finds, checks, hands out and runs the SQL files: what is wrong with one is an error at import.
 
 The files lie in ``sql/`` at the top of a checkout, and in ``aiidadb/_sql`` in an installed wheel. A
 file of ``sql/queries/`` holds one question and starts with a header of comment lines::
@@ -12,6 +12,10 @@ file of ``sql/queries/`` holds one question and starts with a header of comment 
 ``parameters`` is ``none`` or one line a parameter. A question that leaves room for criteria built
 at run time names it in ``slots: criteria`` and holds ``/*{criteria}*/ true`` where they go, so that
 the file is valid SQL by itself. Extra parameters of the criteria follow the declared ones.
+
+A query runs itself, on a connection of asyncpg's or on a session::
+
+    rows = await QUERIES["link_types"].fetch(session, pks)
 """
 
 from __future__ import annotations
@@ -19,13 +23,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiidadb.exceptions import AiidaDbError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    import asyncpg
 
 __all__ = [
     "QUERIES",
     "SCHEMAS",
     "Query",
+    "Runner",
     "SqlFileError",
     "blank_out",
     "load_queries",
@@ -43,6 +54,20 @@ _SLOT = re.compile(r"/\*\{(\w+)\}\*/ true")
 
 class SqlFileError(AiidaDbError):
     """A file of ``sql/`` is not as it must be; the message begins with its path."""
+
+
+class Runner(Protocol):
+    """What a query can be run on: a connection of asyncpg's, or a session."""
+
+    def fetch(
+        self, text: str, /, *arguments: object, timeout: float | None = None
+    ) -> Awaitable[list[asyncpg.Record]]:
+        """Run one statement and return its rows."""
+
+    def execute(
+        self, text: str, /, *arguments: object, timeout: float | None = None
+    ) -> Awaitable[str]:
+        """Run one statement and return the server's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +105,35 @@ class Query:
             lambda found: f"({criteria[found[1]]})" if found[1] in criteria else found[0], self.text
         )
         return replace(self, text=text)
+
+    async def fetch(
+        self,
+        runner: Runner,
+        *arguments: object,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[asyncpg.Record]:
+        """Run the query and return all its rows.
+
+        Args:
+            runner: Where to run it; it decides which errors are raised.
+            arguments: The values of ``$1``, ``$2``, … in order.
+            timeout: Seconds; None: as the connection has it.
+        """
+        return await runner.fetch(self.text, *arguments, timeout=timeout)
+
+    async def fetchrow(self, runner: Runner, *arguments: object) -> asyncpg.Record | None:
+        """Run a query of one row at most, and return that row, or None where there is none."""
+        rows = await self.fetch(runner, *arguments)
+        return rows[0] if rows else None
+
+    async def fetchval(self, runner: Runner, *arguments: object) -> Any:
+        """Run a query of one row at most, and return its first value, or None without a row."""
+        row = await self.fetchrow(runner, *arguments)
+        return None if row is None else row[0]
+
+    async def execute(self, runner: Runner, *arguments: object) -> None:
+        """Run a query that has no rows for its result."""
+        await runner.execute(self.text, *arguments)
 
 
 def sql_directory() -> Path:

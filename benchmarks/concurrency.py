@@ -100,9 +100,9 @@ async def recorded(calls: list) -> list[tuple[str, tuple[object, ...]]]:
     sent: list[tuple[str, tuple[object, ...]]] = []
     original = Session.fetch
 
-    async def fetch(self, query, *arguments, timeout=None):  # noqa: ASYNC109
-        sent.append((query if isinstance(query, str) else query.text, arguments))
-        return await original(self, query, *arguments, timeout=timeout)
+    async def fetch(self, text, *arguments, timeout=None):  # noqa: ASYNC109
+        sent.append((text, arguments))
+        return await original(self, text, *arguments, timeout=timeout)
 
     Session.fetch = fetch  # type: ignore[method-assign]
     try:

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aiidadb.exceptions import AiidaDbError
 from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, load_queries, sql_directory
 
 GOOD = """\
@@ -22,6 +24,14 @@ where id = any ($1::bigint[])
     and label = $2::text -- and not $3
     and description <> '$4'
     and /*{match}*/ true
+"""
+
+NUMBERS = """\
+-- name: good
+-- purpose: To be run
+-- parameters: $1 last int: the last number
+-- result: number int
+select number from generate_series(1, $1::int) as number
 """
 
 
@@ -42,6 +52,20 @@ def test_a_good_file_is_read(tmp_path):
     assert query.fill().text == query.text
     with pytest.raises(KeyError, match="other"):
         query.fill(other="true")
+
+
+async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_path, backend):
+    listed = load(tmp_path, good=NUMBERS)["good"]
+    async with backend._session.acquire() as connection:
+        for runner in (backend._session, connection):
+            assert [row["number"] for row in await listed.fetch(runner, 3, timeout=60)] == [1, 2, 3]
+            assert dict(await listed.fetchrow(runner, 2)) == {"number": 1}
+            assert await listed.fetchval(runner, 2) == 1
+            assert await listed.fetchrow(runner, 0) is None
+            assert await listed.fetchval(runner, 0) is None
+            assert await listed.execute(runner, 3) is None
+    with pytest.raises(AiidaDbError):  # a session's errors are ours
+        await replace(listed, text="select 1 / $1::int as number").fetch(backend._session, 0)
 
 
 @pytest.mark.parametrize(

@@ -140,14 +140,15 @@ class Session:
 
     async def fetch(
         self,
-        query: Query | str,
+        text: str,
+        /,
         *arguments: object,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> list[asyncpg.Record]:
-        """Run one question and give its rows.
+        """Run one question and give its rows; those of ``sql/`` run themselves on a session.
 
         Args:
-            query: One of :data:`aiidadb.sql.QUERIES`, or text with ``$n`` for values.
+            text: The statement, with ``$n`` for values.
             arguments: The values.
             timeout: Seconds; None: as the pool says.
 
@@ -156,9 +157,7 @@ class Session:
             DatabaseError: What the server reported, by SQLSTATE.
         """
         async with self.acquire() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(
-                query if isinstance(query, str) else query.text, *arguments, timeout=timeout
-            )
+            rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=timeout)
             return rows
 
     async def fetch_traversal(
@@ -181,19 +180,15 @@ class Session:
                 rows: list[asyncpg.Record] = await statement.fetch(*arguments)
                 return rows
         if self._sends_settings:
-            return await self.fetch(query, *arguments)
+            return await query.fetch(self, *arguments)
         async with self.transaction():
             await self.execute("set local jit = off")
-            return await self.fetch(query, *arguments)
-
-    async def fetchrow(self, query: Query | str, *arguments: object) -> asyncpg.Record | None:
-        """The first row of a question, or None. Raises what :meth:`fetch` does."""
-        rows = await self.fetch(query, *arguments)
-        return rows[0] if rows else None
+            return await query.fetch(self, *arguments)
 
     async def execute(
         self,
-        query: Query | str,
+        text: str,
+        /,
         *arguments: object,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> str:
@@ -205,9 +200,7 @@ class Session:
             The server's status, such as ``DELETE 3``.
         """
         async with self.acquire() as connection:
-            status: str = await connection.execute(
-                query if isinstance(query, str) else query.text, *arguments, timeout=timeout
-            )
+            status: str = await connection.execute(text, *arguments, timeout=timeout)
             return status
 
     def _current(self) -> _Transaction | None:

@@ -109,7 +109,7 @@ async def fill_with_campaign(
         raise InvalidInputError(f"{until!r} has no time zone: give it one")
     version = (await read_bookkeeping(connection)).version()
     async with connection.transaction():
-        if not await connection.fetchval(_QUERIES["campaign_is_empty"].text):
+        if not await _QUERIES["campaign_is_empty"].fetchval(connection):
             raise DatabaseNotEmpty("a campaign goes into a database without nodes: take a new one")
         filler = _Filler(connection, version.has_core_prefix, nodes, seed, until, progress)
         campaign = await filler.fill()
@@ -151,7 +151,7 @@ class _Filler:
         # Structures that nobody has worked on yet make the number of nodes what was asked for.
         loose.structure("found")
         await self._nodes(loose, range(rest), self.nodes - rest + 1)
-        await self.connection.fetch(_QUERIES["campaign_sequence"].text, self.nodes)
+        await _QUERIES["campaign_sequence"].fetch(self.connection, self.nodes)
         comments = await self._insert("campaign_comments", _COMMENT_EVERY, self.seed)
         logs = await self._insert("campaign_logs", WORKCHAIN, _LOG_EVERY, self.seed)
         for table in ("db_dbnode", "db_dblink", "db_dbgroup_dbnodes"):
@@ -165,10 +165,10 @@ class _Filler:
         await self._insert("campaign_users", [*USERS])
         prefix = "core." if self.core_prefix else ""
         await self._insert("campaign_computers", [*_COMPUTERS], prefix, self.seed)
-        rows = await self.connection.fetch(_QUERIES["campaign_user_pks"].text, [*USERS])
+        rows = await _QUERIES["campaign_user_pks"].fetch(self.connection, [*USERS])
         self.users = [row["pk"] for row in rows]
-        rows = await self.connection.fetch(
-            _QUERIES["campaign_computer_pks"].text, [*_COMPUTERS], self.seed
+        rows = await _QUERIES["campaign_computer_pks"].fetch(
+            self.connection, [*_COMPUTERS], self.seed
         )
         self.computers = [row["pk"] for row in rows]
         await self._insert("campaign_groups", [*GROUPS], self.seed, self.users[0], self.until)

@@ -166,7 +166,7 @@ async def _check_server(connection: asyncpg.Connection) -> None:
             f"the server is PostgreSQL {version.major}.{version.minor}, and migrating needs "
             f"{MINIMAL_SERVER} or newer: upgrade the server first (pg_upgrade, or dump and restore)"
         )
-    server = await connection.fetchrow(QUERIES["migration_server"].text)
+    server = await QUERIES["migration_server"].fetchrow(connection)
     assert server is not None
     # A pooler gives its clients a number of its own; behind one, two transactions may be served
     # by two sessions, and a lock may outlive the client.
@@ -195,12 +195,12 @@ async def _check_server(connection: asyncpg.Connection) -> None:
 
 
 async def _prepare_session(connection: asyncpg.Connection) -> None:
-    await connection.fetch(
-        QUERIES["migration_session"].text,
+    await QUERIES["migration_session"].fetch(
+        connection,
         list(SESSION_SETTINGS.keys()),
         list(SESSION_SETTINGS.values()),
     )
-    await connection.fetch(QUERIES["migration_lock_timeout"].text)
+    await QUERIES["migration_lock_timeout"].fetch(connection)
     # Without this, the statement of a process that was killed runs on, and keeps the lock. Servers
     # before 14, and those on some systems, do not have it.
     with contextlib.suppress(asyncpg.PostgresError):
@@ -216,8 +216,8 @@ async def _take_lock(
     """
     end = anyio.current_time() + patience
     pause = _FIRST_PAUSE
-    while not await connection.fetchval(QUERIES["migration_lock"].text, LOCK_KEY):
-        holder = await connection.fetchrow(QUERIES["migration_lock_holder"].text, LOCK_KEY)
+    while not await QUERIES["migration_lock"].fetchval(connection, LOCK_KEY):
+        holder = await QUERIES["migration_lock_holder"].fetchrow(connection, LOCK_KEY)
         who = "a process that has just ended" if holder is None else describe_session(holder)
         if anyio.current_time() >= end:
             raise LockTimeout(

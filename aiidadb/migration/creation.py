@@ -56,7 +56,7 @@ async def make_schema(
             await connection.execute(SCHEMAS[version.schema_name])
             if repository is not None:
                 await _make_container(repository, made)
-                await connection.execute(QUERIES["repository_uuid_write"].text, made[0])
+                await QUERIES["repository_uuid_write"].execute(connection, made[0])
     except UnknownOutcome as error:
         if repository is None:
             raise

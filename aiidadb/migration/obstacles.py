@@ -117,8 +117,8 @@ async def check_obstacles(connection: asyncpg.Connection, plan: MigrationPlan) -
         StorageMigrationError: There is something; the message names it and tells what to do.
     """
     remade = list(_remade(plan))
-    found = await connection.fetch(
-        QUERIES["migration_obstacles"].text,
+    found = await QUERIES["migration_obstacles"].fetch(
+        connection,
         list(plan.tables),
         [table for table, _column, _retyped in remade],
         [column for _table, column, _retyped in remade],

@@ -196,7 +196,7 @@ async def count_rows(connection: asyncpg.Connection, plan: MigrationPlan) -> Mig
     if not plan.steps:
         return plan
     async with connection.transaction(readonly=True):
-        found = await connection.fetch(QUERIES["schema_tables"].text)
+        found = await QUERIES["schema_tables"].fetch(connection)
         there = {row["name"] for row in found if row["readable"]}
         sizes: dict[str, int] = {}
         for table in plan.tables:

@@ -49,7 +49,7 @@ async def check_before(
         MissingExtraError: What a step needs is not installed.
     """
     tables = sorted({*plan.tables, *_NOTED_IN})
-    others = await connection.fetch(QUERIES["migration_foreign_tables"].text, tables)
+    others = await QUERIES["migration_foreign_tables"].fetch(connection, tables)
     if others:
         owner = others[0]["owner"]
         names = ", ".join(row["name"] for row in others[:3]) + (", …" if len(others) > 3 else "")

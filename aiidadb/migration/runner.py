@@ -148,7 +148,7 @@ class Runner:
         """Let the planner know what it has forgotten. It is of use, not needed: nothing fails."""
         tables = sorted({table for step in self._steps for table in step.tables})
         with contextlib.suppress(*DRIVER_ERRORS):
-            for row in await self._connection.fetch(QUERIES["migration_statistics"].text, tables):
+            for row in await QUERIES["migration_statistics"].fetch(self._connection, tables):
                 await self._connection.execute(row["statement"])
 
     def _tell(self, position: int, name: str, what: str, rows: int, total: int | None) -> None:
@@ -270,7 +270,7 @@ class _Step:
 
     async def _drop_temporary_tables(self) -> None:
         """Do what the commit of a step does to its temporary tables: the next may use the names."""
-        rows = await self._connection.fetch(QUERIES["migration_temporary_tables"].text)
+        rows = await QUERIES["migration_temporary_tables"].fetch(self._connection)
         if rows:
             await self._connection.execute(f"drop table {', '.join(row['name'] for row in rows)}")
 
@@ -284,9 +284,7 @@ class _Step:
         return notes
 
     async def _blockers(self) -> str:
-        rows = await self._connection.fetch(
-            QUERIES["migration_blockers"].text, list(self._step.tables)
-        )
+        rows = await QUERIES["migration_blockers"].fetch(self._connection, list(self._step.tables))
         if not rows:
             return "another session used them"
         return "; ".join(

@@ -156,7 +156,7 @@ async def _species(
     species_of: dict[int, _Species] = {}
     distinct = sorted(set(structures))
     for at in range(0, len(distinct), CHUNK_SIZE):
-        rows = await session.fetch(QUERIES["structure_species"], distinct[at : at + CHUNK_SIZE])
+        rows = await QUERIES["structure_species"].fetch(session, distinct[at : at + CHUNK_SIZE])
         for pk, kinds, kind_names in rows:
             key = (kinds, kind_names)
             if key not in known:

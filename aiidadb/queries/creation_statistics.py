@@ -44,10 +44,10 @@ class StatisticsReader:
         """See :meth:`aiidadb.queries.manager.QueryManager.get_creation_statistics`."""
         user = None if user_pk is None else _single_pk(user_pk)
         zone = None if timezone is None else await self._zone(timezone)
-        basis = await self._session.fetchrow(QUERIES["creation_statistics_basis"])
+        basis = await QUERIES["creation_statistics_basis"].fetchrow(self._session)
         assert basis is not None
-        row = await self._session.fetchrow(
-            QUERIES["creation_statistics"],
+        row = await QUERIES["creation_statistics"].fetchrow(
+            self._session,
             user,
             zone or basis["timezone"],
             user is None and basis["by_index"],
@@ -68,7 +68,7 @@ class StatisticsReader:
         if name == "UTC":
             return name
         if not self._zones:
-            rows = await self._session.fetch(QUERIES["time_zones"])
+            rows = await QUERIES["time_zones"].fetch(self._session)
             self._zones = {row["name"].lower(): row["name"] for row in rows}
         if (known := self._zones.get(name.lower())) is not None:
             return known

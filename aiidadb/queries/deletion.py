@@ -75,10 +75,10 @@ class DeletionPreview:
 async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
     """See :meth:`aiidadb.Backend.preview_deletion`."""
     asked = as_pks(pks)
-    rows = await session.fetch(QUERIES["deletion_preview_nodes"], asked)
+    rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
     found = [row["pk"] for row in rows]
     missing = _missing(asked, found, strict=strict)
-    hanging = await session.fetchrow(QUERIES["deletion_preview_rows"], found)
+    hanging = await QUERIES["deletion_preview_rows"].fetchrow(session, found)
     assert hanging is not None
     return DeletionPreview(
         DeletionReport(nodes=len(found), **hanging, missing=missing),
@@ -92,7 +92,7 @@ async def delete_nodes_and_connections(
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
     asked = as_pks(pks)
     async with session.transaction():
-        rows = await session.fetch(QUERIES["delete_lock_nodes"], asked, timeout=NO_TIME_LIMIT)
+        rows = await QUERIES["delete_lock_nodes"].fetch(session, asked, timeout=NO_TIME_LIMIT)
         found = [row["pk"] for row in rows]
         missing = _missing(asked, found, strict=strict)
         if not found:
@@ -131,13 +131,13 @@ async def get_nodes_to_delete(
 
 
 async def _delete(session: Session, query: str, pks: list[int]) -> int:
-    rows = await session.fetch(QUERIES[query], pks, timeout=NO_TIME_LIMIT)
+    rows = await QUERIES[query].fetch(session, pks, timeout=NO_TIME_LIMIT)
     number: int = rows[0]["number"]
     return number
 
 
 async def _warn_of_scans(session: Session) -> None:
-    for row in await session.fetch(QUERIES["delete_unindexed_references"]):
+    for row in await QUERIES["delete_unindexed_references"].fetch(session):
         _LOGGER.warning(
             "deleting nodes will be slow: %s refers to them and has no index; "
             "`aiidadb` expects the indexes that AiiDA makes",

@@ -173,7 +173,7 @@ async def read_bookkeeping(connection: asyncpg.Connection) -> Bookkeeping:
     Raises:
         PermissionDenied: The role may not read the bookkeeping.
     """
-    rows = await connection.fetch(QUERIES["schema_tables"].text)
+    rows = await QUERIES["schema_tables"].fetch(connection)
     tables = {row["name"]: row for row in rows}
     for name in ("alembic_version", "django_migrations", "db_dbsetting"):
         if name in tables and not tables[name]["readable"]:
@@ -184,14 +184,14 @@ async def read_bookkeeping(connection: asyncpg.Connection) -> Bookkeeping:
             )
     alembic = django = None
     if "alembic_version" in tables:
-        found = await connection.fetch(QUERIES["schema_alembic_versions"].text)
+        found = await QUERIES["schema_alembic_versions"].fetch(connection)
         alembic = tuple(row["version"] for row in found)
     if "django_migrations" in tables:
-        found = await connection.fetch(QUERIES["schema_django_migrations"].text)
+        found = await QUERIES["schema_django_migrations"].fetch(connection)
         django = tuple(row["name"] for row in found)
     settings: dict[str, str | None] = {}
     has_val = tables["db_dbsetting"]["has_val"] if "db_dbsetting" in tables else None
     if has_val is not None:
         query = QUERIES["schema_settings" if has_val else "schema_settings_eav"]
-        settings = {row["key"]: row["value"] for row in await connection.fetch(query.text)}
+        settings = {row["key"]: row["value"] for row in await query.fetch(connection)}
     return Bookkeeping(frozenset(tables), alembic, django, settings, has_val)

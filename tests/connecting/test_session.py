@@ -158,13 +158,13 @@ async def test_a_commit_that_loses_its_connection_says_that_the_outcome_is_unkno
     with pytest.raises(UnknownOutcome):
         async with backend.transaction():
             await backend.settings.set("a", 1)
-            row = await backend._session.fetchrow("select pg_backend_pid() as pid")
+            (row,) = await backend._session.fetch("select pg_backend_pid() as pid")
             await other.execute("select pg_terminate_backend($1)", row["pid"])
             await asyncio.sleep(0.1)
 
 
 async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other):
-    row = await backend._session.fetchrow("select pg_backend_pid() as pid")
+    (row,) = await backend._session.fetch("select pg_backend_pid() as pid")
     call = asyncio.create_task(backend._session.fetch("select pg_sleep(60)"))
     await asyncio.sleep(0.2)
     await other.execute(

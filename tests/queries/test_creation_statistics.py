@@ -232,10 +232,10 @@ async def test_everybodys_nodes_are_counted_from_indexes_or_in_one_shared_scan(h
         for pk in range(1, 20_001)
     )
     await write_nodes(connection, nodes, line="main" if is_main else "django")
-    basis = QUERIES["creation_statistics_basis"].text
-    assert not (await connection.fetchrow(basis))["by_index"]  # never looked at
+    basis = QUERIES["creation_statistics_basis"]
+    assert not (await basis.fetchrow(connection))["by_index"]  # never looked at
     await connection.execute("analyze db_dbnode")
-    assert not (await connection.fetchrow(basis))["by_index"]
+    assert not (await basis.fetchrow(connection))["by_index"]
     await connection.execute(
         """
         set parallel_setup_cost = 0;
@@ -249,7 +249,7 @@ async def test_everybodys_nodes_are_counted_from_indexes_or_in_one_shared_scan(h
         assert _reads(executed) == {"Seq Scan*", "Index Scan*"}
         assert {"Gather", "Append"} <= executed
     await connection.execute("vacuum db_dbnode")
-    assert (await connection.fetchrow(basis))["by_index"]
+    assert (await basis.fetchrow(connection))["by_index"]
     assert _reads(await _executed(connection, None, "UTC", True)) == {
         "Index Only Scan*",
         "Index Scan*",

@@ -139,7 +139,7 @@ def number(value):
 
 async def without_constraint(backend, table):
     """Take away what keeps UUIDs apart, as in databases of AiiDA 0.x."""
-    name = await backend._session.fetchrow(
+    (name,) = await backend._session.fetch(
         """
         select conname from pg_constraint
         where conrelid = $1::text::regclass and contype = 'u'

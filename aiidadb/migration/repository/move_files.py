@@ -124,7 +124,8 @@ async def check_repository(context: StepContext) -> bool:
 
 
 async def _nodes_and_owner(context: StepContext) -> tuple[int, str]:
-    row = await context.connection.fetchrow(QUERIES["repository_owner"].text)
+    row = await QUERIES["repository_owner"].fetchrow(context.connection)
+    assert row is not None
     return row["nodes"], row["owner"]
 
 
@@ -210,9 +211,7 @@ class _Move:
         lowest = UUID(f"{shard}{'0' * 30}")
         highest = UUID(f"{shard}{'f' * 30}")
         found = await _in_thread(list_shard, nodes_path(self._repository), shard)
-        rows = await self._context.connection.fetch(
-            QUERIES["repository_nodes"].text, lowest, highest
-        )
+        rows = await QUERIES["repository_nodes"].fetch(self._context.connection, lowest, highest)
         return found, rows
 
     async def _match(self, shard: str) -> list[_Waiting]:
@@ -272,8 +271,8 @@ class _Move:
         # A node without files keeps the column's default, as with aiida-core.
         with_files = [moved for moved in batch if moved.metadata is not None]
         if with_files:
-            await self._context.connection.execute(
-                QUERIES["repository_metadata_write"].text,
+            await QUERIES["repository_metadata_write"].execute(
+                self._context.connection,
                 [moved.uuid for moved in with_files],
                 [moved.metadata for moved in with_files],
             )
@@ -328,9 +327,7 @@ async def _lock(stack: AsyncExitStack, repository: Path, dry_run: bool) -> None:
 
 
 async def _write_setting(context: StepContext, container_id: str, notes: list[str]) -> None:
-    previous = await context.connection.fetchval(
-        QUERIES["repository_uuid_write"].text, container_id
-    )
+    previous = await QUERIES["repository_uuid_write"].fetchval(context.connection, container_id)
     if previous not in (None, container_id):
         notes.append(f"the setting repository|uuid was {previous}, the id of another container")
 

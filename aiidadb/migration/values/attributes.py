@@ -141,12 +141,12 @@ async def build_json_from_eav(context: StepContext) -> StepOutcome:
         StorageMigrationError: There are rows that have no place in a document.
     """
     connection = context.connection
-    extent = await connection.fetchrow(QUERIES["eav_extent"].text)
+    extent = await QUERIES["eav_extent"].fetchrow(connection)
     assert extent is not None
     nodes: int = extent["nodes"]
     cut = _Cut.of(nodes, extent["first_id"] or 0, extent["last_id"] or 0)
     findings = _Findings()
-    sample = await connection.fetch(QUERIES["eav_sample_shapes"].text, cut.sample)
+    sample = await QUERIES["eav_sample_shapes"].fetch(connection, cut.sample)
     await _learn(connection, sample, _Findings())  # what is amiss is met again
     done = documents = 0
     for number, bounds in enumerate(cut.sets):
@@ -164,10 +164,10 @@ async def build_json_from_eav(context: StepContext) -> StepOutcome:
         done = min(documents // 2, nodes)
     context.progress(_WHAT, done, nodes)
     if documents > 2 * nodes:
-        for row in await connection.fetch(QUERIES["eav_stray_rows"].text):
+        for row in await QUERIES["eav_stray_rows"].fetch(connection):
             findings.refuse(row["node"], row["extra"], "which is not there")
     findings.raise_for_misplaced()
-    for row in await connection.fetch(QUERIES["eav_null_settings"].text):
+    for row in await QUERIES["eav_null_settings"].fetch(connection):
         findings.lose(f"setting {row['key']!r}: datatype {row['datatype']!r}, {row['tval']!r}")
     return StepOutcome(rows=nodes + extent["settings"], notes=findings.notes())
 
@@ -254,4 +254,4 @@ async def _make_odd(connection: asyncpg.Connection, findings: _Findings) -> None
                     made.append((row["node"], row["extra"], document))
         if made:
             nodes, extras, documents = zip(*made, strict=True)
-            await connection.execute(QUERIES["eav_documents_insert"].text, nodes, extras, documents)
+            await QUERIES["eav_documents_insert"].execute(connection, nodes, extras, documents)

@@ -129,7 +129,8 @@ async def export_workflows(context: StepContext) -> StepOutcome:
         StorageMigrationError: The file could not be written.
     """
     connection = context.connection
-    counts = await connection.fetchrow(QUERIES["legacy_workflow_counts"].text)
+    counts = await QUERIES["legacy_workflow_counts"].fetchrow(connection)
+    assert counts is not None
     total = sum(counts.values())
     if total == 0:
         return StepOutcome()
@@ -156,7 +157,7 @@ async def _listed(
     context: StepContext, query: str, step: str, known: Mapping[str, object]
 ) -> dict[str, int]:
     """How many rows a step has listed to be deleted, by reason."""
-    rows = await context.connection.fetch(QUERIES[query].text)
+    rows = await QUERIES[query].fetch(context.connection)
     counts: dict[str, int] = {row["reason"]: row["number"] for row in rows}
     if unknown := counts.keys() - known.keys():
         raise StorageMigrationError(

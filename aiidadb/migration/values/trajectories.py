@@ -50,7 +50,8 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
             trajectory is missing or is no list of symbols.
     """
     connection = context.connection
-    counts = await connection.fetchrow(QUERIES["trajectory_counts"].text)
+    counts = await QUERIES["trajectory_counts"].fetchrow(connection)
+    assert counts is not None
     if counts["nodes"] == 0:
         return StepOutcome()
     repository = context.repository
@@ -95,7 +96,7 @@ async def check_trajectories(context: StepContext) -> None:
         MissingExtraError: There are symbols to read, and numpy is not installed.
         StorageMigrationError: There are symbols to read and no repository.
     """
-    number = await context.connection.fetchval(QUERIES["trajectories_waiting"].text)
+    number = await QUERIES["trajectories_waiting"].fetchval(context.connection)
     if number == 0:
         return
     repository = context.repository
@@ -168,8 +169,8 @@ async def _write_symbols(
         return 0
     ids = [pk for pk, _ in with_symbols]
     texts = [json.dumps(symbols) for _, symbols in with_symbols]
-    await connection.execute(QUERIES["trajectory_symbols_delete"].text, ids)
-    await connection.execute(QUERIES["trajectory_symbols_insert"].text, ids, texts)
+    await QUERIES["trajectory_symbols_delete"].execute(connection, ids)
+    await QUERIES["trajectory_symbols_insert"].execute(connection, ids, texts)
     return sum(1 + len(symbols) for _, symbols in with_symbols)
 
 

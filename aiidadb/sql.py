@@ -13,6 +13,9 @@ file of ``sql/queries/`` holds one question and starts with a header of comment 
 at run time names it in ``slots: criteria`` and holds ``/*{criteria}*/ true`` where they go, so that
 the file is valid SQL by itself. Extra parameters of the criteria follow the declared ones.
 
+A question that can be asked of several tables lists them in ``tables: db_dbnode, db_dbgroup``, and
+holds ``/*{table}*/ db_dbnode`` wherever the table's name goes. No other name can be put there.
+
 A query runs itself, on a connection of asyncpg's or on a session::
 
     rows = await QUERIES["link_types"].fetch(session, pks)
@@ -44,12 +47,14 @@ __all__ = [
     "sql_directory",
 ]
 
+_HEADER_KEYS = {"name", "purpose", "parameters", "result", "slots", "tables"}
 _HEADER_LINE = re.compile(r"--(?: (?P<key>[a-z]+):)?(?P<rest>.*)")
 _DECLARED = re.compile(r"\$(\d+) (\w+) ([\w ]+(?:\[\])?)(?::|$)")
 _USED = re.compile(r"\$(\d+)")
 # What must not be mistaken for a parameter: comments, quoted text, dollar-quoted bodies.
 _OPAQUE = re.compile(r"/\*.*?\*/|--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _SLOT = re.compile(r"/\*\{(\w+)\}\*/ true")
+_TABLE = re.compile(r"/\*\{table\}\*/ (\w+)")
 
 
 class SqlFileError(AiidaDbError):
@@ -79,12 +84,14 @@ class Query:
         text: The statement as it is sent, without the header.
         parameters: The names of ``$1``, ``$2``, … in order.
         slots: The places for criteria that are built at run time.
+        tables: The tables of which the question can be asked, where that is left open.
     """
 
     name: str
     text: str
     parameters: tuple[str, ...]
     slots: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
     def fill(self, **criteria: str) -> Query:
         """Put SQL conditions into the slots; a slot that is not named stays ``true``.
@@ -105,6 +112,19 @@ class Query:
             lambda found: f"({criteria[found[1]]})" if found[1] in criteria else found[0], self.text
         )
         return replace(self, text=text)
+
+    def on_table(self, table: str) -> Query:
+        """Ask the question of one of the tables that its header lists.
+
+        Args:
+            table: The table's name.
+
+        Raises:
+            KeyError: A table that the header does not list.
+        """
+        if table not in self.tables:
+            raise KeyError(f"query {self.name} cannot be asked of the table {table!r}")
+        return replace(self, text=_TABLE.sub(table, self.text))
 
     async def fetch(
         self,
@@ -192,7 +212,7 @@ def _load_query(path: Path) -> Query:
     header, body = read_header(path)
     if missing := {"name", "purpose", "parameters", "result"} - header.keys():
         raise SqlFileError(f"{path}: the header lacks {', '.join(sorted(missing))}")
-    if unknown := header.keys() - {"name", "purpose", "parameters", "result", "slots"}:
+    if unknown := header.keys() - _HEADER_KEYS:
         raise SqlFileError(f"{path}: the header has unknown keys {', '.join(sorted(unknown))}")
     if header["name"] != path.stem:
         raise SqlFileError(f"{path}: the header's name is {header['name']!r}")
@@ -202,16 +222,23 @@ def _load_query(path: Path) -> Query:
     numbers = [int(number) for number, _, _ in declared]
     if numbers != list(range(1, len(numbers) + 1)):
         raise SqlFileError(f"{path}: parameters are declared as {numbers}, not 1, 2, … in order")
-    slots = tuple(name.strip() for name in header.get("slots", "").split(",") if name.strip())
+    slots = _listed(header.get("slots", ""))
     found_slots = set(_SLOT.findall(body))
     if found_slots != set(slots):
         raise SqlFileError(f"{path}: slots {sorted(slots)} declared, {sorted(found_slots)} found")
+    tables = _listed(header.get("tables", ""))
+    if bool(tables) != bool(named := set(_TABLE.findall(body))) or not named <= set(tables):
+        raise SqlFileError(f"{path}: tables {list(tables)} declared, {sorted(named)} found")
     used = {int(number) for number in _USED.findall(blank_out(body))}
     if undeclared := sorted(used - set(numbers)):
         raise SqlFileError(f"{path}: parameter ${undeclared[0]} is used but not declared")
     if unused := sorted(set(numbers) - used):
         raise SqlFileError(f"{path}: parameter ${unused[0]} is declared but not used")
-    return Query(path.stem, body, tuple(name for _, name, _ in declared), slots)
+    return Query(path.stem, body, tuple(name for _, name, _ in declared), slots, tables)
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def load_queries(directory: Path) -> dict[str, Query]:

@@ -35,6 +35,25 @@ select number from generate_series(1, $1::int) as number
 """
 
 
+OF_TABLES = """\
+-- name: good
+-- purpose: To be asked of several tables
+-- parameters: none
+-- tables: db_dbnode, db_dbgroup
+-- result: id int
+select record.id
+from /*{table}*/ db_dbnode as record
+where record.id > (select count(*) from /*{table}*/ db_dbnode)
+"""
+
+NOT_OF_ITS_TABLES = """\
+-- slots: match
+-- tables: db_dbgroup
+-- result: pk bigint
+select id
+from /*{table}*/ """
+
+
 def load(directory: Path, **files: str) -> dict:
     for name, text in files.items():
         path = directory / f"{name.replace('__', '/')}.sql"
@@ -52,6 +71,18 @@ def test_a_good_file_is_read(tmp_path):
     assert query.fill().text == query.text
     with pytest.raises(KeyError, match="other"):
         query.fill(other="true")
+
+
+def test_a_table_is_one_of_those_that_the_header_lists(tmp_path):
+    query = load(tmp_path, good=OF_TABLES)["good"]
+    assert query.tables == ("db_dbnode", "db_dbgroup")
+    assert query.on_table("db_dbgroup").text == (
+        "select record.id\nfrom db_dbgroup as record\n"
+        "where record.id > (select count(*) from db_dbgroup)"
+    )
+    for table in ("db_dbuser", "db_dbnode; drop table db_dbnode", "", None):
+        with pytest.raises(KeyError, match="good cannot be asked"):
+            query.on_table(table)
 
 
 async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_path, backend):
@@ -82,6 +113,9 @@ async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_pa
         ("$1 pks bigint[]: which\n--     $2 label text: how it is called", "pks", "'none' or"),
         ("/*{match}*/ true", "true", "slots"),
         ("-- slots: match\n", "", "slots"),
+        ("-- slots: match\n", "-- slots: match\n-- tables: db_dbnode\n", "tables"),
+        ("from db_dbnode", "from /*{table}*/ db_dbnode", "tables"),
+        ("-- slots: match\n-- result: pk bigint\nselect id\nfrom ", NOT_OF_ITS_TABLES, "tables"),
         (GOOD[GOOD.index("select") :], "", "nothing follows"),
     ],
 )

@@ -112,14 +112,11 @@ class Session:
                 yield current.connection
 
     @contextlib.asynccontextmanager
-    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[None]:
+    async def transaction(self) -> AsyncIterator[None]:
         """All calls inside succeed or fail together; one inside another is a savepoint.
 
         Tasks started inside take part, one call at a time; one that goes on calling after the end
         gets a :class:`ClosedError`, not a transaction of its own.
-
-        Args:
-            readonly: Let the server refuse changes; not for a savepoint.
 
         Raises:
             ClosedError: The backend was closed.
@@ -128,15 +125,32 @@ class Session:
         """
         outer = self._current()
         if outer is None:
-            async with self._from_pool() as connection, self._level(connection, readonly=readonly):
+            async with self._from_pool() as connection, self._level(connection):
                 yield
             return
         async with outer.turn:
             if not outer.open:
                 raise _transaction_over()
             with _translated():
-                async with self._level(outer.connection, readonly=False):
+                async with self._level(outer.connection):
                     yield
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """All questions inside see the database as it was at the first of them.
+
+        They share a transaction that only reads. Inside :meth:`transaction` they are part of that,
+        and see what it sees.
+
+        Raises:
+            ClosedError: The backend was closed.
+            DatabaseError: What the server reported, by SQLSTATE.
+        """
+        if self._current() is not None:
+            yield
+            return
+        async with self._from_pool() as connection, self._level(connection, snapshot=True):
+            yield
 
     async def fetch(
         self,
@@ -242,32 +256,34 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _level(
-        self, connection: asyncpg.Connection, *, readonly: bool
+        self, connection: asyncpg.Connection, *, snapshot: bool = False
     ) -> AsyncIterator[None]:
-        block = connection.transaction(readonly=readonly)
+        isolation = "repeatable_read" if snapshot else None
+        block = connection.transaction(isolation=isolation, readonly=snapshot)
         await block.start()
         level = _Transaction(connection)
         token = self._transaction.set(level)
         try:
             yield
         except BaseException:
-            await self._end(level, block.rollback, shield=True)
+            await self._end(level, block)
             raise
         else:
-            await self._commit(level, block)
+            # A snapshot has nothing to commit, so no outcome that could be unknown.
+            await (self._end if snapshot else self._commit)(level, block)
         finally:
             level.open = False
             # A generator that is closed from another context cannot reset it, and need not.
             with contextlib.suppress(ValueError):
                 self._transaction.reset(token)
 
-    async def _end(self, level: _Transaction, how: Any, *, shield: bool) -> None:
-        """End a level once the call that is under way, if any, is through."""
-        with anyio.CancelScope(shield=shield):
+    async def _end(self, level: _Transaction, block: Any) -> None:
+        """Roll a level back once the call that is under way, if any, is through."""
+        with anyio.CancelScope(shield=True):
             async with level.turn:
                 level.open = False
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                    await how()
+                    await block.rollback()
 
     async def _commit(self, level: _Transaction, block: Any) -> None:
         async with level.turn:

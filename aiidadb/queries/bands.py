@@ -13,11 +13,12 @@ from pypika import Query
 
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.selection import fetch_selection
-from aiidadb.criteria.tables import nodes, users
+from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidInputError, NotExistent
 from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
 from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
 from aiidadb.sql import QUERIES
+from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -114,13 +115,15 @@ async def get_bands_and_parents_structure(
     query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)
     query = query_group(query, group_name=group_name, group_pk=group_pk)
     query = query_past_days(query, past_days=past_days)
-    if not all_users:
-        query = query.where(nodes.user_id == await _default_user(session))
-    bands = await fetch_selection(session, query)
-    structure_of = await get_closest_parents(
-        session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
-    )
-    species_of = await _species(session, structure_of.values(), formulamode)
+    # In one snapshot: bands and structures that change between the questions would be mixed.
+    async with session.snapshot():
+        if not all_users:
+            query = query.where(nodes.user_id == await _default_user(session))
+        bands = await fetch_selection(session, query)
+        structure_of = await get_closest_parents(
+            session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
+        )
+        species_of = await _species(session, structure_of.values(), formulamode)
     rows: list[BandsRow] = []
     for number, (pk, label, ctime) in enumerate(bands, start=1):
         species = species_of.get(structure_of[pk]) if pk in structure_of else None
@@ -136,15 +139,13 @@ async def _default_user(session: Session) -> int:
     advice = "pass all_users=True for everybody's bands"
     if email is None:
         raise NotExistent(f"profile {session.profile.name!r} has no default user: {advice}")
-    found = await fetch_selection(
-        session, Query.from_(users).select(users.id).where(users.email == email)
-    )
-    if not found:
+    require_text(email, f"the default user {email!r}")
+    pk: int | None = await QUERIES["user_by_email"].fetchval(session, email)
+    if pk is None:
         raise NotExistent(
             f"the default user {email!r} of profile {session.profile.name!r} is not in the "
             f"database: {advice}"
         )
-    pk: int = found[0]["id"]
     return pk
 
 

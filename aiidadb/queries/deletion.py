@@ -75,10 +75,11 @@ class DeletionPreview:
 async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
     """See :meth:`aiidadb.Backend.preview_deletion`."""
     asked = as_pks(pks)
-    rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
-    found = [row["pk"] for row in rows]
-    missing = _missing(asked, found, strict=strict)
-    hanging = await QUERIES["deletion_preview_rows"].fetchrow(session, found)
+    async with session.snapshot():
+        rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
+        found = [row["pk"] for row in rows]
+        missing = _missing(asked, found, strict=strict)
+        hanging = await QUERIES["deletion_preview_rows"].fetchrow(session, found)
     assert hanging is not None
     return DeletionPreview(
         DeletionReport(nodes=len(found), **hanging, missing=missing),

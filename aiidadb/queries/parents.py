@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -62,14 +63,16 @@ async def get_closest_parents(
     )
     filled = query.fill(match=match)
     parents: dict[int, int] = {}
-    for at in range(0, len(starts), size):
-        batch = starts[at : at + size]
-        rows = await session.fetch_traversal(
-            filled, batch, types, *values, replan=len(batch) >= _REPLAN_FROM
-        )
-        parents.update((row["start"], row["parent"]) for row in rows)
-        if progress is not None:
-            progress(at + len(batch), len(starts))
+    # Several batches see one snapshot, so that their size does not change the answer.
+    async with session.snapshot() if len(starts) > size else contextlib.nullcontext():
+        for at in range(0, len(starts), size):
+            batch = starts[at : at + size]
+            rows = await session.fetch_traversal(
+                filled, batch, types, *values, replan=len(batch) >= _REPLAN_FROM
+            )
+            parents.update((row["start"], row["parent"]) for row in rows)
+            if progress is not None:
+                progress(at + len(batch), len(starts))
     return parents
 
 
@@ -82,14 +85,15 @@ async def get_all_parents(
 ) -> list[tuple[object, ...]]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
     columns = _as_columns(return_values)
-    rows = await session.fetch_traversal(
-        QUERIES["all_parents"], as_pks(pks), _as_link_types(link_types)
-    )
-    found: list[int] = [row["node"] for row in rows]
-    if all(str(column) == str(nodes.id) for column in columns):
-        return [(pk,) * len(columns) for pk in found]
-    query = Query.from_(nodes).select(*columns).where(nodes.id.isin(found)).orderby(nodes.id)
-    return [tuple(row) for row in await fetch_selection(session, query)]
+    starts, types = as_pks(pks), _as_link_types(link_types)
+    only_pks = all(str(column) == str(nodes.id) for column in columns)
+    async with contextlib.nullcontext() if only_pks else session.snapshot():
+        rows = await session.fetch_traversal(QUERIES["all_parents"], starts, types)
+        found: list[int] = [row["node"] for row in rows]
+        if only_pks:
+            return [(pk,) * len(columns) for pk in found]
+        query = Query.from_(nodes).select(*columns).where(nodes.id.isin(found)).orderby(nodes.id)
+        return [tuple(row) for row in await fetch_selection(session, query)]
 
 
 def _as_columns(names: Iterable[str]) -> list[Term]:

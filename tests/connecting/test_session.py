@@ -33,6 +33,13 @@ async def backend(main_dsn):
         yield opened
 
 
+@pytest.fixture
+async def other_backend(main_dsn):
+    """A second backend on the same database, with transactions of its own."""
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn), max_size=4) as opened:
+        yield opened
+
+
 async def keys(backend: aiidadb.Backend) -> set[str]:
     return {setting.key for setting in await backend.settings.get_all()}
 
@@ -187,10 +194,30 @@ async def test_errors_of_the_server_are_ours_with_the_original_as_cause(backend)
         await backend._session.fetch("select pg_sleep(60)", timeout=0.1)
 
 
-async def test_a_readonly_transaction_refuses_changes(backend):
+async def test_a_snapshot_refuses_changes(backend):
     with pytest.raises(ReadOnlyDatabase):
-        async with backend._session.transaction(readonly=True):
+        async with backend._session.snapshot():
             await backend.settings.set("a", 1)
+
+
+async def test_a_snapshot_does_not_see_what_others_commit(backend, other_backend):
+    await backend.settings.set("a", 1)
+    async with backend._session.snapshot():
+        assert (await backend.settings.get("a")).value == 1
+        await other_backend.settings.set("a", 2)
+        assert (await backend.settings.get("a")).value == 1
+    assert (await backend.settings.get("a")).value == 2
+
+
+async def test_a_snapshot_inside_a_transaction_is_part_of_it(backend, other_backend):
+    async with backend.transaction():
+        await backend.settings.set("a", 1)
+        async with backend._session.snapshot():
+            assert (await backend.settings.get("a")).value == 1
+            await other_backend.settings.set("b", 2)
+            assert (await backend.settings.get("b")).value == 2
+        await backend.settings.set("a", 3)
+    assert (await other_backend.settings.get("a")).value == 3
 
 
 async def test_connections_to_a_server_that_became_readonly_are_not_used_again(main_dsn, other):

@@ -1,5 +1,6 @@
 """The listing of bands: each with the formula of the closest structure above it."""
 
+import contextlib
 import datetime
 import json
 import random
@@ -14,6 +15,7 @@ from aiidadb.exceptions import InvalidInputError, NotExistent
 from aiidadb.queries.bands import BandsRow
 from aiidadb.queries.formula import FORMULA_MODES, get_formula
 from aiidadb.sql import QUERIES
+from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
     BANDS,
     CALCULATION,
@@ -334,6 +336,28 @@ async def test_it_takes_part_in_a_transaction(opened):
             assert await formulas(opened) == {1: "<<NOT FOUND>>"}
             raise KeyError
     assert await formulas(opened) == {}
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_change_between_the_questions_is_not_seen_by_halves(
+    opened, head_dsn, in_transaction
+):
+    nodes = [Node(1, STRUCTURE, attributes=species("Si")), bands(2, label="of silicon")]
+    await fill(opened, nodes, [(1, 2, "create")])
+    change = """
+        update db_dbnode set label = 'of germanium' where id = 2;
+        update db_dbnode
+        set attributes = replace(attributes::text, '"Si"', '"Ge"')::jsonb
+        where id = 1
+        """
+    async with opened.transaction() if in_transaction else contextlib.nullcontext():
+        if in_transaction:  # the caller's own shows what its isolation shows
+            await opened._session.execute("set transaction isolation level repeatable read")
+        async with change_after_first_question(head_dsn, change):
+            (row,) = await opened.queries.get_bands_and_parents_structure()
+    assert (row.label, row.formula) == ("of silicon", "Si")
+    (row,) = await opened.queries.get_bands_and_parents_structure()
+    assert (row.label, row.formula) == ("of germanium", "Ge")
 
 
 async def test_thousands_are_listed_in_batches(opened, monkeypatch):

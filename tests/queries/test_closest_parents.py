@@ -16,6 +16,7 @@ from aiidadb import nodes
 from aiidadb.criteria.tables import links
 from aiidadb.exceptions import ClosedError, InvalidInputError
 from aiidadb.sql import QUERIES
+from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
     BANDS,
     DATA_LINKS,
@@ -331,6 +332,16 @@ async def test_what_progress_raises_stops_it(backend):
     with pytest.raises(KeyboardInterrupt):
         await backend.queries.get_closest_parents([1, 2, 3], chunk_size=1, progress=stop)
     assert await backend.queries.get_closest_parents(2) == {2: 1}
+
+
+async def test_a_change_between_two_batches_is_in_neither(backend, head_dsn):
+    await write(
+        backend, Graph({1: STRUCTURE, 2: INT, 3: INT}, ((1, 2, "create"), (1, 3, "create")))
+    )
+    ask = backend.queries.get_closest_parents
+    async with change_after_first_question(head_dsn, "delete from db_dblink"):
+        assert await ask([2, 3], chunk_size=1) == {2: 1, 3: 1}
+    assert await ask([2, 3], chunk_size=1) == {}
 
 
 async def test_more_starts_than_a_statement_has_parameters(backend):

@@ -10,6 +10,7 @@ import pytest
 import aiidadb
 from aiidadb.exceptions import IntegrityError, InvalidInputError, NotExistent
 from aiidadb.sql import QUERIES
+from tests.helpers.concurrent_change import change_after_first_question
 
 SWITCHES = ("create_forward", "call_calc_forward", "call_work_forward")
 
@@ -56,6 +57,13 @@ async def dangling(connection: asyncpg.Connection) -> int:
            or not exists (select from db_dbnode n where n.id = l.output_id)
         """
     )
+
+
+async def test_a_preview_counts_what_was_there_at_one_moment(connection, backend, head_dsn):
+    before = await backend.preview_deletion([5, 6])
+    assert before.counts.comments == 2
+    async with change_after_first_question(head_dsn, "delete from db_dbcomment"):
+        assert await backend.preview_deletion([5, 6]) == before
 
 
 async def test_all_that_hangs_on_the_nodes_goes_and_nothing_else(connection, backend):

@@ -21,6 +21,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.queries.uuids import UUID_TABLES
 from aiidadb.sql import QUERIES
+from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
     BANDS,
     INT,
@@ -113,6 +114,14 @@ async def test_what_all_parents_cannot_give_is_refused(bare_dsn, options, messag
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
         with pytest.raises(InvalidInputError, match=message):
             await backend.queries.get_all_parents(**{"node_pks": [1], **options})
+
+
+async def test_a_parent_deleted_between_the_questions_still_has_its_columns(backend, head_dsn):
+    await write(backend, Graph({1: INT, 2: INT}, ((1, 2, "create"),)))
+    delete = "delete from db_dblink; delete from db_dbnode where id = 1"
+    async with change_after_first_question(head_dsn, delete):
+        assert await backend.queries.get_all_parents(2, ["id", "label"]) == [(1, "")]
+    assert await backend.queries.get_all_parents(2, ["id", "label"]) == []
 
 
 async def test_all_parents_probe_the_index_of_links(head_dsn):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import anyio
 import click
@@ -25,8 +25,6 @@ __all__ = ["Database", "command_options"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_NO_TIMEOUT: Final = {"command_timeout": None}
 
 
 class Database:
@@ -93,12 +91,13 @@ class Database:
         profile = self.profile
         if default_user is not None:
             profile = dataclasses.replace(profile, default_user_email=default_user)
-        # Whoever sits before it ends what takes too long.
-        patient = {} if "command_timeout" in profile.connect_arguments() else _NO_TIMEOUT
 
         async def run() -> T:
             async with open_backend(
-                profile, schema_check=schema_check, max_size=2, **patient
+                profile,
+                schema_check=schema_check,
+                max_size=2,
+                command_timeout=None,  # whoever sits before it ends what takes too long
             ) as backend:
                 return await work(backend)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -19,7 +18,6 @@ _TIMEOUT: Final = 60.0
 _NEXT: Final = (
     OSError,
     TimeoutError,
-    asyncio.TimeoutError,
     CannotConnectNowError,
     TargetServerAttributeNotMatched,
 )

@@ -208,13 +208,14 @@ def _refuse_unserved(version: SchemaVersion) -> None:
     if version in SERVED_VERSIONS:
         return
     served = ", ".join(str(one) for one in SERVED_VERSIONS)
+    message = f"the database has schema version {version}; served are {served}"
     if version > MAIN_HEAD:
-        advice = "a newer AiiDA made it: use a newer aiidadb"
-    else:
-        advice = (
-            "bring it up to date with `aiidadb migrate`, or open it with schema_check=False and "
-            "call backend.schema.migrate()"
+        raise IncompatibleStorageSchema(
+            message, advice="a newer AiiDA made it: use a newer aiidadb"
         )
+    migrate = "bring it up to date with `aiidadb migrate`"
     raise IncompatibleStorageSchema(
-        f"the database has schema version {version}; served are {served}: {advice}"
+        message,
+        advice=f"{migrate}, or open it with schema_check=False and call backend.schema.migrate()",
+        command_advice=migrate,
     )

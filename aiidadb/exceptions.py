@@ -1,5 +1,8 @@
 """The errors of aiidadb, and the one table that turns the driver's errors into them.
 
+An error says what happened, to what, and what to do. Where the command line has another way of
+doing that, it is an attribute of the error, :attr:`AiidaDbError.command_advice`.
+
 AiiDA's own names are kept where AiiDA has one::
 
     AiidaDbError
@@ -13,6 +16,7 @@ AiiDA's own names are kept where AiiDA has one::
     ├── PoolError                         a pool cannot be used in the way asked for
     │   ├── PoolOptionsError                  the pool is already open with other options
     │   └── ClosedError                       backend, registry or transaction was closed before
+    ├── SqlFileError                      a file of sql/ is not as it must be
     ├── EmbeddedServerError               the private PostgreSQL cannot be started
     ├── RepositoryError                   a file repository or container cannot be used as asked
     ├── DatabaseError                     the server, or the way to it, reported an error
@@ -71,6 +75,7 @@ __all__ = [
     "RepositoryError",
     "ResourceError",
     "SchemaError",
+    "SqlFileError",
     "StorageMigrationError",
     "UnknownOutcome",
     "UnreachableStorage",
@@ -79,7 +84,27 @@ __all__ = [
 
 
 class AiidaDbError(Exception):
-    """Root of all errors that aiidadb raises on purpose."""
+    """Root of all errors that aiidadb raises on purpose.
+
+    As a string it is what happened, and behind a colon the advice for Python. It can be copied and
+    pickled, as by ``multiprocessing``, and keeps its attributes.
+
+    Attributes:
+        advice: What to do for those who call from Python; None where there is nothing to add.
+        command_advice: What to do for those on the command line; the same if nothing else was said.
+    """
+
+    def __init__(
+        self, message: str = "", *, advice: str | None = None, command_advice: str | None = None
+    ) -> None:
+        super().__init__(_with_advice(message, advice))
+        self.advice = advice
+        self.command_advice = advice if command_advice is None else command_advice
+        self._message = message
+
+    def for_command_line(self) -> str:
+        """What happened, and what to do about it on the command line."""
+        return _with_advice(self._message, self.command_advice)
 
 
 class ConfigurationError(AiidaDbError):
@@ -122,6 +147,10 @@ class ClosedError(PoolError):
     """The backend, registry or transaction was closed before this call."""
 
 
+class SqlFileError(AiidaDbError):
+    """A file of ``sql/`` is not as it must be; the message begins with its path."""
+
+
 class EmbeddedServerError(AiidaDbError):
     """The private PostgreSQL for demos and tests cannot be started."""
 
@@ -137,8 +166,15 @@ class DatabaseError(AiidaDbError):
         sqlstate: The five-character code of PostgreSQL, or None where no server answered.
     """
 
-    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        advice: str | None = None,
+        command_advice: str | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice, command_advice=command_advice)
         self.sqlstate = sqlstate
 
 
@@ -242,7 +278,7 @@ def translate(error: BaseException) -> DatabaseError | None:
             if found := _BY_SQLSTATE.get(sqlstate[:length]):
                 kind, advice = found
                 return kind(
-                    f"{_first_line(error)} (SQLSTATE {sqlstate}): {advice}", sqlstate=sqlstate
+                    f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate, advice=advice
                 )
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
     if isinstance(error, TimeoutError):  # before OSError, which it is a kind of
@@ -257,6 +293,10 @@ def translate(error: BaseException) -> DatabaseError | None:
         if "closed" in str(error):
             return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
     return None
+
+
+def _with_advice(message: str, advice: str | None) -> str:
+    return message if advice is None else f"{message}: {advice}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -162,9 +162,11 @@ class SchemaManager:
                 "AiiDA made it; use a newer aiidadb"
             )
         if version != head:
+            migrate = "bring it up to date with `aiidadb migrate`"
             raise IncompatibleStorageSchema(
-                f"the database has schema version {version}, which is behind {head}: bring it up "
-                "to date with `aiidadb migrate` or backend.schema.migrate()"
+                f"the database has schema version {version}, which is behind {head}",
+                advice=f"{migrate} or backend.schema.migrate()",
+                command_advice=migrate,
             )
 
     # ------------------------------------------------------------------ changing it

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiidadb.exceptions import AiidaDbError
+from aiidadb.exceptions import SqlFileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -40,7 +40,6 @@ __all__ = [
     "SCHEMAS",
     "Query",
     "Runner",
-    "SqlFileError",
     "blank_out",
     "load_queries",
     "read_header",
@@ -55,10 +54,6 @@ _USED = re.compile(r"\$(\d+)")
 _OPAQUE = re.compile(r"/\*.*?\*/|--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _SLOT = re.compile(r"/\*\{(\w+)\}\*/ true")
 _TABLE = re.compile(r"/\*\{table\}\*/ (\w+)")
-
-
-class SqlFileError(AiidaDbError):
-    """A file of ``sql/`` is not as it must be; the message begins with its path."""
 
 
 class Runner(Protocol):

@@ -1,6 +1,10 @@
 """The tree of errors, and the table that turns the driver's into ours."""
 
+import concurrent.futures
+import copy
 import inspect
+import multiprocessing
+import pickle
 import re
 
 import asyncpg
@@ -109,3 +113,60 @@ def test_what_an_interface_error_hides_is_told():
 )
 def test_what_is_not_the_servers_passes(error):
     assert translate(error) is None
+
+
+def test_an_error_is_what_happened_and_the_advice_for_python():
+    error = AiidaDbError("it is locked", advice="call unlock()", command_advice="use the key")
+    assert str(error) == "it is locked: call unlock()"
+    assert (error.advice, error.command_advice) == ("call unlock()", "use the key")
+    assert error.for_command_line() == "it is locked: use the key"
+
+
+def test_the_command_line_has_the_same_advice_unless_another_was_given():
+    assert AiidaDbError("it is locked").for_command_line() == "it is locked"
+    assert AiidaDbError("it is locked", advice="wait").for_command_line() == "it is locked: wait"
+    only_there = AiidaDbError("it is locked", command_advice="use the key")
+    assert str(only_there) == "it is locked"
+    assert only_there.for_command_line() == "it is locked: use the key"
+
+
+def made(kind: type[AiidaDbError]) -> AiidaDbError:
+    named = {"sqlstate": "42P01"} if issubclass(kind, DatabaseError) else {}
+    error = kind("it is locked", advice="call unlock()", command_advice="use the key", **named)
+    error.add_note("since yesterday")
+    return error
+
+
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.copy,
+        copy.deepcopy,
+        *(
+            pytest.param(lambda error, way=way: pickle.loads(pickle.dumps(error, way)), id=str(way))
+            for way in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
+    ],
+)
+def test_copied_and_pickled_an_error_keeps_all_that_it_says(kind, again):
+    before = made(kind)
+    after = again(before)
+    assert type(after) is kind
+    assert (str(after), after.args) == (str(before), before.args)
+    assert str(after) == "it is locked: call unlock()"
+    assert after.for_command_line() == "it is locked: use the key"
+    assert vars(after) == vars(before)
+
+
+def test_an_error_comes_back_from_another_process():
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        raised = pool.submit(raise_one).exception(timeout=60)
+    assert type(raised) is UnreachableStorage
+    assert str(raised) == "terminating (SQLSTATE 57P01): " + raised.advice
+    assert raised.sqlstate == "57P01"
+
+
+def raise_one() -> None:
+    raise translate(asyncpg.PostgresError.new({"C": "57P01", "M": "terminating"}))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aiidadb.exceptions import AiidaDbError
-from aiidadb.sql import QUERIES, SCHEMAS, SqlFileError, load_queries, sql_directory
+from aiidadb.exceptions import AiidaDbError, SqlFileError
+from aiidadb.sql import QUERIES, SCHEMAS, load_queries, sql_directory
 
 GOOD = """\
 -- name: good

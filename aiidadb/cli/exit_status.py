@@ -21,14 +21,6 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 SIGNALLED: Final = 128  # and the signal's number
 
-# What errors advise those who call from Python to do, and what it is called here.
-_IN_OTHER_WORDS: Final = {
-    "pass all_users=True": "add --all-users",
-    "give config=": "give --config",
-    ", or open it with schema_check=False and call backend.schema.migrate()": "",
-    " or backend.schema.migrate()": "",
-}
-
 
 class Commands(click.Group):
     """The top of the command line.
@@ -75,9 +67,8 @@ class Commands(click.Group):
 def tell_error(error: BaseException) -> None:
     """Show an error in one line on standard error."""
     notes = getattr(error, "__notes__", ())
-    message = "; ".join(" ".join(str(part).split()) for part in (error, *notes))
-    for in_python, here in _IN_OTHER_WORDS.items():
-        message = message.replace(in_python, here)
+    what = error.for_command_line() if isinstance(error, AiidaDbError) else str(error)
+    message = "; ".join(" ".join(part.split()) for part in (what, *notes))
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
 
 

@@ -58,9 +58,9 @@ async def _facts(backend: Backend) -> dict[str, object]:
     except IncompatibleStorageSchema as error:
         # Behind is no problem: the line before says what to do.
         if facts["aiida"] is None or await backend.schema.is_database_schema_ahead():
-            facts["problem"] = str(error)
+            facts["problem"] = error.for_command_line()
     except (CorruptStorage, SchemaError) as error:
-        facts["problem"] = str(error)
+        facts["problem"] = error.for_command_line()
     return facts
 
 

@@ -31,6 +31,9 @@ NEWEST_CONFIG_VERSION: Final = 10
 CONFIG_FILE: Final = "config.json"
 CONFIG_DIRECTORY: Final = ".aiida"
 
+_GIVE_CONFIG: Final = "set AIIDA_PATH, or give config="
+_GIVE_CONFIG_HERE: Final = "set AIIDA_PATH, or give --config"
+
 POSTGRESQL_BACKENDS: Final = ("core.psql_dos", "psql_dos", "django", "sqlalchemy")
 
 # What the same things are called up to version 5 of the configuration, and from 6 on.
@@ -145,9 +148,11 @@ def _find_config() -> Path:
     for directory in directories:
         if directory.is_dir():
             return directory
+    looked = f"looked for {', '.join(map(str, directories))}"
     raise MissingConfigurationError(
-        f"there is no configuration of AiiDA: looked for {', '.join(map(str, directories))}; "
-        "set AIIDA_PATH, or give config="
+        "there is no configuration of AiiDA",
+        advice=f"{looked}; {_GIVE_CONFIG}",
+        command_advice=f"{looked}; {_GIVE_CONFIG_HERE}",
     )
 
 
@@ -156,7 +161,9 @@ def _read_json(path: Path) -> Mapping[str, object]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise MissingConfigurationError(
-            f"there is no configuration file {path}: set AIIDA_PATH, or give config="
+            f"there is no configuration file {path}",
+            advice=_GIVE_CONFIG,
+            command_advice=_GIVE_CONFIG_HERE,
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

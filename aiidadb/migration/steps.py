@@ -21,9 +21,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, SqlFileError
 from aiidadb.migration.calls import CALLS
-from aiidadb.sql import SqlFileError, blank_out, read_header, sql_directory
+from aiidadb.sql import blank_out, read_header, sql_directory
 from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
 
 if TYPE_CHECKING:

@@ -137,14 +137,21 @@ async def get_bands_and_parents_structure(
 async def _default_user(session: Session) -> int:
     email = session.profile.default_user_email
     advice = "pass all_users=True for everybody's bands"
+    command_advice = "add --all-users for everybody's bands"
     if email is None:
-        raise NotExistent(f"profile {session.profile.name!r} has no default user: {advice}")
+        raise NotExistent(
+            f"profile {session.profile.name!r} has no default user",
+            advice=advice,
+            command_advice=command_advice,
+        )
     require_text(email, f"the default user {email!r}")
     pk: int | None = await QUERIES["user_by_email"].fetchval(session, email)
     if pk is None:
         raise NotExistent(
             f"the default user {email!r} of profile {session.profile.name!r} is not in the "
-            f"database: {advice}"
+            "database",
+            advice=advice,
+            command_advice=command_advice,
         )
     return pk
 

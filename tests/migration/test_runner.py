@@ -24,13 +24,14 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     PermissionDenied,
     ReadOnlyDatabase,
+    SqlFileError,
     StorageMigrationError,
 )
 from aiidadb.migration import connection as migration_connection
 from aiidadb.migration import steps as migration_steps
 from aiidadb.migration.connection import LOCK_KEY, SESSION_SETTINGS, migrating_connection
 from aiidadb.migration.steps import STEPS, Call, read_step
-from aiidadb.sql import SCHEMAS, SqlFileError
+from aiidadb.sql import SCHEMAS
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import proxy

@@ -5,6 +5,6 @@
 -- result: pk int; in the order of the labels
 select stored.id as pk
 from unnest($1::text[]) with ordinality as computer (label, rank)
-join db_dbcomputer as stored
+inner join db_dbcomputer as stored
     on stored.uuid = md5($2::int || ':computer:' || computer.label)::uuid
 order by computer.rank

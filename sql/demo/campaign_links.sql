@@ -18,9 +18,10 @@ with template as materialized (
         listed.material,
         listed.type,
         listed.label
-    from jsonb_to_recordset($1::text::jsonb) as listed (
-        origin text, output int, input int, material int, type text, label text
-    )
+    from
+        jsonb_to_recordset($1::text::jsonb) as listed (
+            origin text, output int, input int, material int, type text, label text
+        )
 ),
 
 compound as materialized (
@@ -43,7 +44,7 @@ placed as (
         $6::int + block.number * $5::int as first_pk,
         -- The same rule as for the nodes.
         (((block.number % $8::int) * 4 + template.material) * 7 + $7::int)
-            % compounds.number as compound
+        % compounds.number as compound
     from generate_series($3::int, $4::int) as block (number)
     cross join compounds
     cross join template
@@ -60,17 +61,18 @@ from (
             when 'shared' then placed.input
             -- A material is taken up again where its block of a cycle ago left it, or it starts
             -- from the shared structure of its compound.
-            when 'earlier' then case
-                when placed.block / $8::int % $9::int = 0 then compound.structure
-                else placed.first_pk - $8::int * $5::int + placed.input
-            end
+            when 'earlier'
+                then case
+                    when placed.block / $8::int % $9::int = 0 then compound.structure
+                    else placed.first_pk - $8::int * $5::int + placed.input
+                end
             else placed.first_pk + placed.input
         end as input_id,
         placed.first_pk + placed.output as output_id,
         placed.label,
         placed.type
     from placed
-    join compound on compound.number = placed.compound
+    inner join compound on compound.number = placed.compound
     where placed.origin <> 'pseudos'
 
     union all
@@ -82,7 +84,7 @@ from (
         placed.label || pseudo.element,
         placed.type
     from placed
-    join compound on compound.number = placed.compound
+    inner join compound on compound.number = placed.compound
     cross join jsonb_each_text(compound.pseudos) as pseudo (element, pk)
     where placed.origin = 'pseudos'
 ) as link

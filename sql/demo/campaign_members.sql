@@ -13,7 +13,7 @@ with campaign as materialized (
         listed.rank - 1 as rank,
         count(*) over () - 1 as choice
     from unnest($1::text[]) with ordinality as listed (label, rank)
-    join db_dbgroup as stored on stored.label = listed.label and stored.type_string = 'core'
+    inner join db_dbgroup as stored on stored.label = listed.label and stored.type_string = 'core'
 ),
 
 member as (
@@ -28,7 +28,7 @@ select
     member.pk as dbnode_id,
     campaign.id as dbgroup_id
 from member
-join campaign
+inner join campaign
     on campaign.rank = member.block % campaign.choice
     or (campaign.rank = campaign.choice and member.pk % 9 = 0)
 order by member.pk, campaign.rank

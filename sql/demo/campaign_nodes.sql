@@ -26,10 +26,20 @@ with slot as materialized (
         template.process_type,
         template.label,
         template.attributes
-    from jsonb_to_recordset($1::text::jsonb) as template (
-        number int, role text, owner int, material int, phase int, minutes float8, computer bool,
-        node_type text, process_type text, label text, attributes jsonb
-    )
+    from
+        jsonb_to_recordset($1::text::jsonb) as template (
+            number int,
+            role text,
+            owner int,
+            material int,
+            phase int,
+            minutes float8,
+            computer bool,
+            node_type text,
+            process_type text,
+            label text,
+            attributes jsonb
+        )
 ),
 
 -- Attributes of structures are worked out once a compound and phase, not once a node.
@@ -39,9 +49,10 @@ structure as materialized (
         listed.phase,
         listed.name,
         listed.attributes
-    from jsonb_to_recordset($2::text::jsonb) as listed (
-        compound int, phase int, name text, attributes jsonb
-    )
+    from
+        jsonb_to_recordset($2::text::jsonb) as listed (
+            compound int, phase int, name text, attributes jsonb
+        )
 ),
 
 compounds as materialized (
@@ -65,7 +76,7 @@ node as (
     from generate_series($3::int, $4::int) as block (number)
     cross join compounds
     cross join slot
-    cross join lateral (select $6::int + block.number * $5::int + slot.number as pk) as made
+    inner join lateral (select $6::int + block.number * $5::int + slot.number as pk) as made on true
 ),
 
 timed as (
@@ -78,7 +89,7 @@ timed as (
             1 - done.part - 0.8 * sin(6 * pi() * done.part) / (6 * pi())
         ) - interval '1 second' * get_byte(decode(node.hash, 'hex'), 2) as made_at
     from node
-    cross join lateral (select node.pk::float8 / $11::int as part) as done
+    inner join lateral (select node.pk::float8 / $11::int as part) as done on true
 )
 
 select
@@ -102,14 +113,16 @@ select
     case timed.role
         when 'structure' then structure.attributes
         when 'remote' then jsonb_build_object('remote_path', place.path)
-        when 'results' then timed.attributes || jsonb_build_object(
-            'energy', -100 - 3 * timed.byte_0 - round(timed.byte_1 / 256.0, 6),
-            'number_of_iterations', 4 + timed.byte_1 % 9
-        )
-        when 'calcjob' then timed.attributes || jsonb_build_object(
-            'remote_workdir', place.path,
-            'job_id', (100000 + timed.pk)::text
-        )
+        when 'results'
+            then timed.attributes || jsonb_build_object(
+                'energy', -100 - 3 * timed.byte_0 - round(timed.byte_1 / 256.0, 6),
+                'number_of_iterations', 4 + timed.byte_1 % 9
+            )
+        when 'calcjob'
+            then timed.attributes || jsonb_build_object(
+                'remote_workdir', place.path,
+                'job_id', (100000 + timed.pk)::text
+            )
         else timed.attributes
     end as attributes,
     case
@@ -118,7 +131,7 @@ select
     end as extras,
     '{}'::jsonb as repository_metadata
 from timed
-cross join lateral (
+inner join lateral (
     select concat_ws(
         '/',
         '/scratch/aiida',
@@ -126,7 +139,7 @@ cross join lateral (
         substr(timed.owner_hash, 3, 2),
         substr(timed.owner_hash, 5)
     ) as path
-) as place
+) as place on true
 left join structure
     on timed.role = 'structure'
     and structure.compound = timed.compound

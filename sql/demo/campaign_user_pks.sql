@@ -4,5 +4,5 @@
 -- result: pk int; in the order of the emails
 select stored.id as pk
 from unnest($1::text[]) with ordinality as person (email, rank)
-join db_dbuser as stored on stored.email = person.email
+inner join db_dbuser as stored on stored.email = person.email
 order by person.rank

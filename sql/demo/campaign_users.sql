@@ -8,5 +8,10 @@ select
     initcap(split_part(split_part(person.email, '@', 1), '.', 2)) as last_name,
     '' as institution
 from unnest($1::text[]) with ordinality as person (email, rank)
-where not exists (select 1 from db_dbuser as known where known.email = person.email)
+where
+    not exists (
+        select
+        from db_dbuser as known
+        where known.email = person.email
+    )
 order by person.rank

@@ -19,8 +19,8 @@ begin
         select
         from pg_catalog.pg_attribute as attribute
         where attribute.attrelid = 'public.db_dbsetting'::regclass
-          and attribute.attname = 'tval'
-          and not attribute.attisdropped
+            and attribute.attname = 'tval'
+            and not attribute.attisdropped
     ) then
         update public.db_dbsetting
         set tval = version, datatype = 'txt', time = now()
@@ -62,12 +62,13 @@ begin
     from pg_catalog.pg_class as settings
     where settings.oid = 'public.db_dbsetting'::regclass;
     for given in
-        select acl.privilege_type as privilege,
-               case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end as grantee
+        select
+            acl.privilege_type as privilege,
+            case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end as grantee
         from pg_catalog.pg_class as settings
-        cross join lateral aclexplode(settings.relacl) as acl
+        inner join lateral aclexplode(settings.relacl) as acl on true
         where settings.oid = 'public.db_dbsetting'::regclass
-          and acl.grantee <> settings.relowner
+            and acl.grantee <> settings.relowner
     loop
         execute format(
             'grant %s on public.%I to %s', given.privilege, table_name, given.grantee
@@ -110,7 +111,7 @@ begin
         select
         from pg_catalog.pg_attribute as attribute
         where attribute.attrelid = to_regclass('public.django_migrations')
-          and attribute.attname = 'app'
+            and attribute.attname = 'app'
     ) then
         drop table if exists public.django_migrations;
         create table public.django_migrations (
@@ -124,11 +125,12 @@ begin
     insert into public.django_migrations (app, name, applied)
     select 'db', taken.name, now()
     from unnest(step_names) with ordinality as taken (name, position)
-    where not exists (
-        select
-        from public.django_migrations as noted
-        where noted.app = 'db' and noted.name = taken.name
-    )
+    where
+        not exists (
+            select
+            from public.django_migrations as noted
+            where noted.app = 'db' and noted.name = taken.name
+        )
     order by taken.position;
     perform pg_temp.aiidadb_note_setting(version);
     drop table public.alembic_version;

@@ -6,6 +6,7 @@
 --
 --   aiidadb_find_constraints(table, kind, columns)        names, kind 'u' unique or 'f' foreign key
 --   aiidadb_find_indexes(table, columns, pattern, unique) names of those behind no constraint
+--   aiidadb_find_foreign_keys(table, columns, referenced, on_delete)  names of the right ones
 --   aiidadb_drop_...    none is left; returns how many there were
 --   aiidadb_ensure_...  one is there, of whatever name; made under the given name where missing
 --   aiidadb_settle_...  exactly one is there, and it bears the given name
@@ -44,13 +45,14 @@ language sql stable as $$
     select coalesce(array_agg(attribute.attname::text order by attribute.attname::text), '{}')
     from pg_catalog.pg_attribute as attribute
     where attribute.attrelid = relation
-      and attribute.attnum = any (numbers)
+        and attribute.attnum = any(numbers)
 $$;
 
 
 create or replace function pg_temp.aiidadb_sorted(names text[]) returns text[]
 language sql immutable as $$
-    select array_agg(name order by name) from unnest(names) as name
+    select array_agg(name order by name)
+    from unnest(names) as name
 $$;
 
 
@@ -61,9 +63,9 @@ language sql stable as $$
     select candidate.conname
     from pg_catalog.pg_constraint as candidate
     where candidate.conrelid = pg_temp.aiidadb_table(table_name)
-      and candidate.contype = kind::"char"
-      and pg_temp.aiidadb_column_names(candidate.conrelid, candidate.conkey)
-          = pg_temp.aiidadb_sorted(columns)
+        and candidate.contype = kind::"char"
+        and pg_temp.aiidadb_column_names(candidate.conrelid, candidate.conkey)
+            = pg_temp.aiidadb_sorted(columns)
     order by candidate.oid
 $$;
 
@@ -76,24 +78,26 @@ create or replace function pg_temp.aiidadb_find_indexes(
 language sql stable as $$
     select class.relname
     from pg_catalog.pg_index as candidate
-    join pg_catalog.pg_class as class on class.oid = candidate.indexrelid
-    join pg_catalog.pg_am as method on method.oid = class.relam
-    join pg_catalog.pg_opclass as operators on operators.oid = candidate.indclass[0]
+    inner join pg_catalog.pg_class as class on class.oid = candidate.indexrelid
+    inner join pg_catalog.pg_am as method on method.oid = class.relam
+    inner join pg_catalog.pg_opclass as operators on operators.oid = candidate.indclass[0]
     where candidate.indrelid = pg_temp.aiidadb_table(table_name)
-      and method.amname = 'btree'
-      and candidate.indpred is null
-      and candidate.indexprs is null
-      and not candidate.indisprimary
-      and candidate.indisunique = is_unique
-      and (
-          pattern is null
-          or pattern = (operators.opcname in ('varchar_pattern_ops', 'text_pattern_ops'))
-      )
-      and pg_temp.aiidadb_column_names(candidate.indrelid, candidate.indkey::int2[])
-          = pg_temp.aiidadb_sorted(columns)
-      and not exists (
-          select from pg_catalog.pg_constraint as owner where owner.conindid = candidate.indexrelid
-      )
+        and method.amname = 'btree'
+        and candidate.indpred is null
+        and candidate.indexprs is null
+        and not candidate.indisprimary
+        and candidate.indisunique = is_unique
+        and (
+            pattern is null
+            or pattern = (operators.opcname in ('varchar_pattern_ops', 'text_pattern_ops'))
+        )
+        and pg_temp.aiidadb_column_names(candidate.indrelid, candidate.indkey::int2[])
+            = pg_temp.aiidadb_sorted(columns)
+        and not exists (
+            select
+            from pg_catalog.pg_constraint as owner
+            where owner.conindid = candidate.indexrelid
+        )
     order by candidate.indexrelid
 $$;
 
@@ -108,8 +112,10 @@ declare
 begin
     while to_regclass(format('public.%I', candidate)) is not null
         or exists (
-            select from pg_catalog.pg_constraint as taken
-            where taken.conname = candidate and taken.connamespace = 'public'::regnamespace
+            select
+            from pg_catalog.pg_constraint as taken
+            where taken.conname = candidate
+                and taken.connamespace = 'public'::regnamespace
         )
     loop
         attempt := attempt + 1;
@@ -120,22 +126,38 @@ end
 $$;
 
 
-create or replace function pg_temp.aiidadb_drop_unique(table_name text, columns text[])
+-- The kind is 'constraint' or 'index'. Returns how many names there were.
+create or replace function pg_temp.aiidadb_drop_all(table_name text, kind text, names text[])
 returns integer
 language plpgsql as $$
 declare
-    dropped integer := 0;
-    found_name name;
+    unwanted text;
 begin
-    for found_name in select pg_temp.aiidadb_find_constraints(table_name, 'u', columns) loop
-        execute format('alter table public.%I drop constraint %I', table_name, found_name);
-        dropped := dropped + 1;
+    foreach unwanted in array names loop
+        if kind = 'constraint' then
+            execute format('alter table public.%I drop constraint %I', table_name, unwanted);
+        else
+            execute format('drop index public.%I', unwanted);
+        end if;
     end loop;
-    for found_name in select pg_temp.aiidadb_find_indexes(table_name, columns, null, true) loop
-        execute format('drop index public.%I', found_name);
-        dropped := dropped + 1;
-    end loop;
-    return dropped;
+    return cardinality(names);
+end
+$$;
+
+
+create or replace function pg_temp.aiidadb_drop_unique(table_name text, columns text[])
+returns integer
+language plpgsql as $$
+begin
+    return pg_temp.aiidadb_drop_all(
+        table_name,
+        'constraint',
+        array(select pg_temp.aiidadb_find_constraints(table_name, 'u', columns))
+    ) + pg_temp.aiidadb_drop_all(
+        table_name,
+        'index',
+        array(select pg_temp.aiidadb_find_indexes(table_name, columns, null, true))
+    );
 end
 $$;
 
@@ -145,15 +167,12 @@ create or replace function pg_temp.aiidadb_drop_index(
     table_name text, columns text[], pattern boolean default null
 ) returns integer
 language plpgsql as $$
-declare
-    dropped integer := 0;
-    found_name name;
 begin
-    for found_name in select pg_temp.aiidadb_find_indexes(table_name, columns, pattern) loop
-        execute format('drop index public.%I', found_name);
-        dropped := dropped + 1;
-    end loop;
-    return dropped;
+    return pg_temp.aiidadb_drop_all(
+        table_name,
+        'index',
+        array(select pg_temp.aiidadb_find_indexes(table_name, columns, pattern))
+    );
 end
 $$;
 
@@ -161,15 +180,12 @@ $$;
 create or replace function pg_temp.aiidadb_drop_foreign_key(table_name text, columns text[])
 returns integer
 language plpgsql as $$
-declare
-    dropped integer := 0;
-    found_name name;
 begin
-    for found_name in select pg_temp.aiidadb_find_constraints(table_name, 'f', columns) loop
-        execute format('alter table public.%I drop constraint %I', table_name, found_name);
-        dropped := dropped + 1;
-    end loop;
-    return dropped;
+    return pg_temp.aiidadb_drop_all(
+        table_name,
+        'constraint',
+        array(select pg_temp.aiidadb_find_constraints(table_name, 'f', columns))
+    );
 end
 $$;
 
@@ -231,6 +247,31 @@ end
 $$;
 
 
+-- Foreign keys as a step wants them: one that points elsewhere, acts otherwise on deletes or is
+-- checked at once is not among them.
+create or replace function pg_temp.aiidadb_find_foreign_keys(
+    table_name text, columns text[], referenced text, on_delete text
+) returns setof name
+language sql stable as $$
+    select candidate.conname
+    from pg_catalog.pg_constraint as candidate
+    inner join pg_temp.aiidadb_find_constraints(table_name, 'f', columns) as of_columns (name)
+        on of_columns.name = candidate.conname
+    where candidate.conrelid = pg_temp.aiidadb_table(table_name)
+        and candidate.confrelid = pg_temp.aiidadb_table(referenced)
+        and candidate.condeferrable
+        and candidate.condeferred
+        and candidate.convalidated
+        and candidate.confdeltype = case on_delete
+            when 'no action' then 'a'
+            when 'restrict' then 'r'
+            when 'cascade' then 'c'
+            when 'set null' then 'n'
+        end::"char"
+    order by candidate.oid
+$$;
+
+
 create or replace function pg_temp.aiidadb_ensure_foreign_key(
     table_name text,
     columns text[],
@@ -240,19 +281,9 @@ create or replace function pg_temp.aiidadb_ensure_foreign_key(
 ) returns void
 language plpgsql as $$
 begin
-    -- One that points elsewhere, acts otherwise on deletes or is checked at once is not the one
-    -- wanted.
-    perform from pg_catalog.pg_constraint as candidate
-    where candidate.conrelid = pg_temp.aiidadb_table(table_name)
-      and candidate.conname in (select pg_temp.aiidadb_find_constraints(table_name, 'f', columns))
-      and candidate.confrelid = pg_temp.aiidadb_table(referenced)
-      and candidate.condeferrable
-      and candidate.condeferred
-      and candidate.convalidated
-      and candidate.confdeltype = (
-          jsonb '{"no action": "a", "restrict": "r", "cascade": "c", "set null": "n"}' ->> on_delete
-      )::"char";
-    if found then
+    if exists (
+        select pg_temp.aiidadb_find_foreign_keys(table_name, columns, referenced, on_delete)
+    ) then
         return;
     end if;
     perform pg_temp.aiidadb_drop_foreign_key(table_name, columns);
@@ -269,35 +300,46 @@ end
 $$;
 
 
+-- Of those that fit one is kept, under the name wanted, and all others of those found are dropped.
+-- The one that bears the name already is kept, else the oldest, which is the first.
+create or replace function pg_temp.aiidadb_keep_one(
+    table_name text, kind text, fitting text[], found_names text[], wanted text
+) returns void
+language plpgsql as $$
+declare
+    kept text := case when wanted = any(fitting) then wanted else fitting[1] end;
+begin
+    perform pg_temp.aiidadb_drop_all(table_name, kind, array_remove(found_names, kept));
+    if kept = wanted then
+        return;
+    end if;
+    if kind = 'constraint' then
+        execute format(
+            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
+        );
+    else
+        execute format('alter index public.%I rename to %I', kept, wanted);
+    end if;
+end
+$$;
+
+
 create or replace function pg_temp.aiidadb_settle_unique(
     table_name text, columns text[], wanted text
 ) returns void
 language plpgsql as $$
 declare
-    found_name name;
-    kept name;
+    found_names text[];
 begin
     perform pg_temp.aiidadb_ensure_unique(table_name, columns, wanted);
-    -- The one that bears the name already is kept, else the oldest.
-    select candidate into kept
-    from pg_temp.aiidadb_find_constraints(table_name, 'u', columns) as candidate
-    order by candidate <> wanted
-    limit 1;
-    for found_name in
-        select candidate
-        from pg_temp.aiidadb_find_constraints(table_name, 'u', columns) as candidate
-        where candidate <> kept
-    loop
-        execute format('alter table public.%I drop constraint %I', table_name, found_name);
-    end loop;
-    for found_name in select pg_temp.aiidadb_find_indexes(table_name, columns, null, true) loop
-        execute format('drop index public.%I', found_name);
-    end loop;
-    if kept <> wanted then
-        execute format(
-            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
-        );
-    end if;
+    -- One of them may bear the name that the constraint is to get.
+    perform pg_temp.aiidadb_drop_all(
+        table_name,
+        'index',
+        array(select pg_temp.aiidadb_find_indexes(table_name, columns, null, true))
+    );
+    found_names := array(select pg_temp.aiidadb_find_constraints(table_name, 'u', columns));
+    perform pg_temp.aiidadb_keep_one(table_name, 'constraint', found_names, found_names, wanted);
 end
 $$;
 
@@ -307,24 +349,11 @@ create or replace function pg_temp.aiidadb_settle_index(
 ) returns void
 language plpgsql as $$
 declare
-    found_name name;
-    kept name;
+    found_names text[];
 begin
     perform pg_temp.aiidadb_ensure_index(table_name, columns, wanted, pattern);
-    select candidate into kept
-    from pg_temp.aiidadb_find_indexes(table_name, columns, pattern) as candidate
-    order by candidate <> wanted
-    limit 1;
-    for found_name in
-        select candidate
-        from pg_temp.aiidadb_find_indexes(table_name, columns, pattern) as candidate
-        where candidate <> kept
-    loop
-        execute format('drop index public.%I', found_name);
-    end loop;
-    if kept <> wanted then
-        execute format('alter index public.%I rename to %I', kept, wanted);
-    end if;
+    found_names := array(select pg_temp.aiidadb_find_indexes(table_name, columns, pattern));
+    perform pg_temp.aiidadb_keep_one(table_name, 'index', found_names, found_names, wanted);
 end
 $$;
 
@@ -337,34 +366,17 @@ create or replace function pg_temp.aiidadb_settle_foreign_key(
     on_delete text default 'no action'
 ) returns void
 language plpgsql as $$
-declare
-    found_name name;
-    kept name;
 begin
     perform pg_temp.aiidadb_ensure_foreign_key(table_name, columns, referenced, wanted, on_delete);
-    select candidate.conname into kept
-    from pg_catalog.pg_constraint as candidate
-    where candidate.conrelid = pg_temp.aiidadb_table(table_name)
-      and candidate.conname in (select pg_temp.aiidadb_find_constraints(table_name, 'f', columns))
-      and candidate.confrelid = pg_temp.aiidadb_table(referenced)
-      and candidate.condeferred
-      and candidate.confdeltype = (
-          jsonb '{"no action": "a", "restrict": "r", "cascade": "c", "set null": "n"}' ->> on_delete
-      )::"char"
-    order by candidate.conname <> wanted, candidate.oid
-    limit 1;
-    for found_name in
-        select candidate
-        from pg_temp.aiidadb_find_constraints(table_name, 'f', columns) as candidate
-        where candidate <> kept
-    loop
-        execute format('alter table public.%I drop constraint %I', table_name, found_name);
-    end loop;
-    if kept <> wanted then
-        execute format(
-            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
-        );
-    end if;
+    perform pg_temp.aiidadb_keep_one(
+        table_name,
+        'constraint',
+        array(
+            select pg_temp.aiidadb_find_foreign_keys(table_name, columns, referenced, on_delete)
+        ),
+        array(select pg_temp.aiidadb_find_constraints(table_name, 'f', columns)),
+        wanted
+    );
 end
 $$;
 

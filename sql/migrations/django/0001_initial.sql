@@ -357,20 +357,27 @@ create index on db_dbworkflowstep_sub_workflows (dbworkflow_id);
 
 -- Django keeps a row for every model, and three permissions for each.
 insert into django_content_type (name, app_label, model)
-select verbose_name, app_label, replace(verbose_name, ' ', '')
-from unnest(
-    array['auth', 'auth', 'contenttypes'] || array_fill('db'::text, array[17]),
-    array[
-        'permission', 'group', 'content type', 'db user', 'db node', 'db link', 'db path',
-        'db setting', 'db attribute', 'db extra', 'db calc state', 'db group', 'db computer',
-        'db auth info', 'db comment', 'db log', 'db lock', 'db workflow', 'db workflow data',
-        'db workflow step'
-    ]
-) with ordinality as models (app_label, verbose_name, position)
+select
+    verbose_name,
+    app_label,
+    replace(verbose_name, ' ', '')
+from
+    unnest(
+        array['auth', 'auth', 'contenttypes'] || array_fill('db'::text, array[17]),
+        array[
+            'permission', 'group', 'content type', 'db user', 'db node', 'db link', 'db path',
+            'db setting', 'db attribute', 'db extra', 'db calc state', 'db group', 'db computer',
+            'db auth info', 'db comment', 'db log', 'db lock', 'db workflow', 'db workflow data',
+            'db workflow step'
+        ]
+    ) with ordinality as models (app_label, verbose_name, position)
 order by position;
 
 insert into auth_permission (name, content_type_id, codename)
-select format('Can %s %s', action, model.name), model.id, format('%s_%s', action, model.model)
+select
+    format('Can %s %s', actions.action, model.name),
+    model.id,
+    format('%s_%s', actions.action, model.model)
 from django_content_type as model
 cross join unnest(array['add', 'change', 'delete']) with ordinality as actions (action, position)
 order by model.id, actions.position;

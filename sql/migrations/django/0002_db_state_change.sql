@@ -10,33 +10,36 @@
 
 -- First, while the old states can still be told.
 insert into db_dblog (time, loggername, levelname, objname, objpk, message, metadata)
-select now(),
-       'aiida.' || rtrim(calculation.type, '.'),
-       'WARNING',
-       'node.' || calculation.type,
-       calculation.id,
-       format(
-           'Job state %s found for calculation %s which should never be in the database. '
-           'Changed state to FAILED.',
-           removed.state, calculation.id
-       ),
-       '{}'
+select
+    now(),
+    'aiida.' || rtrim(calculation.type, '.'),
+    'WARNING',
+    'node.' || calculation.type,
+    calculation.id,
+    format(
+        'Job state %s found for calculation %s which should never be in the database. '
+        'Changed state to FAILED.',
+        removed.state, calculation.id
+    ),
+    '{}'
 from db_dbcalcstate as removed
-join db_dbnode as calculation on calculation.id = removed.dbnode_id
+inner join db_dbnode as calculation on calculation.id = removed.dbnode_id
 where removed.state in ('UNDETERMINED', 'NOTFOUND')
 order by removed.id;
 
 with ranked as (
     -- A state is unique to its calculation: of those that end up as FAILED one is kept.
-    select id,
-           row_number() over (partition by dbnode_id order by state <> 'FAILED', time, id) as rank
+    select
+        id,
+        row_number() over (partition by dbnode_id order by state <> 'FAILED', time, id) as rank
     from db_dbcalcstate
     where state in ('FAILED', 'UNDETERMINED', 'NOTFOUND')
 )
+
 delete from db_dbcalcstate as superfluous
 using ranked
 where superfluous.id = ranked.id
-  and ranked.rank > 1;
+    and ranked.rank > 1;
 
 update db_dbcalcstate
 set state = 'FAILED'

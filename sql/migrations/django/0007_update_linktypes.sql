@@ -37,19 +37,21 @@
 
 with retyped as (
     -- The kinds of node shut each other out, so that one pass does for AiiDA's six.
-    select link.id,
-           case
-               when link.type = 'returnlink' then 'createlink'
-               when target.type like 'calculation.%'
-                   and source.type = 'calculation.work.WorkCalculation.' then 'calllink'
-               when target.type like 'calculation.%' then 'inputlink'
-               when source.type = 'calculation.work.WorkCalculation.' then 'returnlink'
-               else 'createlink'
-           end as type
+    select
+        link.id,
+        case
+            when link.type = 'returnlink' then 'createlink'
+            when target.type like 'calculation.%'
+                and source.type = 'calculation.work.WorkCalculation.' then 'calllink'
+            when target.type like 'calculation.%' then 'inputlink'
+            when source.type = 'calculation.work.WorkCalculation.' then 'returnlink'
+            else 'createlink'
+        end as type
     from db_dblink as link
-    join db_dbnode as source on source.id = link.input_id
-    join db_dbnode as target on target.id = link.output_id
-    where (
+    inner join db_dbnode as source on source.id = link.input_id
+    inner join db_dbnode as target on target.id = link.output_id
+    where
+        (
             link.type = 'returnlink'
             and source.type like 'calculation.inline.%'
             and target.type like 'data.%'
@@ -73,6 +75,7 @@ with retyped as (
             )
         )
 )
+
 update db_dblink as link
 set type = retyped.type
 from retyped

@@ -21,14 +21,26 @@ with moved as (
     delete from db_dbattribute as attribute
     using db_dbnode as code
     where code.id = attribute.dbnode_id
-      and code.type = 'code.Code.'
-      and attribute.key = 'hidden'
-      and not exists (
-          select from db_dbextra as extra where extra.dbnode_id = code.id and extra.key = 'hidden'
-      )
+        and code.type = 'code.Code.'
+        and attribute.key = 'hidden'
+        and not exists (
+            select
+            from db_dbextra as extra
+            where extra.dbnode_id = code.id
+                and extra.key = 'hidden'
+        )
     returning attribute.*
 )
+
 insert into db_dbextra (key, datatype, tval, fval, ival, bval, dval, dbnode_id)
-select key, datatype, tval, fval, ival, bval, dval, dbnode_id
+select
+    key,
+    datatype,
+    tval,
+    fval,
+    ival,
+    bval,
+    dval,
+    dbnode_id
 from moved
 order by id;

@@ -11,13 +11,15 @@
 --     )
 
 update db_dbnode
-set type = case type
-    when 'data.base.Bool.' then 'data.bool.Bool.'
-    when 'data.base.Float.' then 'data.float.Float.'
-    when 'data.base.Int.' then 'data.int.Int.'
-    when 'data.base.Str.' then 'data.str.Str.'
-    when 'data.base.List.' then 'data.list.List.'
-end
-where type in (
-    'data.base.Bool.', 'data.base.Float.', 'data.base.Int.', 'data.base.Str.', 'data.base.List.'
-);
+set
+    type = case type
+        when 'data.base.Bool.' then 'data.bool.Bool.'
+        when 'data.base.Float.' then 'data.float.Float.'
+        when 'data.base.Int.' then 'data.int.Int.'
+        when 'data.base.Str.' then 'data.str.Str.'
+        when 'data.base.List.' then 'data.list.List.'
+    end
+where
+    type in (
+        'data.base.Bool.', 'data.base.Float.', 'data.base.Int.', 'data.base.Str.', 'data.base.List.'
+    );

@@ -17,9 +17,10 @@ drop table if exists kombu_message;
 drop table if exists kombu_queue;
 
 delete from db_dbsetting
-where key in (
-    'daemon|user',
-    'daemon|task_stop|retriever', 'daemon|task_start|retriever',
-    'daemon|task_stop|updater', 'daemon|task_start|updater',
-    'daemon|task_stop|submitter', 'daemon|task_start|submitter'
-);
+where
+    key in (
+        'daemon|user',
+        'daemon|task_stop|retriever', 'daemon|task_start|retriever',
+        'daemon|task_stop|updater', 'daemon|task_start|updater',
+        'daemon|task_stop|submitter', 'daemon|task_start|submitter'
+    );

@@ -18,12 +18,13 @@ select pg_temp.aiidadb_uuid_column('db_dbgroup');
 select pg_temp.aiidadb_uuid_column('db_dbworkflow');
 select pg_temp.aiidadb_uuid_column('db_dbnode');
 
-select pg_temp.aiidadb_refuse(
-    'db_dbuser',
-    count(*) filter (where bearers > 1),
-    'with an email that another row bears too',
-    'A user is told by the email: give all but one of them another one, then migrate again.'
-)
+select
+    pg_temp.aiidadb_refuse(
+        'db_dbuser',
+        count(*) filter (where bearers > 1),
+        'with an email that another row bears too',
+        'A user is told by the email: give all but one of them another one, then migrate again.'
+    )
 from (
     select count(*) over (partition by email) as bearers
     from db_dbuser

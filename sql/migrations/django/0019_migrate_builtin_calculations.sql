@@ -32,22 +32,24 @@
 
 update db_dbnode
 set type = replace(type, '.simpleplugins.', '.')
-where type in (
-    'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.',
-    'calculation.job.simpleplugins.templatereplacer.TemplatereplacerCalculation.'
-);
+where
+    type in (
+        'calculation.job.simpleplugins.arithmetic.add.ArithmeticAddCalculation.',
+        'calculation.job.simpleplugins.templatereplacer.TemplatereplacerCalculation.'
+    );
 
 update db_dbnode
 set process_type = replace(process_type, ':simpleplugins.', ':')
-where process_type in (
-    'aiida.calculations:simpleplugins.arithmetic.add',
-    'aiida.calculations:simpleplugins.templatereplacer'
-);
+where
+    process_type in (
+        'aiida.calculations:simpleplugins.arithmetic.add',
+        'aiida.calculations:simpleplugins.templatereplacer'
+    );
 
 update db_dbattribute as attribute
 set tval = replace(attribute.tval, 'simpleplugins.', '')
 from db_dbnode as code
 where code.id = attribute.dbnode_id
-  and code.type = 'data.code.Code.'
-  and attribute.key = 'input_plugin'
-  and attribute.tval in ('simpleplugins.arithmetic.add', 'simpleplugins.templatereplacer');
+    and code.type = 'data.code.Code.'
+    and attribute.key = 'input_plugin'
+    and attribute.tval in ('simpleplugins.arithmetic.add', 'simpleplugins.templatereplacer');

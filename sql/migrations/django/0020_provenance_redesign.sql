@@ -48,15 +48,17 @@ create temporary table aiidadb_departing_links (
 ) on commit drop;
 
 insert into aiidadb_departing_links (link_id, reason)
-select link.id,
-       case link.type
-           when 'returnlink' then 'calculation_return'
-           when 'calllink' then 'calculation_call'
-           else 'workflow_create'
-       end
+select
+    link.id,
+    case link.type
+        when 'returnlink' then 'calculation_return'
+        when 'calllink' then 'calculation_call'
+        else 'workflow_create'
+    end
 from db_dblink as link
-join db_dbnode as source on source.id = link.input_id
-where (
+inner join db_dbnode as source on source.id = link.input_id
+where
+    (
         link.type in ('returnlink', 'calllink')
         and (source.type like 'calculation.job%' or source.type like 'calculation.inline%')
     )
@@ -74,15 +76,16 @@ where link.id = departing.link_id;
 -- Of the calculations of a workflow those that came from a decorated function tell its name.
 update db_dbnode as workflow
 set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
-where workflow.type in (
-      'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
-  )
-  and exists (
-      select
-      from db_dbattribute as attribute
-      where attribute.dbnode_id = workflow.id
-        and attribute.key = 'function_name'
-  );
+where
+    workflow.type in (
+        'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
+    )
+    and exists (
+        select
+        from db_dbattribute as attribute
+        where attribute.dbnode_id = workflow.id
+            and attribute.key = 'function_name'
+    );
 
 -- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where
 -- that is no entry point known, its class is put behind it.

@@ -18,17 +18,18 @@ values
     ('aiida.import', 'auto.import'),
     ('autogroup.run', 'auto.run');
 
-select pg_temp.aiidadb_refuse(
-    'db_dbgroup',
-    count(*),
-    format('whose label is taken under the new type string, such as "%s"', min(renamed.label)),
-    'Give one of the two groups another label, then migrate again.'
-)
+select
+    pg_temp.aiidadb_refuse(
+        'db_dbgroup',
+        count(*),
+        format('whose label is taken under the new type string, such as "%s"', min(renamed.label)),
+        'Give one of the two groups another label, then migrate again.'
+    )
 from db_dbgroup as renamed
-join aiidadb_type_string as type_string on type_string.old = renamed.type_string
-join db_dbgroup as taken
+inner join aiidadb_type_string as type_string on type_string.old = renamed.type_string
+inner join db_dbgroup as taken
     on taken.label = renamed.label
-   and taken.type_string = type_string.new;
+    and taken.type_string = type_string.new;
 
 update db_dbgroup as renamed
 set type_string = type_string.new

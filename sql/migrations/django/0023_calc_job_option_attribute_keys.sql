@@ -42,7 +42,8 @@
 
 update db_dbattribute as attribute
 set key = renamed.new_key || substr(attribute.key, length(renamed.old_key) + 1)
-from db_dbnode as node,
+from db_dbnode as node
+cross join
     (
         values
             ('custom_environment_variables', 'environment_variables', true, true),
@@ -51,25 +52,25 @@ from db_dbnode as node,
             ('_process_label', 'process_label', false, false)
     ) as renamed (old_key, new_key, of_jobs, with_items)
 where node.id = attribute.dbnode_id
-  -- Written out, so that the indexes on the key are used.
-  and (
-      attribute.key in (
-          'custom_environment_variables', 'jobresource_params', 'parser', '_process_label'
-      )
-      or attribute.key like 'custom\_environment\_variables.%'
-      or attribute.key like 'jobresource\_params.%'
-  )
-  and (
-      attribute.key = renamed.old_key
-      or (renamed.with_items and starts_with(attribute.key, renamed.old_key || '.'))
-  )
-  and (
-      node.type = 'node.process.calculation.calcjob.CalcJobNode.'
-      or (not renamed.of_jobs and node.type like 'node.process.%')
-  )
-  and not exists (
-      select
-      from db_dbattribute as taken
-      where taken.dbnode_id = node.id
-        and taken.key = renamed.new_key
-  );
+    -- Written out, so that the indexes on the key are used.
+    and (
+        attribute.key in (
+            'custom_environment_variables', 'jobresource_params', 'parser', '_process_label'
+        )
+        or attribute.key like 'custom\_environment\_variables.%'
+        or attribute.key like 'jobresource\_params.%'
+    )
+    and (
+        attribute.key = renamed.old_key
+        or (renamed.with_items and starts_with(attribute.key, renamed.old_key || '.'))
+    )
+    and (
+        node.type = 'node.process.calculation.calcjob.CalcJobNode.'
+        or (not renamed.of_jobs and node.type like 'node.process.%')
+    )
+    and not exists (
+        select
+        from db_dbattribute as taken
+        where taken.dbnode_id = node.id
+            and taken.key = renamed.new_key
+    );

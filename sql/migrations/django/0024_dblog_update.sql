@@ -19,15 +19,20 @@ create temporary table aiidadb_departing_logs (
 ) on commit drop;
 
 insert into aiidadb_departing_logs (log_id, reason)
-select log.id,
-       case
-           when log.objname like 'aiida.workflows.user.%' then 'workflow'
-           when log.objname not like 'node.%' then 'unknown'
-           else 'no_node'
-       end
+select
+    log.id,
+    case
+        when log.objname like 'aiida.workflows.user.%' then 'workflow'
+        when log.objname not like 'node.%' then 'unknown'
+        else 'no_node'
+    end
 from db_dblog as log
 where log.objname not like 'node.%'
-   or not exists (select from db_dbnode as node where node.id = log.objpk);
+    or not exists (
+        select
+        from db_dbnode as node
+        where node.id = log.objpk
+    );
 
 -- call: export_logs
 

@@ -20,8 +20,8 @@
 delete from db_dbattribute as array_row
 using db_dbnode as trajectory, db_dbattribute as symbols
 where trajectory.type = 'node.data.array.trajectory.TrajectoryData.'
-  and symbols.dbnode_id = trajectory.id
-  and symbols.key = 'symbols'
-  and symbols.datatype = 'list'
-  and array_row.dbnode_id = trajectory.id
-  and (array_row.key = 'array|symbols' or array_row.key like 'array|symbols.%');
+    and symbols.dbnode_id = trajectory.id
+    and symbols.key = 'symbols'
+    and symbols.datatype = 'list'
+    and array_row.dbnode_id = trajectory.id
+    and (array_row.key = 'array|symbols' or array_row.key like 'array|symbols.%');

@@ -239,7 +239,7 @@ begin
         late.extra,
         format(learned.template, variadic late.row_values)::jsonb
     from aiidadb_document_set as late
-    join aiidadb_template as learned on learned.tokens = late.tokens
+    inner join aiidadb_template as learned on learned.tokens = late.tokens
     where late.document is null;
 
     if exists (select from aiidadb_own_template) then
@@ -250,7 +250,7 @@ begin
             single.extra,
             format(own.template, variadic single.row_values)::jsonb
         from aiidadb_document_set as single
-        join aiidadb_own_template as own
+        inner join aiidadb_own_template as own
             on own.bearer = single.node::bigint * 2 + single.extra::integer
         where single.document is null;
 
@@ -330,8 +330,15 @@ alter table db_dbnode
     alter column extras type jsonb
         using pg_temp.aiidadb_next_document('aiidadb_extras', id);
 
-close aiidadb_attributes;
-close aiidadb_extras;
+do $$
+declare
+    all_attributes refcursor := 'aiidadb_attributes';
+    all_extras refcursor := 'aiidadb_extras';
+begin
+    close all_attributes;
+    close all_extras;
+end
+$$;
 
 drop table aiidadb_document cascade;
 drop table aiidadb_template, aiidadb_own_template;
@@ -343,7 +350,8 @@ alter table db_dbsetting add column val jsonb;
 
 -- A setting that is a list or a dict gets null, as in AiiDA; its items are settings of their own.
 update db_dbsetting
-set val = case
+set
+    val = case
         when
             pg_temp.aiidadb_row_token(datatype, '', ival, fval, dval) = '='
             then pg_temp.aiidadb_row_value(datatype, tval, ival, fval, bval, dval)::jsonb

@@ -32,6 +32,7 @@ with legacy (state, process_state, exit_status) as (
         ('FAILED', 'finished', 2),
         ('FINISHED', 'finished', 0)
 ),
+
 -- What comes in the state's place; a key that does not apply is left out, not null.
 replacement (state, attributes) as (
     select
@@ -49,8 +50,9 @@ replacement (state, attributes) as (
         )
     from legacy
 )
+
 update db_dbnode as job
 set attributes = (job.attributes - 'state') || replacement.attributes
 from replacement
 where job.node_type = 'process.calculation.calcjob.CalcJobNode.'
-  and job.attributes ->> 'state' = replacement.state;
+    and job.attributes ->> 'state' = replacement.state;

@@ -19,7 +19,8 @@
 --     )
 
 update db_dbnode as process
-set attributes = (
+set
+    attributes = (
         process.attributes - array['_sealed', '_finished', '_failed', '_aborted', '_do_abort']
     ) || case
         -- The old mark wins over a new one, should there be both.
@@ -32,11 +33,11 @@ set attributes = (
         else '{}'
     end
 where process.node_type like 'process.%'
-  and (
-      process.attributes ?| array['_sealed', '_finished', '_failed', '_aborted', '_do_abort']
-      or (
-          not process.attributes ? 'sealed'
-          -- Unknown, not true, where there is no state at all: 0041 sees to those.
-          and process.attributes ->> 'process_state' not in ('created', 'running', 'waiting')
-      )
-  );
+    and (
+        process.attributes ?| array['_sealed', '_finished', '_failed', '_aborted', '_do_abort']
+        or (
+            not process.attributes ? 'sealed'
+            -- Unknown, not true, where there is no state at all: 0041 sees to those.
+            and process.attributes ->> 'process_state' not in ('created', 'running', 'waiting')
+        )
+    );

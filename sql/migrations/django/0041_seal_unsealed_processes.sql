@@ -17,8 +17,8 @@
 update db_dbnode as process
 set attributes = process.attributes || '{"sealed": true}'
 where process.node_type like 'process.%'
-  and not process.attributes ? 'sealed'
-  and not (
-      process.attributes ? 'process_state'
-      and process.attributes ->> 'process_state' in ('created', 'running', 'waiting')
-  );
+    and not process.attributes ? 'sealed'
+    and not (
+        process.attributes ? 'process_state'
+        and process.attributes ->> 'process_state' in ('created', 'running', 'waiting')
+    );

@@ -9,5 +9,14 @@
 --     where not exists (select from db_dbsetting where key = 'schema_generation')
 
 insert into db_dbsetting (key, val, description, time)
-select 'schema_generation', '"1"', 'Database schema generation', now()
-where not exists (select from db_dbsetting where key = 'schema_generation');
+select
+    'schema_generation',
+    '"1"',
+    'Database schema generation',
+    now()
+where
+    not exists (
+        select
+        from db_dbsetting
+        where key = 'schema_generation'
+    );

@@ -15,6 +15,7 @@ with renamed (old, new) as (
         ('auto.import', 'core.import'),
         ('auto.run', 'core.auto')
 )
+
 update db_dbgroup as grouping
 set type_string = renamed.new
 from renamed

@@ -23,7 +23,7 @@ begin
         select
         from pg_catalog.pg_attribute as attribute
         where attribute.attrelid = to_regclass('public.django_content_type')
-          and attribute.attname = 'app_label'
+            and attribute.attname = 'app_label'
     ) then
         return;
     end if;
@@ -53,37 +53,41 @@ begin
     -- The ids are told, not drawn: a sequence does not go back when a run is rolled back, and the
     -- next run would leave a gap.
     insert into django_content_type (id, app_label, model)
-    select (select coalesce(max(id), 0) from django_content_type)
-               + row_number() over (order by model.position),
-           model.app_label,
-           model.model
+    select
+        (select coalesce(max(id), 0) from django_content_type)
+        + row_number() over (order by model.position),
+        model.app_label,
+        model.model
     from aiidadb_model as model
-    where not exists (
-        select
-        from django_content_type as known
-        where known.app_label = model.app_label
-          and known.model = model.model
-    );
+    where
+        not exists (
+            select
+            from django_content_type as known
+            where known.app_label = model.app_label
+                and known.model = model.model
+        );
 
     -- Those to view came with Django 2.1.
     insert into auth_permission (id, name, content_type_id, codename)
-    select (select coalesce(max(id), 0) from auth_permission)
-               + row_number() over (order by model.position, actions.rank),
-           format('Can %s %s', action, model.verbose_name),
-           content_type.id,
-           format('%s_%s', action, model.model)
+    select
+        (select coalesce(max(id), 0) from auth_permission)
+        + row_number() over (order by model.position, actions.rank),
+        format('Can %s %s', action, model.verbose_name),
+        content_type.id,
+        format('%s_%s', action, model.model)
     from aiidadb_model as model
-    join django_content_type as content_type
+    inner join django_content_type as content_type
         on content_type.app_label = model.app_label
-       and content_type.model = model.model
+        and content_type.model = model.model
     cross join unnest(array['add', 'change', 'delete', 'view'])
         with ordinality as actions (action, rank)
-    where not exists (
-        select
-        from auth_permission as known
-        where known.content_type_id = content_type.id
-          and known.codename = format('%s_%s', action, model.model)
-    );
+    where
+        not exists (
+            select
+            from auth_permission as known
+            where known.content_type_id = content_type.id
+                and known.codename = format('%s_%s', action, model.model)
+        );
 
     perform setval(pg_get_serial_sequence('django_content_type', 'id'), max(id))
     from django_content_type;
@@ -108,12 +112,13 @@ begin
             ('auth', '0010_alter_group_name_max_length', 12),
             ('auth', '0011_update_proxy_permissions', 13)
     ) as done (app, name, position)
-    where not exists (
-        select
-        from django_migrations as known
-        where known.app = done.app
-          and known.name = done.name
-    )
+    where
+        not exists (
+            select
+            from django_migrations as known
+            where known.app = done.app
+                and known.name = done.name
+        )
     order by done.position;
 end
 $$;

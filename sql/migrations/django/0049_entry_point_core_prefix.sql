@@ -99,6 +99,7 @@ with renamed (old, new) as (
         ('aiida.workflows:arithmetic.add_multiply', 'aiida.workflows:core.arithmetic.add_multiply'),
         ('aiida.workflows:arithmetic.multiply_add', 'aiida.workflows:core.arithmetic.multiply_add')
 )
+
 update db_dbnode as process
 set process_type = renamed.new
 from renamed
@@ -109,11 +110,12 @@ with renamed (old, new) as (
         ('arithmetic.add', 'core.arithmetic.add'),
         ('templatereplacer.doubler', 'core.templatereplacer.doubler')
 )
+
 update db_dbnode as process
 set attributes = process.attributes || jsonb_build_object('parser_name', renamed.new)
 from renamed
 where process.node_type like 'process.%'
-  and process.attributes ->> 'parser_name' = renamed.old;
+    and process.attributes ->> 'parser_name' = renamed.old;
 
 update db_dbcomputer
 set
@@ -128,4 +130,4 @@ set
         else transport_type
     end
 where scheduler_type in ('direct', 'lsf', 'pbspro', 'sge', 'slurm', 'torque')
-   or transport_type in ('local', 'ssh');
+    or transport_type in ('local', 'ssh');

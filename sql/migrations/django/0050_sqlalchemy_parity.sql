@@ -134,9 +134,10 @@ from aiidadb_standard_unique;
 select pg_temp.aiidadb_settle_index(table_name, array[column_name], name, pattern)
 from aiidadb_standard_index;
 
-select pg_temp.aiidadb_settle_foreign_key(
-    table_name, array[column_name], referenced, name, on_delete
-)
+select
+    pg_temp.aiidadb_settle_foreign_key(
+        table_name, array[column_name], referenced, name, on_delete
+    )
 from aiidadb_standard_foreign_key;
 
 -- What else Django left goes: by now all that is to stay bears its standard name.
@@ -156,9 +157,9 @@ begin
             from aiidadb_standard_unique
             where cardinality(column_names) = 1
         ) as indexed
-        cross join lateral pg_temp.aiidadb_find_indexes(
+        inner join lateral pg_temp.aiidadb_find_indexes(
             indexed.table_name, array[indexed.column_name], null
-        ) as index (name)
+        ) as index (name) on true
         where index.name not in (select standard.name from aiidadb_standard_index as standard)
     loop
         execute format('drop index public.%I', leftover.name);

@@ -11,4 +11,4 @@
 update db_dbnode
 set extras = extras - '_aiida_hash'
 where node_type = 'process.calculation.calcjob.CalcJobNode.'
-  and extras ? '_aiida_hash';
+    and extras ? '_aiida_hash';

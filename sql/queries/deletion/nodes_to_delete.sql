@@ -14,20 +14,24 @@ with recursive doomed (pk) as (
 
     select reached.pk
     from doomed
-    cross join lateral (
+    inner join lateral (
         -- The fence makes two probes of an index of each node reached, never a scan of all links.
         select link.output_id::bigint as pk
         from db_dblink as link
         where link.input_id = doomed.pk
-            and link.type = any ($2::text[])
+            and link.type = any($2::text[])
+
         union all
+
         select link.input_id::bigint as pk
         from db_dblink as link
         where link.output_id = doomed.pk
-            and link.type = any ($3::text[])
-        offset 0
-    ) as reached
+            and link.type = any($3::text[])
+
+        limit all offset 0
+    ) as reached on true
 )
+
 select doomed.pk
 from doomed
 order by doomed.pk

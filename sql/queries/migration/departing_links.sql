@@ -3,20 +3,20 @@
 --     are written to a file; read by a cursor.
 -- parameters: none
 -- result: id integer, reason text, type text, label text, input_id integer, output_id integer,
---   input_uuid text, output_uuid text, input_type text, output_type text; by id
+--     input_uuid text, output_uuid text, input_type text, output_type text; by id
 select
-  link.id,
-  departing.reason,
-  link.type,
-  link.label,
-  link.input_id,
-  link.output_id,
-  source.uuid::text as input_uuid,
-  target.uuid::text as output_uuid,
-  source.type as input_type,
-  target.type as output_type
+    link.id,
+    departing.reason,
+    link.type,
+    link.label,
+    link.input_id,
+    link.output_id,
+    source.uuid::text as input_uuid,
+    target.uuid::text as output_uuid,
+    source.type as input_type,
+    target.type as output_type
 from aiidadb_departing_links as departing
-join db_dblink as link on link.id = departing.link_id
+inner join db_dblink as link on link.id = departing.link_id
 left join db_dbnode as source on source.id = link.input_id
 left join db_dbnode as target on target.id = link.output_id
 order by link.id

@@ -1,19 +1,19 @@
 -- name: departing_logs
 -- purpose: The logs that leave the database in step 0024 for one reason, as they are written to a
---   file; read by a cursor.
+--     file; read by a cursor.
 -- parameters: $1 reason text: one of those that departing_log_counts tells
 -- result: id integer, time timestamptz, loggername text, levelname text, objpk integer,
---   objname text, message text, metadata text; by id
+--     objname text, message text, metadata text; by id
 select
-  log.id,
-  log.time,
-  log.loggername,
-  log.levelname,
-  log.objpk,
-  log.objname,
-  log.message,
-  log.metadata
+    log.id,
+    log.time,
+    log.loggername,
+    log.levelname,
+    log.objpk,
+    log.objname,
+    log.message,
+    log.metadata
 from aiidadb_departing_logs as departing
-join db_dblog as log on log.id = departing.log_id
+inner join db_dblog as log on log.id = departing.log_id
 where departing.reason = $1::text
 order by log.id

@@ -3,9 +3,9 @@
 --     are.
 -- parameters: none
 -- result: nodes bigint, first_id integer, last_id integer (null where there is no node), settings
---   bigint; one row
+--     bigint; one row
 select
-  (select count(*) from db_dbnode) as nodes,
-  (select min(id) from db_dbnode) as first_id,
-  (select max(id) from db_dbnode) as last_id,
-  (select count(*) from db_dbsetting) as settings
+    (select count(*) from db_dbnode) as nodes,
+    (select min(id) from db_dbnode) as first_id,
+    (select max(id) from db_dbnode) as last_id,
+    (select count(*) from db_dbsetting) as settings

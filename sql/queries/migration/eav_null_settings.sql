@@ -2,13 +2,17 @@
 -- purpose: Settings that lose what their row holds beside the key: val has no place for it.
 -- parameters: none
 -- result: key text, datatype text, tval text; by key
-select setting.key, setting.datatype, setting.tval
+select
+    setting.key,
+    setting.datatype,
+    setting.tval
 from db_dbsetting as setting
-where case
-    when setting.datatype = 'json' then pg_temp.aiidadb_jsonb(setting.tval) is null
-    when setting.datatype in ('none', 'list', 'dict') then false
-    else pg_temp.aiidadb_row_token(
-      setting.datatype, '', setting.ival, setting.fval, setting.dval
-    ) <> '='
-  end
+where
+    case
+        when setting.datatype = 'json' then pg_temp.aiidadb_jsonb(setting.tval) is null
+        when setting.datatype in ('none', 'list', 'dict') then false
+        else pg_temp.aiidadb_row_token(
+                setting.datatype, '', setting.ival, setting.fval, setting.dval
+            ) <> '='
+    end
 order by setting.key

@@ -2,8 +2,10 @@
 -- purpose: Rows of attributes and extras whose node is not there.
 -- parameters: none
 -- result: node integer, extra boolean; one row a node that is missing
-select stray.node, stray.extra
+select
+    stray.node,
+    stray.extra
 from pg_temp.aiidadb_document as stray
 where stray.place is null
-  and stray.document is not null
+    and stray.document is not null
 order by stray.node, stray.extra

@@ -4,9 +4,9 @@
 -- result: tokens text[], uses bigint, bearer bigint (twice the id of the first node that has it,
 --     and one more for its extras); one row a shape
 select
-  unknown.tokens,
-  count(*) as uses,
-  min(unknown.node::bigint * 2 + unknown.extra::integer) as bearer
+    unknown.tokens,
+    count(*) as uses,
+    min(unknown.node::bigint * 2 + unknown.extra::integer) as bearer
 from pg_temp.aiidadb_document_set as unknown
 where unknown.document is null
 group by unknown.tokens

@@ -1,23 +1,23 @@
 -- name: legacy_workflow
 -- purpose: The legacy workflows, with columns named and ordered as the fields that AiiDA writes to
---   a file; read by a cursor.
+--     a file; read by a cursor.
 -- parameters: none
 -- result: id integer, then the fields; by id
 select
-  workflow.id,
-  workflow.uuid::text as uuid,
-  workflow.ctime,
-  workflow.mtime,
-  workflow.label,
-  workflow.description,
-  workflow.nodeversion,
-  workflow.lastsyncedversion,
-  workflow.state,
-  workflow.report,
-  workflow.module,
-  workflow.module_class,
-  workflow.script_path,
-  workflow.script_md5,
-  workflow.user_id as "user"
+    workflow.id,
+    workflow.uuid::text as uuid,
+    workflow.ctime,
+    workflow.mtime,
+    workflow.label,
+    workflow.description,
+    workflow.nodeversion,
+    workflow.lastsyncedversion,
+    workflow.state,
+    workflow.report,
+    workflow.module,
+    workflow.module_class,
+    workflow.script_path,
+    workflow.script_md5,
+    workflow.user_id as user
 from db_dbworkflow as workflow
 order by workflow.id

@@ -3,6 +3,6 @@
 -- parameters: none
 -- result: workflow bigint, workflow_data bigint, workflow_step bigint; one row
 select
-  (select count(*) from db_dbworkflow) as workflow,
-  (select count(*) from db_dbworkflowdata) as workflow_data,
-  (select count(*) from db_dbworkflowstep) as workflow_step
+    (select count(*) from db_dbworkflow) as workflow,
+    (select count(*) from db_dbworkflowdata) as workflow_data,
+    (select count(*) from db_dbworkflowstep) as workflow_step

@@ -1,16 +1,16 @@
 -- name: legacy_workflow_data
 -- purpose: The data of legacy workflows, with columns named and ordered as the fields that AiiDA
---   writes to a file; read by a cursor.
+--     writes to a file; read by a cursor.
 -- parameters: none
 -- result: id integer, then the fields; by id
 select
-  data.id,
-  data.name,
-  data.time,
-  data.data_type,
-  data.value_type,
-  data.json_value,
-  data.aiida_obj_id as aiida_obj,
-  data.parent_id as parent
+    data.id,
+    data.name,
+    data.time,
+    data.data_type,
+    data.value_type,
+    data.json_value,
+    data.aiida_obj_id as aiida_obj,
+    data.parent_id as parent
 from db_dbworkflowdata as data
 order by data.id

@@ -1,27 +1,27 @@
 -- name: legacy_workflow_step
 -- purpose: The steps of legacy workflows, with columns named and ordered as the fields that AiiDA
---   writes to a file, the pks of their calculations and workflows with them; read by a cursor.
+--     writes to a file, the pks of their calculations and workflows with them; read by a cursor.
 -- parameters: none
 -- result: id integer, then the fields; by id
 select
-  step.id,
-  step.name,
-  step.time,
-  step.nextcall,
-  step.state,
-  step.parent_id as parent,
-  step.user_id as "user",
-  array(
-    select calculation.dbnode_id
-    from db_dbworkflowstep_calculations as calculation
-    where calculation.dbworkflowstep_id = step.id
-    order by calculation.id
-  ) as calculations,
-  array(
-    select sub_workflow.dbworkflow_id
-    from db_dbworkflowstep_sub_workflows as sub_workflow
-    where sub_workflow.dbworkflowstep_id = step.id
-    order by sub_workflow.id
-  ) as sub_workflows
+    step.id,
+    step.name,
+    step.time,
+    step.nextcall,
+    step.state,
+    step.parent_id as parent,
+    step.user_id as user,
+    array(
+        select calculation.dbnode_id
+        from db_dbworkflowstep_calculations as calculation
+        where calculation.dbworkflowstep_id = step.id
+        order by calculation.id
+    ) as calculations,
+    array(
+        select sub_workflow.dbworkflow_id
+        from db_dbworkflowstep_sub_workflows as sub_workflow
+        where sub_workflow.dbworkflowstep_id = step.id
+        order by sub_workflow.id
+    ) as sub_workflows
 from db_dbworkflowstep as step
 order by step.id

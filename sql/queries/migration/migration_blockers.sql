@@ -11,16 +11,19 @@ select
     activity.state,
     activity.xact_start as since
 from pg_locks as held
-join pg_class as class on class.oid = held.relation
+inner join pg_class as class on class.oid = held.relation
 left join pg_stat_activity as activity on activity.pid = held.pid
 where held.locktype = 'relation'
     and held.granted
     and held.pid <> pg_backend_pid()
     and held.database = (
-        select database.oid from pg_database as database where database.datname = current_database()
+        select database.oid
+        from pg_database as database
+        where database.datname = current_database()
     )
     and class.relnamespace = 'public'::regnamespace
-    and class.relname = any ($1::text[])
-group by class.relname, held.pid, activity.usename, activity.application_name, activity.state,
+    and class.relname = any($1::text[])
+group by
+    class.relname, held.pid, activity.usename, activity.application_name, activity.state,
     activity.xact_start
 order by activity.xact_start, class.relname

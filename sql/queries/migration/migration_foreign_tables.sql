@@ -8,6 +8,6 @@ select
 from pg_class as class
 where class.relnamespace = 'public'::regnamespace
     and class.relkind in ('r', 'p')
-    and class.relname = any ($1::text[])
+    and class.relname = any($1::text[])
     and not pg_has_role(class.relowner, 'usage')
 order by class.relname

@@ -14,7 +14,9 @@ left join pg_stat_activity as activity on activity.pid = held.pid
 where held.locktype = 'advisory'
     and held.granted
     and held.database = (
-        select database.oid from pg_database as database where database.datname = current_database()
+        select database.oid
+        from pg_database as database
+        where database.datname = current_database()
     )
     -- the two halves of the number, as the view shows it
     and held.classid = ($1::bigint >> 32)::int8::oid

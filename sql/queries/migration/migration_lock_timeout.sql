@@ -5,7 +5,7 @@
 -- result: lock_timeout text; one row, or none where it is long enough
 select set_config('lock_timeout', (deadlock.setting::bigint + 500)::text, false) as lock_timeout
 from pg_settings as deadlock
-join pg_settings as waiting on waiting.name = 'lock_timeout'
+inner join pg_settings as waiting on waiting.name = 'lock_timeout'
 where deadlock.name = 'deadlock_timeout'
     -- Both in milliseconds; 0 is for ever.
     and waiting.setting::bigint between 1 and deadlock.setting::bigint

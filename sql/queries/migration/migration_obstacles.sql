@@ -16,8 +16,8 @@ with remade as (
         wanted.retyped,
         concat_ws('.', wanted.table_name, nullif(wanted.column_name, '')) as subject
     from unnest($2::text[], $3::text[], $4::boolean[])
-        as wanted (table_name, column_name, retyped)
-    join pg_class as class
+            as wanted (table_name, column_name, retyped)
+    inner join pg_class as class
         on class.oid = to_regclass(format('public.%I', wanted.table_name))
     left join pg_attribute as attribute
         on attribute.attrelid = class.oid
@@ -32,8 +32,8 @@ with remade as (
 misfit as (
     select index.indexrelid as oid
     from pg_index as index
-    join pg_class as class on class.oid = index.indexrelid
-    join pg_am as method on method.oid = class.relam
+    inner join pg_class as class on class.oid = index.indexrelid
+    inner join pg_am as method on method.oid = class.relam
     where index.indnatts > 1
         or index.indpred is not null
         or index.indexprs is not null
@@ -50,7 +50,7 @@ dependent as (
         end as obstacle,
         remade.subject
     from remade
-    join pg_depend as found
+    inner join pg_depend as found
         on found.refclassid = 'pg_class'::regclass
         and found.refobjid = remade.relation
         and (remade.column_number is null or found.refobjsubid = remade.column_number)
@@ -68,7 +68,7 @@ dependent as (
             -- A column that is computed from this one.
             when 'pg_attrdef'::regclass
                 then expression.adrelid <> remade.relation
-                    or expression.adnum <> remade.column_number
+                or expression.adnum <> remade.column_number
             when 'pg_policy'::regclass then remade.column_number is not null
             when 'pg_trigger'::regclass then remade.column_number is not null
             when 'pg_publication_rel'::regclass then remade.column_number is not null
@@ -86,7 +86,7 @@ dependent as (
                         )
                 end
             when 'pg_class'::regclass
-                then remade.retyped and found.objid in (select oid from misfit)
+                then remade.retyped and found.objid in (select misfit.oid from misfit)
             else false
         end
 
@@ -97,8 +97,8 @@ dependent as (
         pg_describe_object(found.classid, found.objid, found.objsubid) as obstacle,
         remade.subject
     from remade
-    join pg_type as row_type on row_type.oid = remade.row_type
-    join pg_depend as found
+    inner join pg_type as row_type on row_type.oid = remade.row_type
+    inner join pg_depend as found
         on found.refclassid = 'pg_type'::regclass
         and found.refobjid in (row_type.oid, row_type.typarray)
     left join pg_class as holder
@@ -115,39 +115,51 @@ touched as (
         class.oid as relation,
         class.relname::text as subject,
         class.relrowsecurity
-            and class.relforcerowsecurity
-            and not (
-                select role.rolsuper or role.rolbypassrls
-                from pg_roles as role
-                where role.rolname = current_user
-            ) as hides_rows
+        and class.relforcerowsecurity
+        and not (
+            select role.rolsuper or role.rolbypassrls
+            from pg_roles as role
+            where role.rolname = current_user
+        ) as hides_rows
     from pg_class as class
     where class.relnamespace = 'public'::regnamespace
-        and class.relname = any ($1::text[])
+        and class.relname = any($1::text[])
         and class.relkind in ('r', 'p')
 )
 
-select obstacle, subject, 'dependent' as kind
+select
+    obstacle,
+    subject,
+    'dependent' as kind
 from dependent
 
 union all
 
-select format('trigger %I', acting.tgname), touched.subject, 'trigger'
+select
+    format('trigger %I', acting.tgname),
+    touched.subject,
+    'trigger'
 from touched
-join pg_trigger as acting on acting.tgrelid = touched.relation
+inner join pg_trigger as acting on acting.tgrelid = touched.relation
 where not acting.tgisinternal
     and acting.tgenabled in ('O', 'A')
 
 union all
 
-select format('rule %I', acting.rulename), touched.subject, 'rule'
+select
+    format('rule %I', acting.rulename),
+    touched.subject,
+    'rule'
 from touched
-join pg_rewrite as acting on acting.ev_class = touched.relation
+inner join pg_rewrite as acting on acting.ev_class = touched.relation
 where acting.ev_enabled in ('O', 'A')
 
 union all
 
-select 'row-level security', touched.subject, 'security'
+select
+    'row-level security',
+    touched.subject,
+    'security'
 from touched
 where touched.hides_rows
 

@@ -6,4 +6,4 @@
 -- result: name text; one row a setting that was set
 select set_config(wanted.name, wanted.text, false) as name
 from unnest($1::text[], $2::text[]) as wanted (name, text)
-join pg_settings as known on lower(known.name) = lower(wanted.name)
+inner join pg_settings as known on lower(known.name) = lower(wanted.name)

@@ -11,12 +11,12 @@ select
         string_agg(quote_ident(attribute.attname), ', ' order by attribute.attnum)
     ) as statement
 from pg_class as class
-join pg_attribute as attribute
+inner join pg_attribute as attribute
     on attribute.attrelid = class.oid
     and attribute.attnum > 0
     and not attribute.attisdropped
 where class.relnamespace = 'public'::regnamespace
-    and class.relname = any ($1::text[])
+    and class.relname = any($1::text[])
     and class.relkind = 'r'
     -- An empty table has none and needs none.
     and class.relpages > 0

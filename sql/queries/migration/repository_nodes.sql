@@ -1,12 +1,12 @@
 -- name: repository_nodes
 -- purpose: The nodes whose uuids lie in a range, to be held against their folders (step 0047).
 -- parameters: $1 lowest uuid: where the range begins
---   $2 highest uuid: where it ends, included
+--     $2 highest uuid: where it ends, included
 -- result: uuid uuid, symbols_moved boolean (a trajectory whose symbols are an attribute since steps
---   0026 and 0027: a file symbols.npy of it is spent)
+--     0026 and 0027: a file symbols.npy of it is spent)
 select
-  node.uuid,
-  node.node_type = 'data.array.trajectory.TrajectoryData.'
+    node.uuid,
+    node.node_type = 'data.array.trajectory.TrajectoryData.'
     and node.attributes ? 'symbols'
     and not node.attributes ? 'array|symbols' as symbols_moved
 from db_dbnode as node

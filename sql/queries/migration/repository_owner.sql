@@ -4,8 +4,13 @@
 -- parameters: none
 -- result: nodes bigint, owner text; one row
 select
-  (select count(*) from db_dbnode) as nodes,
-  coalesce(
-    (select node.uuid::text from db_dbnode as node order by node.id limit 1),
-    current_database()::text
-  ) as owner
+    (select count(*) from db_dbnode) as nodes,
+    coalesce(
+        (
+            select node.uuid::text
+            from db_dbnode as node
+            order by node.id
+            limit 1
+        ),
+        current_database()::text
+    ) as owner

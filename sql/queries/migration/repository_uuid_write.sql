@@ -1,18 +1,21 @@
 -- name: repository_uuid_write
 -- purpose: Ties a container to its database: the setting that aiida-core 2.x holds the container's
---   id against when it opens a profile.
+--     id against when it opens a profile.
 -- parameters: $1 container_id text: the container's id
 -- result: previous text; one row, null where the setting was not there
 with previous as (
-  -- read before it is overwritten, so that a change is told of
-  select setting.val #>> '{}' as container_id
-  from db_dbsetting as setting
-  where setting.key = 'repository|uuid'
-), written as (
-  insert into db_dbsetting (key, val, description, time)
-  values ('repository|uuid', to_jsonb($1::text), 'Repository UUID', now())
-  on conflict (key) do update
-  set val = excluded.val,
-    time = excluded.time
+    -- read before it is overwritten, so that a change is told of
+    select setting.val #>> '{}' as container_id
+    from db_dbsetting as setting
+    where setting.key = 'repository|uuid'
+),
+
+written as (
+    insert into db_dbsetting (key, val, description, time)
+    values ('repository|uuid', to_jsonb($1::text), 'Repository UUID', now())
+    on conflict (key) do update
+        set val = excluded.val,
+            time = excluded.time
 )
+
 select (select previous.container_id from previous) as previous

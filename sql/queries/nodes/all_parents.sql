@@ -17,16 +17,17 @@ with recursive ancestor (node, is_start) as (
         found.node,
         false
     from ancestor
-    cross join lateral (
+    inner join lateral (
         -- The fence keeps the planner, which cannot know how many nodes are reached, from reading
         -- the whole table of links for a hash join: one probe of the index for each.
         select link.input_id::bigint as node
         from db_dblink as link
         where link.output_id = ancestor.node
-            and ($2::text[] is null or link.type = any ($2::text[]))
+            and ($2::text[] is null or link.type = any($2::text[]))
         offset 0
-    ) as found
+    ) as found on true
 )
+
 select ancestor.node
 from ancestor
 where not ancestor.is_start

@@ -9,8 +9,8 @@ with recursive walk (start, node, hit) as (
     -- Where to begin. A start that does not exist has no links and goes nowhere.
     select
         asked.start,
-        asked.start,
-        false
+        asked.start as node,
+        false as hit
     from unnest($1::int[]) as asked (start)
 
     -- Without `all`: what a start has reached once is dropped, so cycles end and diamonds do not
@@ -49,16 +49,16 @@ with recursive walk (start, node, hit) as (
                     )
                 ) as hit
             from walk
-            cross join lateral (
+            inner join lateral (
                 -- The fence keeps the planner, which cannot know how large a level is, from
                 -- reading the whole table of links for a hash join: one probe of the index for
                 -- each node reached.
                 select db_dblink.input_id
                 from db_dblink
                 where db_dblink.output_id = walk.node
-                    and ($2::text[] is null or db_dblink.type = any ($2::text[]))
+                    and ($2::text[] is null or db_dblink.type = any($2::text[]))
                 offset 0
-            ) as link
+            ) as link on true
             where not walk.hit
                 -- Always true. The planner takes a level for ten times as large as all starts, and
                 -- such a condition for true in one case of three; with both it is about right.
@@ -69,6 +69,7 @@ with recursive walk (start, node, hit) as (
     -- Of a start that is done only the matches go on, and they lead nowhere.
     where level.hit = level.done
 )
+
 select
     walk.start,
     min(walk.node) as parent

@@ -28,25 +28,25 @@ with recursive day (date, first, beyond) as (
             else midnight.time
         end
     from day
-    cross join lateral (
+    inner join lateral (
         select db_dbnode.ctime
         from db_dbnode
         where db_dbnode.ctime >= day.beyond
         order by db_dbnode.ctime
         limit 1
-    ) as node
-    cross join lateral (
+    ) as node on true
+    inner join lateral (
         select (node.ctime at time zone $2::text)::date as date
-    ) as local
-    cross join lateral (
+    ) as local on true
+    inner join lateral (
         select (local.date + 1)::timestamp at time zone $2::text as time
-    ) as midnight
-    cross join lateral (
+    ) as midnight on true
+    inner join lateral (
         select
             (node.ctime at time zone $2::text - node.ctime at time zone 'UTC')
             - (midnight.time at time zone $2::text - midnight.time at time zone 'UTC')
-            as back
-    ) as shift
+                as back
+    ) as shift on true
 ),
 
 type (name) as (
@@ -139,6 +139,7 @@ by_day (date, nodes) as (
     where counted.date is not null
     group by counted.date
 )
+
 select
     (select coalesce(sum(by_type.nodes), 0)::bigint from by_type) as total,
     (
@@ -146,9 +147,12 @@ select
         from by_type
     ) as types,
     (
-        select coalesce(
-            json_object_agg(to_char(by_day.date, 'YYYY-MM-DD'), by_day.nodes order by by_day.date),
-            '{}'
-        )
+        select
+            coalesce(
+                json_object_agg(
+                    to_char(by_day.date, 'YYYY-MM-DD'), by_day.nodes order by by_day.date
+                ),
+                '{}'
+            )
         from by_day
     ) as ctime_by_day

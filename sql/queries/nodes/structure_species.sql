@@ -9,16 +9,17 @@ select
     case
         when jsonb_typeof(attribute.kinds) = 'array' then (
             -- Without the mass.
-            select coalesce(
-                json_agg(
-                    json_build_object(
-                        'name', kind.item -> 'name',
-                        'symbols', kind.item -> 'symbols',
-                        'weights', kind.item -> 'weights'
-                    )
-                ),
-                '[]'
-            )::text
+            select
+                coalesce(
+                    json_agg(
+                        json_build_object(
+                            'name', kind.item -> 'name',
+                            'symbols', kind.item -> 'symbols',
+                            'weights', kind.item -> 'weights'
+                        )
+                    ),
+                    '[]'
+                )::text
             from jsonb_path_query(attribute.kinds, '$[*]') as kind (item)
         )
     end as kinds,
@@ -28,7 +29,7 @@ select
             then named.sites::text
     end as kind_names
 from unnest($1::bigint[]) as asked (pk)
-cross join lateral (
+inner join lateral (
     -- The fence keeps the attributes from being unpacked again for each time they are named.
     select
         db_dbnode.attributes -> 'kinds' as kinds,
@@ -36,9 +37,13 @@ cross join lateral (
     from db_dbnode
     where db_dbnode.id = asked.pk
     offset 0
-) as attribute
-cross join lateral (
+) as attribute on true
+inner join lateral (
     -- Without the positions. What is no site has no name here, and the number of names tells.
-    select jsonb_path_query_array(attribute.sites, 'strict $[*].kind_name', '{}', true) as sites
+    select kind_name.sites
+    from
+        jsonb_path_query_array(
+            attribute.sites, 'strict $[*].kind_name', '{}', true
+        ) as kind_name (sites)
     offset 0
-) as named
+) as named on true

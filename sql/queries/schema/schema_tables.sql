@@ -6,7 +6,7 @@
 --     table of the schema public, views and partitions included, those of extensions left out
 select
     class.relname::text as name,
-    exists (
+    exists(
         select
         from pg_attribute as attribute
         where attribute.attrelid = class.oid

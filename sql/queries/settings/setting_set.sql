@@ -13,6 +13,6 @@ values (
     clock_timestamp()
 )
 on conflict (key) do update
-set val = excluded.val,
-    description = coalesce($3::text, setting.description),
-    time = excluded.time
+    set val = excluded.val,
+        description = coalesce($3::text, setting.description),
+        time = excluded.time

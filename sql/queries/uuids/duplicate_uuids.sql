@@ -9,9 +9,9 @@ select
     record.uuid::text
 from /*{table}*/ db_dbnode as record
 where record.uuid in (
-    select shared.uuid
-    from /*{table}*/ db_dbnode as shared
-    group by shared.uuid
-    having count(*) > 1
-)
+        select shared.uuid
+        from /*{table}*/ db_dbnode as shared
+        group by shared.uuid
+        having count(*) > 1
+    )
 order by record.uuid, record.id

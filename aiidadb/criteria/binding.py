@@ -15,21 +15,12 @@ dates, and ``LiteralValue``. Put nothing there that comes from outside.
 from __future__ import annotations
 
 import copy
-import datetime
-import decimal
-import enum
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from pypika import Dialects
 from pypika.enums import Boolean, Comparator, Equality, JSONOperators, Matching
 from pypika.functions import RegexpLike, RegexpMatches
-from pypika.queries import (
-    Join,
-    QueryBuilder,
-    Table,
-    _SetOperation,  # pypika's only name for a union of queries
-)
+from pypika.queries import Join, QueryBuilder, Table
 from pypika.terms import (
     JSON,
     ArithmeticExpression,
@@ -63,46 +54,39 @@ from pypika.terms import (
     WindowFrameAnalyticFunction,
 )
 
+from aiidadb.criteria.pypika_internals import (
+    SetOperation,
+    change_children,
+    is_negated,
+    replace_numbers_of_rows,
+    write_tables_of_columns,
+)
+from aiidadb.criteria.values import (
+    as_array,
+    as_parameter,
+    count_of,
+    interval_text,
+    is_json,
+    no_json_text,
+    plain_value,
+    without_enum,
+)
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.jsonvalue import encode_json
 from aiidadb.text import require_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
-__all__ = ["bind", "children_of", "is_select", "plain_value"]
-
-_CASTS: Final[Mapping[type, str]] = {
-    bool: "boolean",
-    str: "text",
-    float: "float8",
-    decimal.Decimal: "numeric",
-    datetime.datetime: "timestamptz",
-    datetime.date: "date",
-    datetime.timedelta: "interval",
-    uuid.UUID: "uuid",
-}
-
-# Columns of AiiDA's tables whose values are easily given in another type than the column's.
-_JSON_COLUMNS: Final = frozenset(
-    {"attributes", "extras", "metadata", "auth_params", "repository_metadata", "val"}
-)
-_TIME_COLUMNS: Final = frozenset({"ctime", "mtime", "time"})
+__all__ = ["bind"]
 
 _EQUALITIES: Final = frozenset(Equality)
-_JSON_RESULTS: Final[frozenset[object]] = frozenset(
-    {JSONOperators.GET_JSON_VALUE, JSONOperators.GET_PATH_JSON_VALUE}
-)
 _JSON_PATHS: Final = frozenset(
     {JSONOperators.GET_PATH_JSON_VALUE, JSONOperators.GET_PATH_TEXT_VALUE}
 )
 _JSON_CONTAINMENTS: Final = frozenset({JSONOperators.CONTAINS, JSONOperators.CONTAINED_BY})
 _REGULAR_EXPRESSIONS: Final = frozenset({Matching.regex, Matching.regexp, Matching.rlike})
 _NOT_IN_POSTGRESQL: Final = frozenset({Matching.glob, Matching.as_of, Matching.bin_regex})
-
-_INTERVAL_UNITS: Final = (
-    "years", "quarters", "months", "weeks", "days", "hours", "minutes", "seconds", "microseconds",
-)  # fmt: skip
 
 
 class _More(Comparator):
@@ -142,53 +126,9 @@ def bind(
     return _render(bound), binder.values
 
 
-def is_select(query: object) -> bool:
-    """Whether this is a query builder, or a union of some, that does nothing but select."""
-    if isinstance(query, _SetOperation):
-        parts = [query.base_query, *(other for _, other in vars(query)["_set_operation"])]
-        return all(is_select(part) for part in parts)
-    if not isinstance(query, QueryBuilder):
-        return False
-    inside = vars(query)
-    changes = ("_insert_table", "_update_table", "_delete_from", "_select_into")
-    nested = [one.query for one in inside["_with"]]
-    return (
-        bool(inside["_selects"])
-        and not any(inside[name] for name in changes)
-        and all(is_select(one) for one in nested)
-    )
-
-
-def children_of(part: object) -> Iterator[object]:
-    """What a part of a pypika term consists of, one level down."""
-    if isinstance(part, list | tuple | set):
-        yield from part
-    elif isinstance(part, dict):
-        yield from part.values()
-    elif isinstance(part, Node | Join) and not isinstance(part, Table):
-        yield from vars(part).values()
-
-
-def plain_value(term: object) -> object:
-    """The Python value of a term that holds nothing else, lists included.
-
-    Raises:
-        LookupError: It holds more than values.
-    """
-    if isinstance(term, ValueWrapper):
-        return term.value
-    if type(term) is JSON:
-        return term.value
-    if isinstance(term, NullValue):
-        return None
-    if isinstance(term, Tuple) and not isinstance(term, Bracket):
-        return [plain_value(item) for item in term.values]
-    raise LookupError(f"not a value: {term!r}")
-
-
 def _render(bound: Any) -> str:
     # `subquery`: queries inside get their brackets.
-    inside = not isinstance(bound, QueryBuilder | _SetOperation)
+    inside = not isinstance(bound, QueryBuilder | SetOperation)
     text: str = bound.get_sql(
         quote_char='"',
         secondary_quote_char="'",
@@ -236,7 +176,7 @@ class _Binder:
         if isinstance(part, Array):
             return self._array(part)
         if isinstance(part, Interval):
-            return self._placeholder(_interval_text(part), "text", "interval")
+            return self._placeholder(interval_text(part), "text", "interval")
         if isinstance(part, AtTimezone):
             # Said as a function, because the operator's zone is written into the text.
             zone = self._placeholder(part.zone, "text", *(["interval"] if part.interval else []))
@@ -250,14 +190,13 @@ class _Binder:
         return None
 
     def _parameter(self, value: object, field: object = None) -> Term:
-        value = value.value if isinstance(value, enum.Enum) else value
+        value = without_enum(value)
         if isinstance(value, Term):
             bound: Term = self.bind(value)
             return bound
         if value is None:
             return NullValue()
-        value = _fitting(value, field)
-        return self._placeholder(value, _cast_of(value))
+        return self._placeholder(*as_parameter(value, field))
 
     def _json(self, value: object) -> Term:
         # As text first, because a parameter of type jsonb would be encoded a second time.
@@ -269,20 +208,7 @@ class _Binder:
         except LookupError:
             return _aliased(self._bind_children(array), array)
         assert isinstance(values, list)
-        return _aliased(self._many(values, None), array)
-
-    def _many(self, values: list[object], field: object) -> Term:
-        """Many values are one parameter: a list of placeholders ends at 32,767."""
-        plain = [value.value if isinstance(value, enum.Enum) else value for value in values]
-        fitting = [_fitting(value, field) for value in plain]
-        kinds = {_cast_of(value) for value in fitting}
-        if kinds == {"int", "bigint"}:
-            kinds = {"bigint"}
-        if len(kinds) > 1:
-            raise InvalidInputError(
-                f"values of several types in one list: {', '.join(sorted(kinds))}"
-            )
-        return self._placeholder(fitting, f"{kinds.pop() if kinds else 'text'}[]")
+        return _aliased(self._placeholder(*as_array(values)), array)
 
     def _placeholder(self, value: object, *casts: str) -> Term:
         if isinstance(value, str):
@@ -343,12 +269,12 @@ class _Binder:
         except LookupError:
             return self.bind(one)
         if operator in _JSON_CONTAINMENTS:
-            return self._json(_no_json_text(value))
-        if operator in _EQUALITIES and _is_json(other):
+            return self._json(no_json_text(value))
+        if operator in _EQUALITIES and is_json(other):
             return self._json(value)
         if operator in _JSON_PATHS:
             if isinstance(value, list):
-                return self._many([str(step) for step in value], None)
+                return self._placeholder(*as_array([str(step) for step in value]))
             return self._placeholder(value, "text", "text[]")
         if isinstance(one, ValueWrapper):
             return self._parameter(self._spelled(value, other), other)
@@ -373,12 +299,13 @@ class _Binder:
         if None in values:
             raise InvalidInputError("None among the values of isin: ask for it with isnull()")
         if not values:
-            return LiteralValue(str(vars(part)["_is_negated"]).lower())
-        if _is_json(part.term):
+            return LiteralValue(str(is_negated(part)).lower())
+        if is_json(part.term):
             texts = [encode_json(value) for value in values]
             array = self._placeholder(texts, "text[]", "jsonb[]")
         else:
-            array = self._many([self._spelled(value, part.term) for value in values], part.term)
+            spelled = [self._spelled(value, part.term) for value in values]
+            array = self._placeholder(*as_array(spelled, part.term))
         # `in (select …)` keeps the meaning of `not in` too.
         bound.container = Bracket(LiteralValue(f"select unnest({array.get_sql()})"))
         return bound
@@ -392,26 +319,19 @@ class _Binder:
     # ------------------------------------------------------------ everything else
 
     def _bind_children(self, part: Any) -> Any:
-        bound = copy.copy(part)
-        for name, child in vars(part).items():
-            if isinstance(child, list | tuple) or _has_values(child):
-                setattr(bound, name, self.bind(child))
-        if isinstance(part, QueryBuilder | _SetOperation):
-            self._finish_query(bound)
+        bound = change_children(part, self.bind)
+        if isinstance(part, QueryBuilder | SetOperation):
+            replace_numbers_of_rows(bound, self._number_of_rows)
+        if isinstance(part, QueryBuilder):
+            write_tables_of_columns(bound)
         if isinstance(part, RegexpLike | RegexpMatches) and isinstance(bound.args[-1], NullValue):
             bound.args.pop()  # without modifiers pypika passes null, and null is the answer
         if isinstance(part, WindowFrameAnalyticFunction.Edge) and part.value is not None:
-            bound.value = self._placeholder(_count(part.value, "a window's frame"), "bigint")
+            bound.value = self._placeholder(count_of(part.value, "a window's frame"), "bigint")
         return bound
 
-    def _finish_query(self, query: Any) -> None:
-        for name in ("_limit", "_offset"):
-            if (number := getattr(query, name)) is not None:
-                number = _count(number, name.strip("_"))
-                setattr(query, name, self._placeholder(number, "bigint"))
-        # Where a column of the query around this one is selected, pypika forgets whose it is.
-        if isinstance(query, QueryBuilder):
-            vars(query)["_foreign_table"] = True
+    def _number_of_rows(self, number: object, what: str) -> Term:
+        return self._placeholder(count_of(number, what), "bigint")
 
 
 # Criteria that bind closer than `not`, `and` and `or`.
@@ -445,73 +365,3 @@ def _aliased(term: Term, original: Any) -> Term:
         term = Bracket(term)  # these do not write their alias
     term.alias = original.alias
     return term
-
-
-def _is_json(term: object) -> bool:
-    if isinstance(term, BasicCriterion):
-        return term.comparator in _JSON_RESULTS
-    return type(term) is JSON or (isinstance(term, Field) and term.name in _JSON_COLUMNS)
-
-
-def _no_json_text(value: object) -> object:
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        raise InvalidInputError(
-            f"{value!r} looks like the text of a JSON value: give the dict or list itself, or "
-            "JSON(…) of it if this string is meant"
-        )
-    return value
-
-
-def _fitting(value: object, field: object) -> object:
-    """A value in the type of the column that it is compared with."""
-    if not isinstance(field, Field) or not isinstance(value, str):
-        return value
-    if field.name == "uuid":
-        try:
-            return uuid.UUID(value)
-        except ValueError:
-            raise InvalidInputError(f"{value!r} is no UUID, which the column uuid holds") from None
-    if field.name in _TIME_COLUMNS:
-        raise InvalidInputError(
-            f"{field.name} is a time: compare it with a datetime that has a time zone, "
-            f"not with the text {value!r}"
-        )
-    return value
-
-
-def _cast_of(value: object) -> str:
-    """PostgreSQL's type for a value.
-
-    Raises:
-        InvalidInputError: PostgreSQL cannot hold it, or its type is unknown here.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not -(2**63) <= value < 2**63:
-            raise InvalidInputError(f"{value} does not fit into 64 bits")
-        return "int" if -(2**31) <= value < 2**31 else "bigint"
-    if isinstance(value, str):
-        require_text(value, f"the text {value!r}")
-    if isinstance(value, datetime.datetime) and value.tzinfo is None:
-        raise InvalidInputError(f"{value!r} has no time zone: give it one")
-    for kind, cast in _CASTS.items():
-        if isinstance(value, kind):
-            return cast
-    raise InvalidInputError(f"a value of type {type(value).__name__} cannot be a criterion")
-
-
-def _count(number: object, what: str) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
-        raise InvalidInputError(f"{what} must be a number of rows, not {number!r}")
-    return number
-
-
-def _interval_text(interval: Interval) -> str:
-    sign = "-" if interval.is_negative else ""
-    parts = [(unit, getattr(interval, unit, 0)) for unit in _INTERVAL_UNITS]
-    # PostgreSQL's intervals know no quarters.
-    texts = [
-        f"{sign}{number * 3} months" if unit == "quarters" else f"{sign}{number} {unit}"
-        for unit, number in parts
-        if number
-    ]
-    return " ".join(texts) or "0"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pypika import Query, Table
 from pypika.queries import QueryBuilder
 
+from aiidadb.criteria.pypika_internals import sources_of, table_name
 from aiidadb.criteria.tables import group_nodes, groups, nodes
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.pks import as_pks
@@ -100,10 +101,8 @@ def _argument(args: object, name: str, given: object) -> object:
 def _nodes_of(query: QueryBuilder) -> Table:
     """The table of nodes under the name that it has in the query."""
     if isinstance(query, QueryBuilder):
-        parts = vars(query)
-        name = vars(nodes)["_table_name"]
-        for table in (*parts["_from"], *(join.item for join in parts["_joins"])):
-            if isinstance(table, Table) and vars(table)["_table_name"] == name:
+        for table in sources_of(query):
+            if isinstance(table, Table) and table_name(table) == table_name(nodes):
                 return table
     raise InvalidInputError(
         "the query has no nodes to filter: begin it with pypika.Query.from_(aiidadb.nodes)"

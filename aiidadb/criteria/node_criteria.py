@@ -6,36 +6,27 @@ Node types are understood in either of AiiDA's spellings, ``data.structure.Struc
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
 from pypika.terms import BasicCriterion, Criterion, Field, Star
 
-from aiidadb.criteria.binding import bind, children_of
-from aiidadb.criteria.tables import NODE_COLUMNS, nodes
+from aiidadb.criteria.binding import bind
+from aiidadb.criteria.node_types import spelling_of
+from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
+from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
 from aiidadb.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["all_of", "bind_criteria", "spelling_of", "translate_node_type"]
-
-# The entry points of `aiida.data` that got the prefix `core.` in 1.0.49: AiiDA's own, not plugins'.
-_CORE_DATA: Final = (
-    "array|base|bool|cif|code|dict|float|folder|int|list|numeric|orbital|remote|singlefile|str"
-    "|structure|upf"
-)
-_OLD_NODE_TYPE: Final = re.compile(rf"data\.(?=(?:{_CORE_DATA})\.)")
+__all__ = ["all_of", "bind_criteria"]
 
 # From 1.0.46 on a node has this column too.
 _CRITERIA_COLUMNS: Final = NODE_COLUMNS | {"repository_metadata"}
-
-_JSON_COLUMNS: Final = frozenset({"attributes", "extras"})
 
 _NOT_BOOLEAN: Final[frozenset[object]] = frozenset(
     {
@@ -67,7 +58,7 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
             raise InvalidInputError(
                 f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}"
             )
-        if isinstance(value, list | tuple | set | frozenset) and column not in _JSON_COLUMNS:
+        if isinstance(value, list | tuple | set | frozenset) and column not in NODE_JSON_COLUMNS:
             raise InvalidInputError(
                 f"{name} is looked up by one value, not {value!r}: for several, give the "
                 f"criterion nodes.{column}.isin(…)"
@@ -99,21 +90,6 @@ def bind_criteria(
         conditions.append(f"({text})")
         values += more
     return " and ".join(conditions) or "true", values
-
-
-def spelling_of(version: SchemaVersion) -> Callable[[str], str]:
-    """How a database of this version spells a node type, or a pattern of one."""
-    return partial(translate_node_type, core_prefix=version.has_core_prefix)
-
-
-def translate_node_type(node_type: str, *, core_prefix: bool) -> str:
-    """Spell a node type, or a pattern of one, as a database of the other line does.
-
-    Only AiiDA's own data types changed, in step 0049 of its migrations; a plugin's stay.
-    """
-    if core_prefix:
-        return _OLD_NODE_TYPE.sub("data.core.", node_type)
-    return node_type.replace("data.core.", "data.", 1)
 
 
 def _require_criterion(criterion: object) -> Criterion:
@@ -168,8 +144,7 @@ def _no_such_column(name: str) -> str:
 
 
 def _tables_of(query: QueryBuilder) -> frozenset[str]:
-    parts = vars(query)
-    selected = [*parts["_from"], *(join.item for join in parts["_joins"]), *parts["_with"]]
+    selected = [*sources_of(query), *common_queries(query)]
     return frozenset(
         one.name if isinstance(one, AliasedQuery) else one.get_table_name() for one in selected
     )

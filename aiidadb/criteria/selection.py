@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.criteria.binding import bind, is_select
-from aiidadb.criteria.node_criteria import spelling_of
+from pypika.queries import QueryBuilder
+
+from aiidadb.criteria.binding import bind
+from aiidadb.criteria.node_types import spelling_of
+from aiidadb.criteria.pypika_internals import (
+    SetOperation,
+    common_queries,
+    selects_only,
+    united_queries,
+)
 from aiidadb.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -14,7 +22,16 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.session import Session
 
-__all__ = ["fetch_selection"]
+__all__ = ["fetch_selection", "is_select"]
+
+
+def is_select(query: object) -> bool:
+    """Whether this is a query builder, or a union of some, that does nothing but select."""
+    if isinstance(query, SetOperation):
+        return all(is_select(part) for part in united_queries(query))
+    if not isinstance(query, QueryBuilder):
+        return False
+    return selects_only(query) and all(is_select(one.query) for one in common_queries(query))
 
 
 async def fetch_selection(session: Session, query: Term) -> list[asyncpg.Record]:

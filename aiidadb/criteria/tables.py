@@ -12,7 +12,16 @@ from typing import Final
 
 from pypika import Table
 
-__all__ = ["NODE_COLUMNS", "TABLE_NAMES", "group_nodes", "groups", "links", "nodes", "users"]
+__all__ = [
+    "NODE_COLUMNS",
+    "NODE_JSON_COLUMNS",
+    "TABLE_NAMES",
+    "group_nodes",
+    "groups",
+    "links",
+    "nodes",
+    "users",
+]
 
 nodes: Final = Table("db_dbnode")
 """The nodes, for criteria; the columns that every version served has are in ``NODE_COLUMNS``."""
@@ -29,6 +38,9 @@ NODE_COLUMNS: Final = frozenset(
     }
 )  # fmt: skip
 """The columns of a node that every version served has."""
+
+NODE_JSON_COLUMNS: Final = frozenset({"attributes", "extras"})
+"""Those of them that hold JSON objects, of which the keys can be asked for."""
 
 TABLE_NAMES: Final = (
     "db_dbauthinfo",

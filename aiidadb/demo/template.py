@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.criteria.node_criteria import translate_node_type
+from aiidadb.criteria.node_types import translate_node_type
 from aiidadb.demo.compounds import COMPOUNDS
 
 if TYPE_CHECKING:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
-from pypika import Query
-
+from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import all_of, bind_criteria
 from aiidadb.criteria.selection import fetch_selection
-from aiidadb.criteria.tables import NODE_COLUMNS, nodes
+from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.pks import as_pks
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from pypika.terms import Term
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
@@ -84,7 +80,7 @@ async def get_all_parents(
     link_types: Collection[str] | None = None,
 ) -> list[tuple[object, ...]]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
-    columns = _as_columns(return_values)
+    columns = as_columns(return_values)
     starts, types = as_pks(pks), _as_link_types(link_types)
     only_pks = all(str(column) == str(nodes.id) for column in columns)
     async with contextlib.nullcontext() if only_pks else session.snapshot():
@@ -92,32 +88,8 @@ async def get_all_parents(
         found: list[int] = [row["node"] for row in rows]
         if only_pks:
             return [(pk,) * len(columns) for pk in found]
-        query = Query.from_(nodes).select(*columns).where(nodes.id.isin(found)).orderby(nodes.id)
-        return [tuple(row) for row in await fetch_selection(session, query)]
-
-
-def _as_columns(names: Iterable[str]) -> list[Term]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise InvalidInputError(f"return_values must be several, such as ('id',), not {names!r}")
-    columns = [_as_column(name) for name in names]
-    if not columns:
-        raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
-    return columns
-
-
-def _as_column(name: str) -> Term:
-    if not isinstance(name, str):
-        raise InvalidInputError(f"{name!r} is no column of nodes: give its name")
-    column, *path = name.split(".")
-    column = "id" if column == "pk" else column
-    if column not in NODE_COLUMNS or (path and column not in ("attributes", "extras")):
-        raise InvalidInputError(
-            f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}, or "
-            "name what is inside attributes or extras, such as 'attributes.cell'"
-        )
-    field = nodes.field(column)
-    # A list, whatever the keys are: as text they would have to be quoted.
-    return field.get_path_json_value(path) if path else field  # type: ignore[arg-type]
+        selected = await fetch_selection(session, select_columns(columns, found))
+        return [tuple(row) for row in selected]
 
 
 def _as_chunk_size(chunk_size: int | None) -> int:

@@ -23,7 +23,8 @@ from pypika.terms import (
 
 import aiidadb
 from aiidadb import nodes
-from aiidadb.criteria.binding import bind, is_select
+from aiidadb.criteria.binding import bind
+from aiidadb.criteria.selection import is_select
 from aiidadb.criteria.tables import groups, links
 from aiidadb.exceptions import InvalidInputError
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import hypothesis.strategies as st
 
-from aiidadb.criteria.node_criteria import translate_node_type
+from aiidadb.criteria.node_types import translate_node_type
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping

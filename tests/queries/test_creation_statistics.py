@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pytest
 
 import aiidadb
-from aiidadb.criteria.node_criteria import translate_node_type
+from aiidadb.criteria.node_types import translate_node_type
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.sql import QUERIES
 from tests.helpers.graphs import (

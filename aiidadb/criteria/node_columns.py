@@ -1,0 +1,55 @@
+"""Columns of nodes that a caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pypika import Query
+
+from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
+from aiidadb.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from pypika.queries import QueryBuilder
+    from pypika.terms import Term
+
+__all__ = ["as_columns", "select_columns"]
+
+
+def as_columns(names: Iterable[str]) -> list[Term]:
+    """Columns of nodes by name, checked.
+
+    Args:
+        names: Columns, ``pk`` among them, or keys inside two of them, as ``attributes.cell``.
+
+    Raises:
+        InvalidInputError: There are none, or nodes have no such column.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidInputError(f"return_values must be several, such as ('id',), not {names!r}")
+    columns = [_as_column(name) for name in names]
+    if not columns:
+        raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
+    return columns
+
+
+def select_columns(columns: Iterable[Term], pks: Iterable[int]) -> QueryBuilder:
+    """Select columns of some nodes, by ascending pk."""
+    chosen = nodes.id.isin(list(pks))
+    return Query.from_(nodes).select(*columns).where(chosen).orderby(nodes.id)
+
+
+def _as_column(name: str) -> Term:
+    if not isinstance(name, str):
+        raise InvalidInputError(f"{name!r} is no column of nodes: give its name")
+    column, *path = name.split(".")
+    column = "id" if column == "pk" else column
+    if column not in NODE_COLUMNS or (path and column not in NODE_JSON_COLUMNS):
+        raise InvalidInputError(
+            f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}, or "
+            "name what is inside attributes or extras, such as 'attributes.cell'"
+        )
+    field = nodes.field(column)
+    # A list, whatever the keys are: as text they would have to be quoted.
+    return field.get_path_json_value(path) if path else field  # type: ignore[arg-type]

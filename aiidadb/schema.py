@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +18,13 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.connection import migrating_connection
 from aiidadb.migration.creation import make_schema
-from aiidadb.migration.plan import MigrationPlan, count_rows, make_plan
-from aiidadb.migration.preflight import check_before
-from aiidadb.migration.report import MigrationProgress, MigrationReport
-from aiidadb.migration.runner import Runner, RunnerOptions
+from aiidadb.migration.options import PATIENCE, MigrationOptions
+from aiidadb.migration.plan import MigrationPlan, count_rows, find_origin, make_plan
+from aiidadb.migration.report import MigrationProgress
+from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
 from aiidadb.version.bookkeeping import read_bookkeeping
-from aiidadb.version.schema_version import DJANGO_HEAD, LAST_WITH_DJANGO, MAIN_HEAD, SchemaVersion
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.connecting.session import Session
-    from aiidadb.migration.report import ProgressCallback
+    from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.bookkeeping import Bookkeeping
 
 __all__ = ["GENERATION", "SchemaManager"]
@@ -44,12 +42,8 @@ __all__ = ["GENERATION", "SchemaManager"]
 GENERATION: Final = "1"
 """The only generation of the schema that AiiDA has had; a new one would count versions anew."""
 
-PATIENCE: Final = 600.0
-"""For how many seconds a migration waits for others by default."""
-
 _REFRESH_TIMEOUT: Final = 5.0
 _VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
-_LAST_OF_DJANGO: Final = SchemaVersion("django", LAST_WITH_DJANGO.number + 1)
 
 
 class SchemaManager:
@@ -92,7 +86,7 @@ class SchemaManager:
             CorruptStorage: As there.
         """
         try:
-            return _head_for(await self.get_schema_version_database())
+            return head_for(await self.get_schema_version_database())
         except NotAnAiidaDatabase:
             return MAIN_HEAD
 
@@ -103,7 +97,7 @@ class SchemaManager:
             SchemaError: As :meth:`get_schema_version_database`.
         """
         version = await self.get_schema_version_database()
-        return version > _head_for(version)
+        return version > head_for(version)
 
     async def get_schema_generation_database(self) -> str:
         """The generation in the setting ``schema_generation``; ``"1"`` where it is not set.
@@ -155,7 +149,7 @@ class SchemaManager:
                 "a newer AiiDA made it; use a newer aiidadb"
             )
         version = (await self._bookkeeping()).version()
-        head = _head_for(version)
+        head = head_for(version)
         if version > head:
             raise IncompatibleStorageSchema(
                 f"the database has schema version {version}, which is ahead of {head}: a newer "
@@ -235,7 +229,7 @@ class SchemaManager:
         self._refuse_transaction("initialise")
         await self._bookkeeping()  # is the backend open?
         repository = self._session.profile.repository if parsed.line == "main" else None
-        async with self._connection(PATIENCE, None) as connection:
+        async with self._connection(MigrationOptions()) as connection:
             await make_schema(connection, parsed, repository)
         await self._take_note(parsed)
 
@@ -299,9 +293,9 @@ class SchemaManager:
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
         self._refuse_transaction("migrate")
-        make_plan(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
+        find_origin(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
         directory = Path.cwd() if export_directory is None else Path(export_directory)
-        options = RunnerOptions(
+        options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=directory,
             without_repository=without_repository,
@@ -310,8 +304,8 @@ class SchemaManager:
             progress=progress,
         )
         try:
-            async with self._connection(patience, progress) as connection:
-                report = await _migrate(connection, wanted, options)
+            async with self._connection(options) as connection:
+                report = await run_migration(connection, wanted, options)
         except BaseException:
             # Steps may have been committed; what stopped the migration is what is to be told.
             with anyio.move_on_after(_REFRESH_TIMEOUT, shield=True), contextlib.suppress(Exception):
@@ -324,13 +318,13 @@ class SchemaManager:
     # ------------------------------------------------------------------ parts
 
     def _connection(
-        self, patience: float, progress: ProgressCallback | None
+        self, options: MigrationOptions
     ) -> AbstractAsyncContextManager[asyncpg.Connection]:
         return migrating_connection(
             self._session.profile,
             self._session.options,
-            patience=patience,
-            waiting=partial(_tell_waiting, progress),
+            patience=options.patience,
+            waiting=lambda what: options.tell(MigrationProgress(0, 0, "", what)),
         )
 
     async def _bookkeeping(self) -> Bookkeeping:
@@ -349,30 +343,6 @@ class SchemaManager:
             )
 
 
-async def _migrate(
-    connection: asyncpg.Connection, wanted: SchemaVersion, options: RunnerOptions
-) -> MigrationReport:
-    """Find what is pending, now that nobody else migrates, and do it."""
-    begin = time.perf_counter()
-    plan = make_plan(await read_bookkeeping(connection), wanted)
-    if plan.steps:
-        await check_before(connection, plan, options)
-    steps = [planned.step for planned in plan.steps]
-    reports = await Runner(connection, steps, plan.settlement, options).run()
-    return MigrationReport(
-        origin=plan.origin,
-        version=plan.target,
-        steps=reports,
-        seconds=time.perf_counter() - begin,
-        dry_run=options.dry_run,
-    )
-
-
-def _tell_waiting(progress: ProgressCallback | None, what: str) -> None:
-    if progress is not None:
-        progress(MigrationProgress(0, 0, "", what))
-
-
 def _parse(version: str | SchemaVersion) -> SchemaVersion:
     return version if isinstance(version, SchemaVersion) else SchemaVersion.parse(version)
 
@@ -387,10 +357,3 @@ def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
         raise CorruptStorage(
             f"the setting 'db|schemaversion' says {noted!r}, which is no version of AiiDA's"
         ) from error
-
-
-def _head_for(version: SchemaVersion) -> SchemaVersion:
-    """Where a database of this version belongs: at the head of its line, or of the one to come."""
-    if version.line == "main" or DJANGO_HEAD < version <= _LAST_OF_DJANGO:
-        return MAIN_HEAD
-    return DJANGO_HEAD

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from eav_rows import fill_with_rows
 
 from aiidadb.migration.plan import route
-from aiidadb.migration.steps import PRELUDE, Call
+from aiidadb.migration.steps import PRELUDE
 from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def make_old_schema(connection: asyncpg.Connection) -> None:
     for step in route(None, OLD_VERSION):
         async with connection.transaction():
             for part in step.parts:
-                assert not isinstance(part, Call), "the first steps call nothing"
+                assert isinstance(part, str), "the first steps call nothing"
                 await connection.execute(part)
             await connection.execute(step.bookkeeping)
 

@@ -1,4 +1,4 @@
-"""The one connection that migrates: outside every pool, and alone, by a lock of the database."""
+"""The one connection that migrates: outside every pool, its session set up for the steps."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import asyncpg
 
 from aiidadb.connecting.connection import connect
 from aiidadb.exceptions import (
-    LockTimeout,
     PermissionDenied,
     ReadOnlyDatabase,
     StorageMigrationError,
-    UnknownOutcome,
     translate,
 )
+from aiidadb.migration.migration_lock import take_lock
+from aiidadb.migration.transaction import DRIVER_ERRORS
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -26,20 +26,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.profile import Profile
 
-__all__ = [
-    "DRIVER_ERRORS",
-    "LOCK_KEY",
-    "SESSION_SETTINGS",
-    "atomic",
-    "describe_session",
-    "migrating_connection",
-]
-
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What the driver raises on a connection that was open, also where the other end is gone."""
-
-LOCK_KEY: Final = int.from_bytes(b"aiidadb!", "big")
-"""The number of the advisory lock. Such locks are a database's own, so one number serves all."""
+__all__ = ["MINIMAL_SERVER", "SESSION_SETTINGS", "migrating_connection"]
 
 MINIMAL_SERVER: Final = 13
 """The first PostgreSQL with ``gen_random_uuid()``."""
@@ -72,8 +59,6 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 """What each migrating session sets, where the server knows the setting."""
 
 _CLOSE_TIMEOUT: Final = 10.0
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 2.0
 
 
 @contextlib.asynccontextmanager
@@ -110,7 +95,7 @@ async def migrating_connection(
     try:
         await _check_server(connection)
         await _prepare_session(connection)
-        await _take_lock(connection, patience, waiting)
+        await take_lock(connection, patience, waiting)
         yield connection
     except DRIVER_ERRORS as error:
         raise translate(error) or error from error
@@ -120,43 +105,6 @@ async def migrating_connection(
             with contextlib.suppress(Exception):
                 await connection.close(timeout=_CLOSE_TIMEOUT)
             connection.terminate()
-
-
-@contextlib.asynccontextmanager
-async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
-    """A transaction, or inside one a savepoint: all of it or nothing.
-
-    Args:
-        connection: The connection.
-        what: What is committed, for messages: ``"step django_0014"``.
-
-    Raises:
-        UnknownOutcome: The connection was lost during the commit.
-    """
-    isolation = None if connection.is_in_transaction() else "read_committed"
-    transaction = connection.transaction(isolation=isolation)
-    await transaction.start()
-    try:
-        yield
-    except BaseException:
-        # Where the connection is lost, the server undoes it by itself.
-        with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-            await transaction.rollback()
-        raise
-    try:
-        # Cut short, a COMMIT has an unknown outcome: it is waited for even when cancelled.
-        with anyio.CancelScope(shield=True):
-            await transaction.commit()
-    except (
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        raise UnknownOutcome(
-            f"the connection was lost while {what} was committed, so it is not known whether the "
-            "database has it: run again, which goes on from where the database is"
-        ) from error
 
 
 async def _check_server(connection: asyncpg.Connection) -> None:
@@ -205,43 +153,3 @@ async def _prepare_session(connection: asyncpg.Connection) -> None:
     # before 14, and those on some systems, do not have it.
     with contextlib.suppress(asyncpg.PostgresError):
         await connection.execute("set client_connection_check_interval = '500ms'")
-
-
-async def _take_lock(
-    connection: asyncpg.Connection, patience: float, waiting: Callable[[str], None]
-) -> None:
-    """Take the session's lock, or raise who has it.
-
-    Tried again and again: a wait inside the server would be a transaction, in the holder's way.
-    """
-    end = anyio.current_time() + patience
-    pause = _FIRST_PAUSE
-    while not await QUERIES["migration_lock"].fetchval(connection, LOCK_KEY):
-        holder = await QUERIES["migration_lock_holder"].fetchrow(connection, LOCK_KEY)
-        who = "a process that has just ended" if holder is None else describe_session(holder)
-        if anyio.current_time() >= end:
-            raise LockTimeout(
-                f"another migration of this database is under way, by {who}; it had not ended "
-                f"after {patience:g} seconds: wait for it, or find out whether it hangs, and run "
-                "again",
-                sqlstate="55P03",
-            )
-        waiting(f"waiting for another migration, by {who}")
-        await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def describe_session(row: asyncpg.Record) -> str:
-    """Who a session of the server is, for messages.
-
-    Args:
-        row: With ``pid``, ``role``, ``application`` and ``since``, each of which may be null.
-    """
-    known = [
-        f"{what} {row[key]}"
-        for what, key in (("role", "role"), ("application", "application"))
-        if row[key]
-    ]
-    if row["since"] is not None:
-        known.append(f"since {row['since']:%Y-%m-%d %H:%M:%S %Z}")
-    return f"server process {row['pid']}" + (f" ({', '.join(known)})" if known else "")

@@ -10,15 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["NewFile", "lock_directory", "replace_file", "sync_directory"]
+__all__ = ["NewFile", "replace_file", "sync_directory"]
 
 # What file systems without hard links answer to `link`.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
@@ -38,37 +32,6 @@ def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def lock_directory(directory: Path) -> Iterator[bool]:
-    """Hold a lock on a directory, which ends with the process that holds it.
-
-    Args:
-        directory: The directory; it must be there.
-
-    Yields:
-        False where another process holds it. True otherwise, also where the file system has no
-        locks.
-
-    Raises:
-        OSError: The directory cannot be opened.
-    """
-    if fcntl is None:
-        yield True
-        return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        except OSError:
-            yield True
-        else:
-            yield True
     finally:
         os.close(descriptor)
 

@@ -9,12 +9,12 @@ import anyio
 from anyio import to_thread
 
 from aiidadb.exceptions import DatabaseNotEmpty, UnknownOutcome
-from aiidadb.migration.connection import atomic
 from aiidadb.migration.repository.container import (
     container_path,
     create_container,
     discard_container,
 )
+from aiidadb.migration.transaction import atomic
 from aiidadb.sql import QUERIES, SCHEMAS
 from aiidadb.version.bookkeeping import read_bookkeeping
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["ExportFile", "open_export"]
+__all__ = ["ExportFile", "check_export_directory", "open_export"]
 
 
 class ExportFile:
@@ -103,11 +104,36 @@ async def open_export(context: StepContext, prefix: str, content: str) -> AsyncI
     Raises:
         StorageMigrationError: The directory cannot be made or written.
     """
-    directory = context.export_directory
-    file = None if context.dry_run else NewFile(directory, prefix)
+    directory = context.options.export_directory
+    file = None if context.options.dry_run else NewFile(directory, prefix)
     export = ExportFile(file, directory, content)
     try:
         await export.begin()
         yield export
     finally:
         await export.discard()
+
+
+async def check_export_directory(context: StepContext) -> None:
+    """Refuse a directory for exports that cannot be written. Only reads; not asked in a dry run.
+
+    Args:
+        context: The step's context.
+
+    Raises:
+        StorageMigrationError: It cannot be written.
+    """
+    directory = context.options.export_directory
+    if not context.options.dry_run and not await to_thread.run_sync(_may_be_written, directory):
+        raise StorageMigrationError(
+            f"what leaves the database is written to files first, and {directory} cannot be "
+            "written: name another export directory; nothing was changed"
+        )
+
+
+def _may_be_written(directory: Path) -> bool:
+    """Blocks."""
+    there = directory.absolute()
+    while not there.exists():  # it is made when there is something to write
+        there = there.parent
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -11,16 +11,18 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration.connection import SESSION_SETTINGS
-from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS, Call, MigrationStep
+from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     import asyncpg
 
+    from aiidadb.migration.python_step import PythonStep
+    from aiidadb.migration.step_file import MigrationStep
     from aiidadb.version.bookkeeping import Bookkeeping
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["MigrationPlan", "PlannedStep", "count_rows", "make_plan", "route"]
+__all__ = ["MigrationPlan", "PlannedStep", "count_rows", "find_origin", "make_plan", "route"]
 
 _HEAD: Final = max(STEPS)
 
@@ -85,9 +87,14 @@ class MigrationPlan:
         return tuple(sorted({table for planned in self.steps for table in planned.tables}))
 
     @property
+    def python_steps(self) -> tuple[PythonStep, ...]:
+        """The steps written in Python that will be called, in order."""
+        return tuple(step for planned in self.steps for step in planned.step.python_steps)
+
+    @property
     def calls(self) -> tuple[str, ...]:
-        """The names of the steps written in Python that will be called, in order."""
-        return tuple(name for planned in self.steps for name in planned.step.calls)
+        """Their names."""
+        return tuple(step.name for step in self.python_steps)
 
     @property
     def settlement(self) -> str | None:
@@ -121,13 +128,34 @@ class MigrationPlan:
             if position == 0 and self.settlement:
                 lines += ["", self.settlement]
             for part in step.parts:
-                lines += ["", f"-- call: {part.name}" if isinstance(part, Call) else part]
+                lines += ["", part if isinstance(part, str) else f"-- call: {part.name}"]
             lines += ["", step.bookkeeping, "commit;"]
         return "\n".join(lines) + "\n"
 
 
 def make_plan(bookkeeping: Bookkeeping, target: SchemaVersion) -> MigrationPlan:
     """Find what has to run.
+
+    Args:
+        bookkeeping: What the database says of itself. Only under the migration lock does it hold
+            until the plan is carried out.
+        target: The version that is wanted.
+
+    Raises:
+        SchemaError: There is no way to the target, as for :func:`find_origin`.
+        InvalidInputError: As there.
+    """
+    origin = find_origin(bookkeeping, target)
+    return MigrationPlan(
+        origin,
+        target,
+        tuple(PlannedStep(step) for step in route(origin, target)),
+        is_half_way=bookkeeping.is_half_way,
+    )
+
+
+def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersion:
+    """Find the version that a database has, from which there is a way to the target.
 
     Args:
         bookkeeping: What the database says of itself.
@@ -157,12 +185,7 @@ def make_plan(bookkeeping: Bookkeeping, target: SchemaVersion) -> MigrationPlan:
             "restore a backup from before it was migrated"
         )
     _refuse_other_names(bookkeeping)
-    return MigrationPlan(
-        origin,
-        target,
-        tuple(PlannedStep(step) for step in route(origin, target)),
-        is_half_way=bookkeeping.is_half_way,
-    )
+    return origin
 
 
 def route(origin: SchemaVersion | None, target: SchemaVersion) -> list[MigrationStep]:

@@ -1,47 +1,39 @@
-"""What a step written in Python is given, and what it gives back."""
+"""A step written in Python: what it is, what it is given, and what it gives back."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import asyncpg
 
+    from aiidadb.migration.options import MigrationOptions
+
 __all__ = ["PythonStep", "StepContext", "StepOutcome"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepContext:
     """What a step may work with.
 
     Attributes:
         connection: A connection inside the step's transaction. The step neither commits nor rolls
             back; it raises where it cannot go on, and the runner rolls back.
-        repository: The directory of the profile's file repository (AiiDA's ``repository_uri``), in
-            which AiiDA 0.x and 1.x have ``repository/node`` and AiiDA 2.x has ``container``; None
-            where the profile has none.
-        export_directory: Where files go that are written because rows leave the database.
-        without_repository: There are no files to care for but those that are found: a step passes
-            over what is missing, and says so, instead of refusing.
-        dry_run: The transaction will be rolled back. Nothing outside the database may be changed
-            or left behind.
+        options: How the migration is to be run.
         progress: Told what is worked on, how many rows are done, and how many there are in all
             (None where that is not known).
     """
 
     connection: asyncpg.Connection
-    repository: Path | None
-    export_directory: Path
-    without_repository: bool
-    dry_run: bool
+    options: MigrationOptions
     progress: Callable[[str, int, int | None], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepOutcome:
     """What a step did.
 
@@ -60,5 +52,22 @@ class StepOutcome:
     after_commit: tuple[Callable[[], None], ...] = ()
 
 
-PythonStep: TypeAlias = Callable[[StepContext], Awaitable[StepOutcome]]
-"""A step written in Python; raises an error of aiidadb where it cannot be done."""
+async def _find_nothing(_context: StepContext) -> None:
+    """What a step checks that only its own rows can stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonStep:
+    """What a step's SQL file calls by ``-- call: NAME``.
+
+    Attributes:
+        name: The name that files call it by.
+        run: Does it, inside the step's transaction; raises an error of aiidadb where that cannot be
+            done.
+        check: Raises what ``run`` would raise, as far as that can be seen before the migration's
+            first change: on a database of any version before the step. Only reads.
+    """
+
+    name: str
+    run: Callable[[StepContext], Awaitable[StepOutcome]]
+    check: Callable[[StepContext], Awaitable[object]] = _find_nothing

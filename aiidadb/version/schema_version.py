@@ -14,7 +14,7 @@ from typing import Literal
 
 from aiidadb.exceptions import InvalidInputError
 
-__all__ = ["DJANGO_HEAD", "LAST_WITH_DJANGO", "MAIN_HEAD", "Line", "SchemaVersion"]
+__all__ = ["DJANGO_HEAD", "LAST_WITH_DJANGO", "MAIN_HEAD", "Line", "SchemaVersion", "head_for"]
 
 Line = Literal["django", "main"]
 
@@ -87,3 +87,11 @@ class SchemaVersion:
 DJANGO_HEAD = SchemaVersion("django", 45)
 LAST_WITH_DJANGO = SchemaVersion("django", 49)  # with the next step Django's own tables go
 MAIN_HEAD = SchemaVersion("main", 2)
+_LAST_OF_DJANGO = SchemaVersion("django", LAST_WITH_DJANGO.number + 1)
+
+
+def head_for(version: SchemaVersion) -> SchemaVersion:
+    """Where a database of a version belongs: at the head of its line, or of the one to come."""
+    if version.line == "main" or DJANGO_HEAD < version <= _LAST_OF_DJANGO:
+        return MAIN_HEAD
+    return DJANGO_HEAD

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 import aiidadb
-from aiidadb.migration import runner
+from aiidadb.migration import step_runner
 from aiidadb.migration.plan import route
 from aiidadb.migration.steps import STEPS
 from aiidadb.version.schema_version import SchemaVersion
@@ -62,7 +62,7 @@ def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
         strike: What happens; awaited with the migrating connection.
         after: After how many scripts that were sent; None for after all, right before the commit.
     """
-    real_atomic, real_execute = runner.atomic, asyncpg.Connection.execute
+    real_atomic, real_execute = step_runner.atomic, asyncpg.Connection.execute
 
     @contextlib.asynccontextmanager
     async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
@@ -89,11 +89,11 @@ def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
             if after is None:
                 await strike(connection)
 
-    runner.atomic = atomic
+    step_runner.atomic = atomic
     try:
         yield
     finally:
-        runner.atomic = real_atomic
+        step_runner.atomic = real_atomic
 
 
 async def die(_connection: asyncpg.Connection) -> None:

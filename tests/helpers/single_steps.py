@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext, StepOutcome
 
 if TYPE_CHECKING:
@@ -92,14 +93,13 @@ async def run_step(
         What the Python steps that the file calls gave back, in order.
     """
     step = django_steps()[number]
-    context = StepContext(
-        connection=connection,
+    options = MigrationOptions(
         repository=repository,
         export_directory=export_directory or Path.cwd(),
         without_repository=without_repository,
         dry_run=dry_run,
-        progress=lambda _what, _done, _total: None,
     )
+    context = StepContext(connection, options, progress=lambda _what, _done, _total: None)
     outcomes = []
     await connection.execute(prelude())
     transaction = connection.transaction()
@@ -108,7 +108,7 @@ async def run_step(
         # Script, name of a call, script, …: the sub-pattern is part of what split() returns.
         for position, part in enumerate(_CALL.split(step.text)):
             if position % 2:
-                outcomes.append(await _calls()[part](context))
+                outcomes.append(await _python_steps()[part].run(context))
             elif _COMMENTS.sub("", part).strip():  # asyncpg fails on a script of comments alone
                 await connection.execute(part)
         await _write_bookkeeping(connection, step)
@@ -123,10 +123,10 @@ async def run_step(
     return tuple(outcomes)
 
 
-def _calls() -> Mapping[str, PythonStep]:
-    from aiidadb.migration.calls import CALLS  # steps that call nothing need none of it
+def _python_steps() -> Mapping[str, PythonStep]:
+    from aiidadb.migration.steps import PYTHON_STEPS  # steps that call nothing need none of it
 
-    return CALLS
+    return {step.name: step for step in PYTHON_STEPS}
 
 
 async def _write_bookkeeping(connection: asyncpg.Connection, step: Step) -> None:

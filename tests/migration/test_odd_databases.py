@@ -14,7 +14,6 @@ import pytest
 import aiidadb
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.connection import migrating_connection
-from aiidadb.migration.obstacles import DROPPED, REMADE, RETYPED
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.old_database import OldDatabase, state_of
@@ -59,64 +58,6 @@ async def fetchval(dsn: str, query: str, *values: object) -> object:
 
 
 # ------------------------------------------------------------------ what others made
-
-COLUMNS = """
-    select class.relname || '.' || attribute.attname as name
-    from pg_class as class
-    join pg_attribute as attribute
-        on attribute.attrelid = class.oid and attribute.attnum > 0 and not attribute.attisdropped
-    where class.relnamespace = 'public'::regnamespace
-      and class.relkind = 'r'
-    order by name
-"""
-
-
-async def make_view(connection: asyncpg.Connection, name: str) -> str:
-    """A view of a column, or of a table's size."""
-    table, _, column = name.partition(".")
-    view = f"view_{name.replace('.', '_')}"
-    what = f'"{column}" as shown' if column else "count(*)"
-    await connection.execute(f'create view "{view}" as select {what} from "{table}"')
-    return view
-
-
-async def test_which_columns_and_tables_no_view_may_show_is_known_for_every_step(at: At) -> None:
-    connection = await at(1)
-    for number in range(2, 51):
-        columns = [row["name"] for row in await connection.fetch(COLUMNS)]
-        tables = sorted({name.partition(".")[0] for name in columns})
-        dropped = set(DROPPED.get(number, ())).intersection(tables)
-        remade = {*REMADE.get(number, ()), *RETYPED.get(number, ())}
-        assert remade <= set(columns), number
-
-        for name in (*dropped, *remade):
-            transaction = connection.transaction()
-            await transaction.start()
-            view = await make_view(connection, name)
-            if number == 50:  # it would be dropped without a word
-                await run_step(connection, number, without_repository=True)
-                assert await connection.fetchval("select to_regclass($1)", view) is None
-            else:
-                with pytest.raises(
-                    (asyncpg.DependentObjectsStillExistError, asyncpg.FeatureNotSupportedError)
-                ):
-                    await run_step(connection, number, without_repository=True)
-            await transaction.rollback()
-
-        transaction = connection.transaction()
-        await transaction.start()
-        others = [
-            name
-            for name in (*columns, *tables)
-            if name not in remade and name.partition(".")[0] not in dropped | {"django_migrations"}
-        ]
-        views = [await make_view(connection, name) for name in others]
-        await run_step(connection, number, without_repository=True)
-        for view in views:
-            assert await connection.fetchval("select to_regclass($1)", view) is not None
-        await transaction.rollback()
-        await run_step(connection, number, without_repository=True)
-
 
 OBSTACLES = {
     "view": (

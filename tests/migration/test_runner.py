@@ -24,13 +24,12 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     PermissionDenied,
     ReadOnlyDatabase,
-    SqlFileError,
     StorageMigrationError,
 )
 from aiidadb.migration import connection as migration_connection
-from aiidadb.migration import steps as migration_steps
-from aiidadb.migration.connection import LOCK_KEY, SESSION_SETTINGS, migrating_connection
-from aiidadb.migration.steps import STEPS, Call, read_step
+from aiidadb.migration.connection import SESSION_SETTINGS, migrating_connection
+from aiidadb.migration.migration_lock import LOCK_KEY
+from aiidadb.migration.steps import STEPS
 from aiidadb.sql import SCHEMAS
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
@@ -289,7 +288,7 @@ async def test_the_sql_of_a_plan_tells_the_calls_and_holds_every_statement(
         script = (await backend.schema.plan()).sql()
     for step in STEPS.values():
         for part in step.parts if step.origin is not None else ():
-            assert (f"-- call: {part.name}" if isinstance(part, Call) else part) in script
+            assert (part if isinstance(part, str) else f"-- call: {part.name}") in script
     assert script.count("\nbegin;\n") == script.count("\ncommit;\n") == 51
     assert "select pg_temp.aiidadb_note_step('0014_add_node_uuid_unique_constraint'" in script
 
@@ -751,111 +750,6 @@ async def test_pools_of_this_process_go_on_after_a_migration(django_dsn: str) ->
             await backend.queries.get_closest_parents([1], node_type="data.core.dict.Dict.") == {}
         )
         await aiidadb.reset_pools()
-
-
-# ------------------------------------------------------------------ the files of steps
-
-
-HEADER = """\
--- migration: django_0002
--- from: 1.0.1
--- to: 1.0.2
--- changes: something
--- why: for this test
--- tables: db_dbnode
-
-"""
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "update db_dbnode set label = 'begin; commit;';",
-        "-- commit;\nselect 1;",
-        "do $$ begin perform 1; end $$;",
-        "select 'it''s; rollback;';",
-        'select 1 as "commit; begin";',
-        "/* vacuum; */ select 1;",
-        "-- call: export_logs",
-        "set constraints all deferred;",
-        "create index on db_dbnode (label);",
-    ],
-)
-def test_a_step_may_hold_what_leaves_the_transaction_alone(tmp_path: Path, body: str) -> None:
-    path = tmp_path / "0002_step.sql"
-    path.write_text(HEADER + body)
-    assert read_step(path).parts
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("begin; select 1; commit;", "'begin'.*runner alone"),
-        ("select 1; COMMIT;", "'COMMIT'.*runner alone"),
-        ("select 1;\nend;", "'end'.*runner alone"),
-        ("select 1; rollback", "'rollback'.*runner alone"),
-        ("abort;", "'abort'.*runner alone"),
-        ("start  transaction;", "'start transaction'.*runner alone"),
-        ("savepoint a;", "'savepoint'.*runner alone"),
-        ("release savepoint a;", "'release'.*runner alone"),
-        ("/* so */ prepare transaction 'a';", "'prepare transaction'.*runner alone"),
-        ("vacuum db_dbnode;", "'vacuum'.*inside a transaction"),
-        ("create index concurrently a on b (c);", "concurrently'.*inside a transaction"),
-        ("create unique index concurrently a on b (c);", "concurrently'.*inside a transaction"),
-        ("drop index concurrently a;", "concurrently'.*inside a transaction"),
-        ("reindex table concurrently a;", "concurrently'.*inside a transaction"),
-        ("copy a from stdin;", "'copy a from stdin'.*data along"),
-        ("delete from a where id = $1;", r"no parameters such as \$1"),
-        ("-- call: do_something_else", "no step written in Python named 'do_something_else'"),
-        ("-- nothing but this", "nothing to execute"),
-    ],
-)
-def test_a_step_that_would_end_its_transaction_is_refused(
-    tmp_path: Path, body: str, message: str
-) -> None:
-    path = tmp_path / "0002_step.sql"
-    path.write_text(HEADER + body)
-    with pytest.raises(SqlFileError, match=f"0002_step.sql: .*{message}"):
-        read_step(path)
-
-
-@pytest.mark.parametrize(
-    ("old_line", "new_line", "message"),
-    [
-        ("-- why: for this test\n", "", "lacks why"),
-        ("-- why: for this test", "-- reason: for this test", "why"),
-        ("-- why: ", "-- extra: a\n-- why: ", "unknown keys extra"),
-        ("-- to: 1.0.2", "-- to: 1.0.3", "django_0002, but leads to 1.0.3"),
-        ("-- to: 1.0.2", "-- to: tomorrow", "no schema version"),
-        ("-- tables: db_dbnode", "-- tables: db_dbnode; drop", "no name of a table"),
-    ],
-)
-def test_a_header_that_is_not_sound_is_refused(
-    tmp_path: Path, old_line: str, new_line: str, message: str
-) -> None:
-    path = tmp_path / "0002_step.sql"
-    path.write_text(HEADER.replace(old_line, new_line) + "select 1;")
-    with pytest.raises(SqlFileError, match=f"0002_step.sql: .*{message}"):
-        read_step(path)
-
-
-def test_a_chain_with_a_hole_is_refused(tmp_path: Path) -> None:
-    line = tmp_path / "django"
-    line.mkdir()
-    (line / "0002_step.sql").write_text(HEADER + "select 1;")
-    with pytest.raises(SqlFileError, match=r"starts from 1\.0\.1, not from None"):
-        migration_steps._read_line(line)
-    (line / "0002_step.sql").rename(line / "0003_step.sql")
-    with pytest.raises(SqlFileError, match="name does not say"):
-        migration_steps._read_line(line)
-
-
-def test_the_chain_is_whole() -> None:
-    assert [str(version) for version in STEPS] == [
-        *(f"1.0.{number}" for number in range(1, 51)),
-        "main_0001",
-        "main_0002",
-    ]
 
 
 async def test_describe_tells_two_versions_apart(at: At) -> None:

@@ -19,14 +19,20 @@ from uuid import UUID
 from anyio import from_thread, to_thread
 
 from aiidadb.exceptions import RepositoryError, StorageMigrationError
-from aiidadb.migration.crash_safe_files import lock_directory, sync_directory
-from aiidadb.migration.python_step import StepOutcome
+from aiidadb.migration.crash_safe_files import sync_directory
+from aiidadb.migration.python_step import PythonStep, StepOutcome
 from aiidadb.migration.repository.container import container_path, import_disk_objectstore
 from aiidadb.migration.repository.container_mark import check_place, remove_mark, take_place
 from aiidadb.migration.repository.container_objects import ObjectWriter
-from aiidadb.migration.repository.node_folders import as_uuid, list_shard, nodes_path, read_tree
+from aiidadb.migration.repository.directory_lock import lock_directory
+from aiidadb.migration.repository.node_folders import (
+    SYMBOLS_FILE,
+    as_uuid,
+    list_shard,
+    nodes_path,
+    read_tree,
+)
 from aiidadb.migration.repository.unmatched_files import Mismatches
-from aiidadb.migration.values.trajectories import SYMBOLS_FILE
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["check_repository", "move_repository"]
+__all__ = ["MOVE_REPOSITORY"]
 
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 # A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
@@ -49,7 +55,7 @@ _FILES_AT_ONCE = 2_000
 _NODES_AT_ONCE = 2_000
 
 
-async def move_repository(context: StepContext) -> StepOutcome:
+async def _move_repository(context: StepContext) -> StepOutcome:
     """Move the files of all nodes into a container, and tie it to the database.
 
     Args:
@@ -65,8 +71,8 @@ async def move_repository(context: StepContext) -> StepOutcome:
             that is there has a folder of none of them; a container is there already; a file
             cannot be read; the disk is full.
     """
-    is_to_move = await check_repository(context)
-    repository = context.repository
+    is_to_move = await _check_repository(context)
+    repository = context.options.repository
     if repository is None:
         note = (
             "no container for files was made, because the profile names no repository; "
@@ -77,12 +83,12 @@ async def move_repository(context: StepContext) -> StepOutcome:
     nodes, owner = await _nodes_and_owner(context)
     async with AsyncExitStack() as stack:
         move = _Move(context, repository, nodes, stack)
-        await _lock(stack, repository, context.dry_run)
+        await _lock(stack, repository, context.options.dry_run)
         if is_to_move and nodes and not await move.belongs():
             move.leave_alone()
             is_to_move = False
         container_id = None
-        if not context.dry_run:
+        if not context.options.dry_run:
             container_id = await _in_thread(take_place, repository, owner)
         if is_to_move:
             await move.run()
@@ -92,8 +98,8 @@ async def move_repository(context: StepContext) -> StepOutcome:
     return move.outcome(container_id, moved=is_to_move)
 
 
-async def check_repository(context: StepContext) -> bool:
-    """Refuse what :func:`move_repository` would refuse before it does anything. Only reads.
+async def _check_repository(context: StepContext) -> bool:
+    """Refuse what the step would refuse before it does anything. Only reads.
 
     It can be asked of a database of any version, long before the step's turn comes.
 
@@ -109,9 +115,9 @@ async def check_repository(context: StepContext) -> bool:
             is there already.
     """
     nodes, owner = await _nodes_and_owner(context)
-    repository = context.repository
+    repository = context.options.repository
     if repository is None:
-        if nodes and not context.without_repository:
+        if nodes and not context.options.without_repository:
             raise StorageMigrationError(
                 f"the database has nodes ({nodes}), whose files AiiDA keeps in a repository, and "
                 "the profile names none: name it, or say that there are no files to care for with "
@@ -143,7 +149,7 @@ class _Move:
         self._written = 0
         self._symbols_left = 0
         self._mismatches = Mismatches(context, stack)
-        place = None if context.dry_run else container_path(repository)
+        place = None if context.options.dry_run else container_path(repository)
         self._objects = ObjectWriter(place, from_thread.check_cancelled)
 
     async def belongs(self) -> bool:
@@ -161,7 +167,7 @@ class _Move:
             f"not one of the database's nodes ({self._nodes}) has a folder in "
             f"{nodes_path(self._repository)}: it is another database's, or empty"
         )
-        if not self._context.without_repository:
+        if not self._context.options.without_repository:
             raise StorageMigrationError(
                 f"{text}; name the right repository, or say that there are no files to care for "
                 "with without_repository (--without-repository)"
@@ -305,7 +311,7 @@ def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
     """Whether there is an old repository to move; refused where there must be one and is not."""
     if nodes_path(repository).is_dir():
         return True
-    if nodes and not context.without_repository:
+    if nodes and not context.options.without_repository:
         raise StorageMigrationError(
             f"the database has nodes ({nodes}), and their file repository, "
             f"{nodes_path(repository)}, is not there: put it in its place, or say that there are "
@@ -346,3 +352,6 @@ async def _in_thread(function: Callable[..., T], *values: object) -> T:
         raise StorageMigrationError(
             f"moving the file repository failed: {error}: {advice}"
         ) from error
+
+
+MOVE_REPOSITORY: Final = PythonStep("move_repository", _move_repository, _check_repository)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "SYMBOLS_FILE",
     "Metadata",
     "NodeFolder",
     "Shard",
@@ -32,6 +33,9 @@ __all__ = [
 
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 _FINAL: Final = re.compile(r"[0-9a-f-]{32}")
+
+SYMBOLS_FILE: Final = "symbols.npy"
+"""The file of a trajectory's symbols, right in the node's directory."""
 
 Metadata = dict[str, "str | dict[str, Metadata]"]
 """What aiida-core 2.x keeps of a file, ``{"k": hash}``, or a directory, ``{"o": {name: …}}``."""

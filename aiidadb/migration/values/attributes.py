@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.batches import read_in_batches
-from aiidadb.migration.python_step import StepOutcome
+from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.migration.values.attribute_shapes import MisplacedRow, as_format, fill, nest
 from aiidadb.sql import QUERIES
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["build_json_from_eav"]
+__all__ = ["BUILD_JSON_FROM_EAV"]
 
 _SLICE_SIZE: Final = 4096  # nodes that one process of the server works on at a time, or more
 _SLICES_A_SET: Final = 8
@@ -126,7 +126,7 @@ def _read_odd(row: asyncpg.Record, findings: _Findings) -> str | None:
 # ------------------------------------------------------------------ the step
 
 
-async def build_json_from_eav(context: StepContext) -> StepOutcome:
+async def _build_json_from_eav(context: StepContext) -> StepOutcome:
     """Make the documents of all nodes, for the rest of the step to put into ``db_dbnode``.
 
     The statements and tables that this works with are made by the step's SQL file.
@@ -255,3 +255,6 @@ async def _make_odd(connection: asyncpg.Connection, findings: _Findings) -> None
         if made:
             nodes, extras, documents = zip(*made, strict=True)
             await QUERIES["eav_documents_insert"].execute(connection, nodes, extras, documents)
+
+
+BUILD_JSON_FROM_EAV: Final = PythonStep("build_json_from_eav", _build_json_from_eav)

@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.batches import read_in_batches
-from aiidadb.migration.export_file import open_export
-from aiidadb.migration.python_step import StepOutcome
+from aiidadb.migration.export_file import check_export_directory, open_export
+from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiidadb.migration.export_file import ExportFile
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["export_links", "export_logs", "export_workflows"]
+__all__ = ["EXPORT_LINKS", "EXPORT_LOGS", "EXPORT_WORKFLOWS"]
 
 _ROWS_AT_ONCE = 250
 
@@ -51,7 +51,7 @@ _WORKFLOW_TABLES: Final = {
 }
 
 
-async def export_links(context: StepContext) -> StepOutcome:
+async def _export_links(context: StepContext) -> StepOutcome:
     """Write the links that step 0020 deletes to one file, with the nodes that they join.
 
     The rows are those that the step has listed in the temporary table ``aiidadb_departing_links``,
@@ -84,7 +84,7 @@ async def export_links(context: StepContext) -> StepOutcome:
     return _with_file(StepOutcome(), context, export, content, written)
 
 
-async def export_logs(context: StepContext) -> StepOutcome:
+async def _export_logs(context: StepContext) -> StepOutcome:
     """Write the logs that step 0024 deletes to files: one for each reason that there is.
 
     The rows are those that the step has listed in the temporary table ``aiidadb_departing_logs``,
@@ -115,7 +115,7 @@ async def export_logs(context: StepContext) -> StepOutcome:
     return outcome
 
 
-async def export_workflows(context: StepContext) -> StepOutcome:
+async def _export_workflows(context: StepContext) -> StepOutcome:
     """Write the legacy workflows, whose tables step 0032 drops, to one file.
 
     Args:
@@ -228,7 +228,7 @@ def _with_file(
     outcome: StepOutcome, context: StepContext, export: ExportFile, content: str, rows: int
 ) -> StepOutcome:
     if export.path is None:
-        note = f"{content}: would be written to {context.export_directory}, then deleted"
+        note = f"{content}: would be written to {context.options.export_directory}, then deleted"
         files: tuple[Path, ...] = ()
     else:
         note = f"{content}: written to {export.path}, then deleted"
@@ -236,3 +236,8 @@ def _with_file(
     return StepOutcome(
         rows=outcome.rows + rows, files=outcome.files + files, notes=(*outcome.notes, note)
     )
+
+
+EXPORT_LINKS: Final = PythonStep("export_links", _export_links, check_export_directory)
+EXPORT_LOGS: Final = PythonStep("export_logs", _export_logs, check_export_directory)
+EXPORT_WORKFLOWS: Final = PythonStep("export_workflows", _export_workflows, check_export_directory)

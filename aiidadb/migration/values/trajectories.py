@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from anyio import to_thread
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
-from aiidadb.migration.batches import read_in_batches
-from aiidadb.migration.python_step import StepOutcome
-from aiidadb.migration.repository.node_folders import file_of_node
+from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.repository.node_folders import SYMBOLS_FILE, file_of_node
+from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -26,16 +26,13 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["SYMBOLS_FILE", "check_trajectories", "move_trajectory_symbols"]
-
-SYMBOLS_FILE: Final = "symbols.npy"
-"""The file of a trajectory's symbols, right in the node's directory."""
+__all__ = ["MOVE_TRAJECTORY_SYMBOLS"]
 
 _NODES_AT_ONCE = 200
 _NAMED_AT_MOST = 5
 
 
-async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
+async def _move_symbols(context: StepContext) -> StepOutcome:
     """Give every trajectory the attribute ``symbols``, read from its file.
 
     Args:
@@ -54,11 +51,11 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
     assert counts is not None
     if counts["nodes"] == 0:
         return StepOutcome()
-    repository = context.repository
+    repository = context.options.repository
     if repository is None or not await to_thread.run_sync(repository.is_dir):
         if counts["with_array"] == 0:
             return StepOutcome()
-        if context.without_repository:
+        if context.options.without_repository:
             return StepOutcome(notes=(_left_as_they_are(counts["with_array"]),))
         raise _no_repository(repository, counts["with_array"])
     await to_thread.run_sync(_check_numpy)
@@ -70,12 +67,12 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
         for node, symbols in zip(nodes, found, strict=True):
             if symbols is None:
                 (missing if node["has_array"] else bare).append(node["uuid"])
-        if context.without_repository or not missing:
+        if context.options.without_repository or not missing:
             rows += await _write_symbols(connection, nodes, found)
         moved += len(found) - found.count(None)
         done += len(nodes)
         context.progress("symbols of trajectories read from files", done, counts["nodes"])
-    if missing and not context.without_repository:
+    if missing and not context.options.without_repository:
         raise StorageMigrationError(
             f"trajectories whose file {SYMBOLS_FILE} is missing in {repository}: "
             f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
@@ -84,8 +81,8 @@ async def move_trajectory_symbols(context: StepContext) -> StepOutcome:
     return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
 
 
-async def check_trajectories(context: StepContext) -> None:
-    """Refuse what :func:`move_trajectory_symbols` would refuse before it looks at a file.
+async def _check_repository(context: StepContext) -> None:
+    """Refuse what the step would refuse before it looks at a file.
 
     Only reads. It can be asked of a database of any version before the step.
 
@@ -99,10 +96,10 @@ async def check_trajectories(context: StepContext) -> None:
     number = await QUERIES["trajectories_waiting"].fetchval(context.connection)
     if number == 0:
         return
-    repository = context.repository
+    repository = context.options.repository
     if repository is not None and await to_thread.run_sync(repository.is_dir):
         await to_thread.run_sync(_check_numpy)
-    elif not context.without_repository:
+    elif not context.options.without_repository:
         raise _no_repository(repository, number)
 
 
@@ -207,3 +204,8 @@ def _load(path: Path) -> list[str] | None:
             f"{path} has a symbol with the character NUL, which PostgreSQL cannot hold"
         )
     return symbols
+
+
+MOVE_TRAJECTORY_SYMBOLS: Final = PythonStep(
+    "move_trajectory_symbols", _move_symbols, _check_repository
+)

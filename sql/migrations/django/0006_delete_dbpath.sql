@@ -5,6 +5,7 @@
 -- why: The transitive closure of the links grew beyond what could be kept; it follows from the
 --     links.
 -- tables: db_dbpath, db_dblink
+-- drops: db_dbpath
 
 -- The trigger first: it writes into the table.
 drop trigger if exists autoupdate_tc on db_dblink;

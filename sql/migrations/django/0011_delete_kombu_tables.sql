@@ -5,6 +5,7 @@
 --     settings.
 -- why: The daemon no longer keeps its state in the database.
 -- tables: kombu_message, kombu_queue, db_dbsetting
+-- drops: kombu_message, kombu_queue
 -- rows: select count(*) from db_dbsetting
 --     where key in (
 --         'daemon|user',

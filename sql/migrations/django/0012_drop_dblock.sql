@@ -4,5 +4,6 @@
 -- changes: Drops db_dblock.
 -- why: The daemon no longer takes its locks in the database.
 -- tables: db_dblock
+-- drops: db_dblock
 
 drop table db_dblock;

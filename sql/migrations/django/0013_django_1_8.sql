@@ -6,6 +6,7 @@
 -- why: It is what Django 1.8 did to its own users. That the email need not be unique was a slip,
 --     which 0018 puts right.
 -- tables: db_dbuser
+-- remakes: db_dbuser.email
 
 alter table db_dbuser
     alter column last_login drop not null,

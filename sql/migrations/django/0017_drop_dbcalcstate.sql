@@ -4,5 +4,6 @@
 -- changes: Drops db_dbcalcstate.
 -- why: The state of a calculation is an attribute of its node.
 -- tables: db_dbcalcstate
+-- drops: db_dbcalcstate
 
 drop table db_dbcalcstate;

@@ -8,6 +8,8 @@
 --     on db_dblink.type, which Django 1.7 forgot in 0003, is made up for here: at this version a
 --     database is the same whichever Django made it.
 -- tables: db_dbcomment, db_dbcomputer, db_dbgroup, db_dblink, db_dbnode, db_dbuser, db_dbworkflow
+-- retypes: db_dbcomment.uuid, db_dbcomputer.uuid, db_dbgroup.uuid, db_dbnode.uuid,
+--     db_dbworkflow.uuid
 -- rows: select (select count(*) from db_dbcomment) + (select count(*) from db_dbcomputer)
 --     + (select count(*) from db_dbgroup) + (select count(*) from db_dbnode)
 --     + (select count(*) from db_dbworkflow)

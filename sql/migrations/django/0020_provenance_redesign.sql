@@ -14,6 +14,7 @@
 --     installed, unless it already has an entry point for its process type, which AiiDA overwrites.
 --     The links that are removed are written to a file first.
 -- tables: db_dblink, db_dbnode
+-- remakes: db_dblink.type, db_dbnode.process_type, db_dbnode.type
 -- rows: with process as (
 --         select id
 --         from db_dbnode

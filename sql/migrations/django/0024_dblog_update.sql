@@ -8,6 +8,8 @@
 --     and 0024, and leaves the metadata as it is; 1.6.9 does it in one and cleans the metadata, as
 --     here.
 -- tables: db_dblog
+-- drops: db_dblog.objname
+-- remakes: db_dblog.metadata
 -- rows: select count(*) from db_dblog
 
 -- Nothing can come in between what is written and what is removed.

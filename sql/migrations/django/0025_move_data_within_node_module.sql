@@ -5,6 +5,7 @@
 -- why: The classes moved to a module of that name in AiiDA's source, for as long as it took to
 --     write 0028.
 -- tables: db_dbnode
+-- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'data.%'
 
 -- The table is written anew once instead of updated: most nodes are data, and each would leave a

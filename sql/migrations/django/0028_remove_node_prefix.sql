@@ -4,6 +4,7 @@
 -- changes: Node types `node.data.X` become `data.X`, and `node.process.X` become `process.X`.
 -- why: All classes of nodes live in one module now, so that its name tells nothing.
 -- tables: db_dbnode
+-- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'
 
 -- The table is written anew once instead of updated: all nodes change, and each would leave a dead

@@ -4,6 +4,7 @@
 -- changes: Nodes of type `data.parameter.ParameterData.` become `data.dict.Dict.`.
 -- why: The class was renamed.
 -- tables: db_dbnode
+-- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type = 'data.parameter.ParameterData.'
 
 -- The table is written anew once instead of updated: each calculation has several of them, and each

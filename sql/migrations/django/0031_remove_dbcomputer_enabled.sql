@@ -4,5 +4,6 @@
 -- changes: Drops db_dbcomputer.enabled.
 -- why: A computer is enabled or not for each user, in db_dbauthinfo.
 -- tables: db_dbcomputer
+-- drops: db_dbcomputer.enabled
 
 alter table db_dbcomputer drop column enabled;

@@ -6,6 +6,8 @@
 -- why: Workflows have been nodes since 0.7; nothing reads the old ones any more.
 -- tables: db_dbworkflow, db_dbworkflowdata, db_dbworkflowstep, db_dbworkflowstep_calculations,
 --     db_dbworkflowstep_sub_workflows
+-- drops: db_dbworkflow, db_dbworkflowdata, db_dbworkflowstep, db_dbworkflowstep_calculations,
+--     db_dbworkflowstep_sub_workflows
 -- rows: select (select count(*) from db_dbworkflow) + (select count(*) from db_dbworkflowdata)
 --     + (select count(*) from db_dbworkflowstep)
 --     + (select count(*) from db_dbworkflowstep_calculations)

@@ -7,6 +7,8 @@
 --     here they become the strings `nan`, `inf` and `-inf`, as AiiDA writes them everywhere else.
 --     Text that is no JSON is refused.
 -- tables: db_dbauthinfo, db_dbcomputer, db_dblog
+-- retypes: db_dbauthinfo.auth_params, db_dbauthinfo.metadata, db_dbcomputer.metadata,
+--     db_dbcomputer.transport_params, db_dblog.metadata
 -- rows: select (select count(*) from db_dbauthinfo) + (select count(*) from db_dbcomputer)
 --     + (select count(*) from db_dblog)
 

@@ -4,6 +4,7 @@
 -- changes: Drops db_dbnode.nodeversion and db_dbnode.public.
 -- why: Nothing used them.
 -- tables: db_dbnode
+-- drops: db_dbnode.nodeversion, db_dbnode.public
 
 alter table db_dbnode
     drop column nodeversion,

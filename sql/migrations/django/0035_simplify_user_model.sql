@@ -5,6 +5,8 @@
 --     db_dbuser, and the tables that gave users Django's groups and permissions.
 -- why: Nobody logs in to AiiDA.
 -- tables: db_dbuser, db_dbuser_groups, db_dbuser_user_permissions
+-- drops: db_dbuser.date_joined, db_dbuser.is_active, db_dbuser.is_staff, db_dbuser.is_superuser,
+--     db_dbuser.last_login, db_dbuser.password, db_dbuser_groups, db_dbuser_user_permissions
 
 alter table db_dbuser
     drop column password,

@@ -12,6 +12,8 @@
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
 --     in a document are refused.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
+-- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
+--     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
 -- rows: select (select count(*) from db_dbnode) + (select count(*) from db_dbsetting)
 
 -- What is read now must be all there is at the end, in the place where it is now.

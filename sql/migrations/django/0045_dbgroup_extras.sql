@@ -10,6 +10,8 @@
 --     the last step, since every database on its way to 1.0.45 takes that one, whichever Django
 --     made it. What such a database already has is passed over.
 -- tables: db_dbgroup, auth_group, auth_permission, django_content_type, django_migrations
+-- drops: django_content_type.name
+-- remakes: auth_group.name, auth_permission.name
 
 alter table db_dbgroup
     add column extras jsonb not null default '{}';

@@ -12,6 +12,8 @@
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
+-- drops: auth_group, auth_group_permissions, auth_permission, django_content_type,
+--     django_migrations
 
 -- What is to be there. Lists of their own, since what they do not name is dropped below.
 

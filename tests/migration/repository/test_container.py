@@ -157,6 +157,6 @@ def test_importing_it_does_not_need_the_package() -> None:
     script = """
 import sys
 sys.modules["disk_objectstore"] = sys.modules["numpy"] = None
-import aiidadb.migration.repository.container, aiidadb.migration.calls
+import aiidadb.migration.repository.container, aiidadb.migration.steps
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
-from aiidadb.migration.crash_safe_files import lock_directory
+from aiidadb.migration.options import MigrationOptions
+from aiidadb.migration.python_step import StepContext
 from aiidadb.migration.repository import move_files as step
 from aiidadb.migration.repository.container import (
     container_path,
@@ -33,6 +34,7 @@ from aiidadb.migration.repository.container import (
 )
 from aiidadb.migration.repository.container_mark import MARK
 from aiidadb.migration.repository.container_objects import ObjectWriter
+from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from tests.conftest import aiida_profile_dictionary
 from tests.helpers.old_nodes import (
@@ -660,18 +662,18 @@ async def test_memory_does_not_grow_with_the_files(at: At, repository: Path) -> 
 async def test_progress_counts_the_nodes_of_the_database(
     at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiidadb.migration.python_step import StepContext
-
     monkeypatch.setattr(step, "_NODES_AT_ONCE", 8)
     connection = await at(46)
     await add_some(connection, repository, 30)
     add_files(repository, str(uuids.uuid4()), {"orphan": b""})
     told: list[tuple[str, int, int | None]] = []
     context = StepContext(
-        connection, repository, repository, False, False, lambda *what: told.append(what)
+        connection,
+        MigrationOptions(repository=repository, export_directory=repository),
+        lambda *what: told.append(what),
     )
     async with connection.transaction():
-        await step.move_repository(context)
+        await step.MOVE_REPOSITORY.run(context)
     done = [number for _, number, _ in told]
     assert done == sorted(done)
     assert len(done) >= 4
@@ -730,6 +732,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 import asyncpg
 from aiidadb.migration.repository import move_files as step
+from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
 from aiidadb.migration.repository.container_objects import ObjectWriter
 
@@ -751,15 +754,16 @@ elif when == "before the index":
     sqlalchemy.orm.Session.commit = die
 elif when == "mark alone":
     import aiidadb.migration.repository.container
-    aiidadb.container.sync_directory = lambda path: None
+    aiidadb.migration.repository.container.sync_directory = lambda path: None
     rename = Path.rename
     Path.rename = lambda self, target: die() if target.name == "container" else rename(self, target)
 
 async def main():
     connection = await asyncpg.connect(dsn)
     async with connection.transaction():
-        await step.move_repository(StepContext(
-            connection, Path(path), Path(path), False, False,
+        await step.MOVE_REPOSITORY.run(StepContext(
+            connection,
+            MigrationOptions(repository=Path(path), export_directory=Path(path)),
             die_late if when == "between batches" else lambda *_: None,
         ))
         if when == "before the commit":

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
 from aiidadb.migration.values import attribute_shapes as nesting
 from aiidadb.migration.values import attributes as eav
@@ -435,15 +436,8 @@ async def run_with_progress(
     async with connection.transaction():
         before, after = django_steps()[37].text.split("-- call: build_json_from_eav\n")
         await connection.execute(before)
-        await eav.build_json_from_eav(
-            StepContext(
-                connection=connection,
-                repository=None,
-                export_directory=None,  # type: ignore[arg-type]
-                without_repository=True,
-                dry_run=False,
-                progress=lambda *heard: told.append(heard),
-            )
+        await eav.BUILD_JSON_FROM_EAV.run(
+            StepContext(connection, MigrationOptions(), progress=lambda *heard: told.append(heard))
         )
         await connection.execute(after)
 
@@ -484,8 +478,8 @@ async def test_templates_are_forgotten_where_there_are_too_many(at: At, small_se
     await connection.execute(prelude())
     async with connection.transaction():
         await connection.execute(before)
-        context = SimpleNamespace(connection=connection, progress=lambda *_heard: None)
-        await eav.build_json_from_eav(context)  # type: ignore[arg-type]
+        context = StepContext(connection, MigrationOptions(), lambda *_heard: None)
+        await eav.BUILD_JSON_FROM_EAV.run(context)
         left = await connection.fetchval("select count(*) from aiidadb_template")
         await connection.execute(after)
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.options import MigrationOptions
+from aiidadb.migration.python_step import StepContext
+from aiidadb.migration.values.exports import EXPORT_LOGS
 from tests.helpers.old_nodes import add_node, entries, size_of_all
 from tests.helpers.real_databases import unpack
 from tests.helpers.single_steps import run_step
@@ -133,34 +136,28 @@ async def test_a_second_export_never_overwrites_the_first(at: At, tmp_path: Path
 
 
 async def test_a_reason_that_is_not_known_is_refused(at: At, tmp_path: Path) -> None:
-    from aiidadb.migration.calls import CALLS
-    from aiidadb.migration.python_step import StepContext
-
     connection = await at(23)
     pk = await add_log(connection, "else", None)
     await connection.execute(
         "create temporary table aiidadb_departing_logs (log_id integer, reason text)"
     )
     await connection.execute("insert into aiidadb_departing_logs values ($1, 'whim')", pk)
-    context = StepContext(connection, None, tmp_path, False, False, lambda *_: None)
+    context = StepContext(connection, MigrationOptions(export_directory=tmp_path), lambda *_: None)
     async with connection.transaction():
         with pytest.raises(StorageMigrationError, match="unknown reason 'whim'"):
-            await CALLS["export_logs"](context)
+            await EXPORT_LOGS.run(context)
 
 
 async def test_a_listed_log_that_cannot_be_read_stops_the_step(at: At, tmp_path: Path) -> None:
-    from aiidadb.migration.calls import CALLS
-    from aiidadb.migration.python_step import StepContext
-
     connection = await at(23)
     await connection.execute(
         "create temporary table aiidadb_departing_logs (log_id integer, reason text)"
     )
     await connection.execute("insert into aiidadb_departing_logs values (77, 'unknown')")
-    context = StepContext(connection, None, tmp_path, False, False, lambda *_: None)
+    context = StepContext(connection, MigrationOptions(export_directory=tmp_path), lambda *_: None)
     async with connection.transaction():
         with pytest.raises(StorageMigrationError, match="1 would be deleted, of which 0"):
-            await CALLS["export_logs"](context)
+            await EXPORT_LOGS.run(context)
     assert entries(tmp_path) == []
 
 

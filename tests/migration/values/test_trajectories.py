@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
+from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
-from aiidadb.migration.values.trajectories import check_trajectories
+from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from tests.helpers.old_nodes import (
     TRAJECTORY,
     add_attribute_list,
@@ -195,19 +196,22 @@ async def test_that_a_repository_will_be_needed_is_known_before_the_first_step(
     connection = await at(version)
 
     def context(repository: Path | None, without: bool = False) -> StepContext:
-        return StepContext(connection, repository, tmp_path, without, False, lambda *_: None)
+        options = MigrationOptions(
+            repository=repository, export_directory=tmp_path, without_repository=without
+        )
+        return StepContext(connection, options, lambda *_: None)
 
     node, _ = await add_node(connection, f"{prefix}data.array.ArrayData.")
     await add_attribute_list(connection, node, "array|symbols", [2])
-    await check_trajectories(context(None))
+    await MOVE_TRAJECTORY_SYMBOLS.check(context(None))
     node, _ = await add_node(connection, f"{prefix}data.array.trajectory.TrajectoryData.")
-    await check_trajectories(context(None))
+    await MOVE_TRAJECTORY_SYMBOLS.check(context(None))
     await add_attribute_list(connection, node, "array|symbols", [2])
     for repository in (None, tmp_path / "elsewhere"):
         with pytest.raises(StorageMigrationError, match=r"trajectories \(1\)"):
-            await check_trajectories(context(repository))
-        await check_trajectories(context(repository, without=True))
-    await check_trajectories(context(tmp_path))
+            await MOVE_TRAJECTORY_SYMBOLS.check(context(repository))
+        await MOVE_TRAJECTORY_SYMBOLS.check(context(repository, without=True))
+    await MOVE_TRAJECTORY_SYMBOLS.check(context(tmp_path))
 
 
 async def test_without_a_repository_databases_pass_that_have_no_symbols_in_files(

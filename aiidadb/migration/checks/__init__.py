@@ -1,0 +1,1 @@
+"""What can be seen to stand in a migration's way, looked for before the first change."""

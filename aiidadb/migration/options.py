@@ -1,0 +1,46 @@
+"""How a migration is to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aiidadb.migration.report import MigrationProgress, ProgressCallback
+
+__all__ = ["PATIENCE", "MigrationOptions"]
+
+PATIENCE: Final = 600.0
+"""For how many seconds a migration waits for others by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationOptions:
+    """What the caller of a migration chose; it reaches every step unchanged.
+
+    Attributes:
+        repository: The directory of the profile's file repository (AiiDA's ``repository_uri``), in
+            which AiiDA 0.x and 1.x have ``repository/node`` and AiiDA 2.x has ``container``; None
+            where the profile has none.
+        export_directory: Where files go that are written because rows leave the database.
+        without_repository: There are no files to care for but those that are found: a step passes
+            over what is missing, and says so, instead of refusing.
+        dry_run: All of it will be rolled back. Nothing outside the database may be changed or left
+            behind.
+        patience: For how many seconds to wait for another migration of the database, and each step
+            for tables that others use.
+        progress: Told how far it is, or None.
+    """
+
+    repository: Path | None = None
+    export_directory: Path = field(default_factory=Path.cwd)
+    without_repository: bool = False
+    dry_run: bool = False
+    patience: float = PATIENCE
+    progress: ProgressCallback | None = None
+
+    def tell(self, progress: MigrationProgress) -> None:
+        """Tell whoever wants to know how far it is."""
+        if self.progress is not None:
+            self.progress(progress)

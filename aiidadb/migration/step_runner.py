@@ -1,0 +1,211 @@
+"""Runs one step, with its bookkeeping, in one transaction: wholly or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import asyncpg
+from anyio import to_thread
+
+from aiidadb.exceptions import (
+    AiidaDbError,
+    ConcurrencyError,
+    LockTimeout,
+    PermissionDenied,
+    QueryTimeout,
+    ReadOnlyDatabase,
+    ResourceError,
+    StorageMigrationError,
+    UnknownOutcome,
+    UnreachableStorage,
+    translate,
+)
+from aiidadb.migration.migration_lock import describe_session
+from aiidadb.migration.python_step import StepContext, StepOutcome
+from aiidadb.migration.report import StepReport
+from aiidadb.migration.transaction import DRIVER_ERRORS, atomic
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiidadb.migration.options import MigrationOptions
+    from aiidadb.migration.step_file import MigrationStep
+
+__all__ = ["StepRunner"]
+
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 5.0
+
+# What the caller can do something about keeps its kind; all else is a step that failed.
+_ACTIONABLE: Final = (
+    ConcurrencyError,
+    LockTimeout,
+    PermissionDenied,
+    QueryTimeout,
+    ReadOnlyDatabase,
+    ResourceError,
+    UnknownOutcome,
+    UnreachableStorage,
+)
+
+
+class StepRunner:
+    """Runs one step.
+
+    Args:
+        connection: From :func:`aiidadb.migration.connection.migrating_connection`.
+        step: The step.
+        settlement: A statement for the beginning of its transaction, or None.
+        options: How to run it.
+        tell: Told what is done, how many rows are, and how many there are in all, if that is known.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        step: MigrationStep,
+        settlement: str | None,
+        options: MigrationOptions,
+        tell: Callable[[str, int, int | None], None],
+    ) -> None:
+        self._connection = connection
+        self._step = step
+        self._settlement = settlement
+        self._options = options
+        self._tell = tell
+
+    async def run(self) -> StepReport:
+        """Run it; where somebody else holds a table, again and again until patience ends.
+
+        Raises:
+            StorageMigrationError: It failed and was undone.
+            LockTimeout: Others did not let go of a table; it was undone.
+            UnknownOutcome: The connection was lost during the commit.
+            DatabaseError: The server, or the way to it, failed; it was undone.
+            AiidaDbError: What a step written in Python raises; it was undone.
+        """
+        begin = time.perf_counter()
+        end = anyio.current_time() + self._options.patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                outcome = await self._attempt()
+                break
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+                blockers = await self._blockers()
+                if anyio.current_time() >= end:
+                    raise LockTimeout(
+                        f"{self._outcome}: it could not have all its tables within "
+                        f"{self._options.patience:g} seconds: {blockers}; end that and run again",
+                        sqlstate="55P03",
+                    ) from error
+                self._tell(f"waiting: {blockers}", 0, None)
+                await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except DRIVER_ERRORS as error:
+                raise self._explained(error) from error
+            except AiidaDbError as error:
+                if not isinstance(error, UnknownOutcome):
+                    error.add_note(self._outcome)
+                raise
+        notes = [*outcome.notes, *await self._clear_away(outcome)]
+        seconds = time.perf_counter() - begin
+        self._tell("done", outcome.rows, outcome.rows)
+        return StepReport(
+            name=self._step.name,
+            origin=self._step.origin,
+            version=self._step.version,
+            seconds=seconds,
+            rows=outcome.rows,
+            files=outcome.files,
+            notes=tuple(notes),
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"{self._step.version.schema_name} ({self._step.name})"
+
+    @property
+    def _outcome(self) -> str:
+        if self._options.dry_run:
+            return f"step {self._name} of a dry run failed, and nothing was changed"
+        origin = "as it was" if self._step.origin is None else f"at {self._step.origin}"
+        return f"step {self._name} was undone, and the database is {origin}"
+
+    async def _attempt(self) -> StepOutcome:
+        """Run it once. In a dry run the transaction is a savepoint of the one around all steps."""
+        async with atomic(self._connection, f"step {self._name}"):
+            return await self._execute()
+
+    async def _execute(self) -> StepOutcome:
+        if self._settlement is not None:
+            await self._connection.execute(self._settlement)
+        total = None
+        if self._step.row_count is not None:
+            self._tell("counting rows", 0, None)
+            total = await self._connection.fetchval(self._step.row_count)
+        self._tell("changing the database", 0, total)
+        outcomes = []
+        for part in self._step.parts:
+            if isinstance(part, str):
+                await self._connection.execute(part)
+            else:
+                context = StepContext(self._connection, self._options, self._tell)
+                outcomes.append(await part.run(context))
+        await self._connection.execute(self._step.bookkeeping)
+        # What COMMIT would find fault with is found here, where it is still the step's.
+        await self._connection.execute("set constraints all immediate")
+        if self._options.dry_run:
+            await self._drop_temporary_tables()
+        rows = sum(outcome.rows for outcome in outcomes) if total is None else total
+        return StepOutcome(
+            rows=rows,
+            files=tuple(path for outcome in outcomes for path in outcome.files),
+            notes=tuple(note for outcome in outcomes for note in outcome.notes),
+            after_commit=tuple(call for outcome in outcomes for call in outcome.after_commit),
+        )
+
+    async def _drop_temporary_tables(self) -> None:
+        """Do what the commit of a step does to its temporary tables: the next may use the names."""
+        rows = await QUERIES["migration_temporary_tables"].fetch(self._connection)
+        if rows:
+            await self._connection.execute(f"drop table {', '.join(row['name'] for row in rows)}")
+
+    async def _clear_away(self, outcome: StepOutcome) -> list[str]:
+        notes = []
+        for call in () if self._options.dry_run else outcome.after_commit:
+            try:
+                await to_thread.run_sync(call)
+            except Exception as error:
+                notes.append(f"clearing away after step {self._name} failed: {error}")
+        return notes
+
+    async def _blockers(self) -> str:
+        rows = await QUERIES["migration_blockers"].fetch(self._connection, list(self._step.tables))
+        if not rows:
+            return "another session used them"
+        return "; ".join(
+            f"{row['table_name']} is used by {describe_session(row)}" for row in rows[:3]
+        )
+
+    def _explained(self, error: Exception) -> Exception:
+        """The error to raise: which step it was, and where the database is now."""
+        ours = translate(error)
+        if ours is None:
+            return error
+        said = _all_of(error) if isinstance(error, asyncpg.PostgresError) else str(ours)
+        text = f"{self._outcome}: {said}"
+        if isinstance(ours, _ACTIONABLE):
+            return type(ours)(text, sqlstate=ours.sqlstate)
+        return StorageMigrationError(text)
+
+
+def _all_of(error: asyncpg.PostgresError) -> str:
+    """Message, detail and hint of the server, in one line, with its code."""
+    message = " ".join(str(error.args[0] if error.args else error).split())
+    parts = [f"{message} (SQLSTATE {error.sqlstate})"]
+    parts += [" ".join(text.split()) for text in (error.detail, error.hint) if text]
+    return ": ".join(parts)

@@ -19,8 +19,9 @@ from aiidadb.exceptions import (
 from aiidadb.migration.connection import migrating_connection
 from aiidadb.migration.creation import make_schema
 from aiidadb.migration.options import PATIENCE, MigrationOptions
-from aiidadb.migration.plan import MigrationPlan, count_rows, find_origin, make_plan
+from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
 from aiidadb.migration.report import MigrationProgress
+from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
 from aiidadb.version.bookkeeping import read_bookkeeping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import (
@@ -12,17 +12,14 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.connection import SESSION_SETTINGS
 from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS
-from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from aiidadb.migration.python_step import PythonStep
     from aiidadb.migration.step_file import MigrationStep
     from aiidadb.version.bookkeeping import Bookkeeping
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["MigrationPlan", "PlannedStep", "count_rows", "find_origin", "make_plan", "route"]
+__all__ = ["MigrationPlan", "PlannedStep", "find_origin", "make_plan", "route"]
 
 _HEAD: Final = max(STEPS)
 
@@ -204,40 +201,6 @@ def route(origin: SchemaVersion | None, target: SchemaVersion) -> list[Migration
         ]
     steps = [step for version, step in STEPS.items() if origin < version <= target]
     return [HAND_OVER if step.origin is None else step for step in steps]
-
-
-async def count_rows(connection: asyncpg.Connection, plan: MigrationPlan) -> MigrationPlan:
-    """Find out how many rows each step will touch, as things are now.
-
-    Args:
-        connection: Of a role that may read.
-        plan: What will run.
-
-    Returns:
-        The plan with numbers.
-    """
-    if not plan.steps:
-        return plan
-    async with connection.transaction(readonly=True):
-        found = await QUERIES["schema_tables"].fetch(connection)
-        there = {row["name"] for row in found if row["readable"]}
-        sizes: dict[str, int] = {}
-        for table in plan.tables:
-            if table in there:
-                # The name comes from the header of a step, where only letters, digits and _ pass.
-                statement = f'select count(*) from public."{table}"'  # noqa: S608
-                sizes[table] = await connection.fetchval(statement)
-        first = plan.steps[0].step
-        exact = None if first.row_count is None else await connection.fetchval(first.row_count)
-    counted = []
-    for position, planned in enumerate(plan.steps):
-        if position == 0 and exact is not None:
-            counted.append(replace(planned, rows=exact, rows_are_exact=True))
-            continue
-        known = [sizes[table] for table in planned.tables if table in sizes]
-        at_most = sum(known) if known or not planned.tables else None
-        counted.append(replace(planned, rows=at_most))
-    return replace(plan, steps=tuple(counted))
 
 
 def _set(name: str, text: str) -> str:

@@ -25,6 +25,7 @@ from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
 from aiidadb.migration.values import attribute_shapes as nesting
 from aiidadb.migration.values import attributes as eav
+from aiidadb.migration.values import node_slices
 from tests.helpers.attribute_rows import EavRow, Value, add_node, add_rows, rows_of
 from tests.helpers.catalog import describe
 from tests.helpers.real_databases import load_schema
@@ -376,9 +377,9 @@ async def test_the_step_counts_its_rows_beforehand(at: At) -> None:
 
 @pytest.fixture
 def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eav, "_SLICE_SIZE", 3)
-    monkeypatch.setattr(eav, "_SLICES_A_SET", 2)
-    monkeypatch.setattr(eav, "_SAMPLE_SIZE", 4)
+    monkeypatch.setattr(node_slices, "_SLICE_SIZE", 3)
+    monkeypatch.setattr(node_slices, "_SLICES_A_SET", 2)
+    monkeypatch.setattr(node_slices, "_SAMPLE_SIZE", 4)
     monkeypatch.setattr(eav, "_SHAPES_AT_ONCE", 2)
     monkeypatch.setattr(eav, "_ODD_NODES_AT_ONCE", 2)
 
@@ -419,7 +420,7 @@ async def test_there_are_no_more_sets_than_the_server_has_locks_for(
     stored: dict[int, dict[str, Value]] = {}
     for number in range(25):
         stored[await add_node(connection, {"number": number})] = {"number": number}
-    monkeypatch.setattr(eav, "_SLICES_AT_MOST", 4)
+    monkeypatch.setattr(node_slices, "_SLICES_AT_MOST", 4)
     told: list[tuple[str, int, int | None]] = []
 
     await run_with_progress(connection, told)

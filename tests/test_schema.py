@@ -32,7 +32,7 @@ from aiidadb.migration.repository import container
 from aiidadb.version.schema_version import SchemaVersion
 from tests.conftest import aiida_storage
 from tests.helpers.catalog import describe
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.faults import proxy
 from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import database_at
@@ -45,14 +45,6 @@ if TYPE_CHECKING:
 def opened(dsn: str, repository: Path | None = None, **options: object):
     profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
     return aiidadb.open_backend(profile, schema_check=False, **options)
-
-
-async def fetchval(dsn: str, query: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
 
 
 # ------------------------------------------------------------------ versions

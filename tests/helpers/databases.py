@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -79,3 +80,19 @@ async def run_script(dsn: str, script: str) -> None:
         await connection.execute(script)
     finally:
         await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of asyncpg's own, closed at the end."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def fetchval(dsn: str, query: str, *values: object) -> object:
+    """One value, over a connection of its own."""
+    async with connected(dsn) as connection:
+        return await connection.fetchval(query, *values)

@@ -16,7 +16,7 @@ from aiidadb.migration.repository import container
 from tests.conftest import aiida_profile_dictionary
 from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
 from tests.helpers.comparison import differences
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.old_database import OldDatabase, make_old_database, state_of
 from tests.helpers.real_databases import load_dump
 from tests.helpers.table_content import content
@@ -108,14 +108,6 @@ INDEXES_OF_DJANGO = [
 KEPT = ["db_dbnode.mtime"]
 
 MTIMES = "select json_object_agg(uuid, mtime order by uuid)::text from db_dbnode"
-
-
-async def fetchval(dsn: str, query: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
 
 
 def files_before(repository: Path) -> dict[str, dict[str, str]]:

@@ -27,10 +27,13 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration import connection as migration_connection
+from aiidadb.migration import plan as migration_plan
 from aiidadb.migration.connection import SESSION_SETTINGS, migrating_connection
 from aiidadb.migration.migration_lock import LOCK_KEY
+from aiidadb.migration.python_step import PythonStep
 from aiidadb.migration.steps import STEPS
 from aiidadb.sql import SCHEMAS
+from aiidadb.version.schema_version import SchemaVersion
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import proxy
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from aiidadb.migration.python_step import StepContext
     from aiidadb.migration.report import MigrationProgress, MigrationReport
+    from aiidadb.migration.step_file import MigrationStep
     from tests.migration.conftest import At
 
 
@@ -118,6 +123,41 @@ async def test_a_second_run_finds_nothing_to_do(old: OldDatabase, tmp_path: Path
     assert len(first.steps) == 44
     assert again.steps == ()
     assert (again.origin, again.version) == (first.version, first.version)
+
+
+async def test_the_plan_is_made_once_a_run(
+    old: OldDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    route = migration_plan.route
+
+    def counting_route(*versions: SchemaVersion) -> list[MigrationStep]:
+        made.append(versions)
+        return route(*versions)
+
+    monkeypatch.setattr(migration_plan, "route", counting_route)
+    await migrate(old.dsn, "1.0.14", export_directory=tmp_path)
+    assert [tuple(map(str, versions)) for versions in made] == [("1.0.1", "1.0.14")]
+
+
+async def test_a_step_in_python_is_asked_before_the_first_change_whether_it_can_run(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def refuse(context: StepContext) -> None:
+        asked.append(context.options)
+        raise StorageMigrationError("not with these options")
+
+    step = STEPS[SchemaVersion("django", 32)]
+    unable = PythonStep("unable", run=step.python_steps[0].run, check=refuse)
+    monkeypatch.setitem(STEPS, step.version, dataclasses.replace(step, parts=(unable,)))
+    with pytest.raises(StorageMigrationError, match="not with these options"):
+        await migrate(old.dsn, patience=7)
+    assert [(options.without_repository, options.patience) for options in asked] == [(True, 7)]
+    async with opened(old.dsn) as backend:
+        assert str(backend.version) == "1.0.1"
+        assert len((await backend.schema.migrate("1.0.2")).steps) == 1
 
 
 async def test_files_are_written_to_the_current_directory_by_default(

@@ -48,6 +48,11 @@ def test_the_chain_is_whole() -> None:
     ]
 
 
+def test_every_step_written_in_python_has_its_place_in_the_chain() -> None:
+    called = [step for file in steps.STEPS.values() for step in file.python_steps]
+    assert called == list(steps.PYTHON_STEPS)
+
+
 # ------------------------------------------------------------------ drops, retypes, remakes
 
 COLUMNS = """

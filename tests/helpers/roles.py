@@ -1,0 +1,55 @@
+"""Roles of the server, for tests of who may do what."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.helpers.databases import Databases, fetchval, run_script
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["owner_of", "role_name"]
+
+
+def role_name() -> str:
+    """Roles are the server's, which other tests use at the same time."""
+    return f"aiidadb_test_{secrets.token_hex(4)}"
+
+
+@contextlib.asynccontextmanager
+async def owner_of(databases: Databases, dsn: str) -> AsyncIterator[tuple[str, str]]:
+    """Give a database, and all that is in it, to a role with no other rights; its name, and DSN."""
+    name, database = role_name(), urlsplit(dsn).path[1:]
+    await run_script(
+        databases.server_dsn,
+        f'create role {name} login; alter database "{database}" owner to {name}',
+    )
+    await run_script(
+        dsn,
+        f"""
+        alter schema public owner to {name};
+        do $$
+        declare
+            found_table name;
+        begin
+            for found_table in select tablename from pg_tables where schemaname = 'public' loop
+                execute format('alter table %I owner to {name}', found_table);
+            end loop;
+        end
+        $$;
+        """,
+    )
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    try:
+        yield name, urlunsplit(parts._replace(netloc=f"{name}@{host}"))
+    finally:
+        superuser = await fetchval(dsn, "select current_user")
+        await run_script(
+            dsn,
+            f"reassign owned by {name} to {superuser}; drop owned by {name}; drop role {name}",
+        )

@@ -12,7 +12,7 @@ from tests.helpers.databases import Databases, fetchval, run_script
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["owner_of", "role_name"]
+__all__ = ["owner_of", "role_name", "role_with"]
 
 
 def role_name() -> str:
@@ -53,3 +53,24 @@ async def owner_of(databases: Databases, dsn: str) -> AsyncIterator[tuple[str, s
             dsn,
             f"reassign owned by {name} to {superuser}; drop owned by {name}; drop role {name}",
         )
+
+
+@contextlib.asynccontextmanager
+async def role_with(dsn: str, grant: str) -> AsyncIterator[str]:
+    """A role that may read all and has one right more; the database's DSN for it."""
+    name, database = role_name(), urlsplit(dsn).path[1:]
+    await run_script(
+        dsn,
+        f"""
+        create role {name} login;
+        grant select on all tables in schema public to {name};
+        revoke create on schema public from public;
+        grant {grant.format(database=database)} to {name};
+        """,
+    )
+    try:
+        parts = urlsplit(dsn)
+        host = parts.netloc.rpartition("@")[2]
+        yield urlunsplit(parts._replace(netloc=f"{name}@{host}"))
+    finally:
+        await run_script(dsn, f"drop owned by {name}; drop role {name}")

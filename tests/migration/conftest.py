@@ -76,3 +76,9 @@ async def old(databases: Databases, tmp_path: Path) -> AsyncIterator[OldDatabase
     made = await make_old_database(databases, tmp_path / "old_repository")
     yield made
     await databases.drop(made.dsn)
+
+
+@pytest.fixture
+def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of steps go to the current directory where no other is named."""
+    monkeypatch.chdir(tmp_path)

@@ -20,14 +20,9 @@ from tests.helpers.single_steps import database_at, run_step
 from tests.helpers.table_rows import insert, insert_attribute
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.migration.conftest import At
 
-
-@pytest.fixture(autouse=True)
-def _files_go_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
 
 
 async def test_settings_of_an_old_application_change_nothing(

@@ -12,14 +12,9 @@ from tests.helpers.migrating import migrate
 from tests.helpers.roles import owner_of, role_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.helpers.old_database import OldDatabase
 
-
-@pytest.fixture(autouse=True)
-def _files_go_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
 
 
 async def test_an_ordinary_owner_goes_all_the_way(databases: Databases, old: OldDatabase) -> None:

@@ -15,14 +15,9 @@ from tests.helpers.roles import owner_of
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.helpers.old_database import OldDatabase
 
-
-@pytest.fixture(autouse=True)
-def _files_go_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
 
 
 OBSTACLES = {

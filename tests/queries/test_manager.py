@@ -177,6 +177,7 @@ async def test_rows_that_share_a_uuid_are_told_and_can_be_given_new_ones(backend
 
 
 async def test_every_table_of_aiidas_with_uuids_is_served_and_no_other(backend):
+    assert QUERIES["duplicate_uuids"].tables == QUERIES["replace_uuids"].tables == UUID_TABLES
     for table in UUID_TABLES:
         assert await backend.queries.get_duplicate_uuids(table) == []
         await backend.queries.apply_new_uuid_mapping(table, {})

@@ -168,8 +168,10 @@ async def test_validate_schema_accepts_the_heads_alone(django_dsn: str, main_dsn
         async with opened(dsn) as backend:
             await backend.schema.validate_schema()
             await run_script(dsn, change)
-            with pytest.raises(IncompatibleStorageSchema, match=f"behind {head}.*aiidadb migrate"):
+            advice = r"bring it up to date with `aiidadb migrate` or backend\.schema\.migrate\(\)$"
+            with pytest.raises(IncompatibleStorageSchema, match=f"behind {head}: {advice}") as told:
                 await backend.schema.validate_schema()
+            assert told.value.for_command_line().endswith("up to date with `aiidadb migrate`")
 
 
 async def test_validate_schema_refuses_notes_that_contradict_each_other(django_dsn: str) -> None:

@@ -291,10 +291,16 @@ def test_where_it_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     put(tmp_path / "home/.aiida", "at_home")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AIIDA_PATH", f"{tmp_path}/a{os.pathsep}{tmp_path}/b")
-    with pytest.raises(MissingConfigurationError, match=r"a/\.aiida, .*/b/\.aiida"):
+    with pytest.raises(
+        MissingConfigurationError,
+        match=r"a/\.aiida, .*/b/\.aiida; set AIIDA_PATH, or give config=$",
+    ):
         load_profile()
     (tmp_path / "b/.aiida").mkdir(parents=True)
-    with pytest.raises(MissingConfigurationError, match=r"/b/\.aiida/config\.json"):
+    with pytest.raises(
+        MissingConfigurationError,
+        match=r"/b/\.aiida/config\.json: set AIIDA_PATH, or give config=$",
+    ):
         load_profile()
 
 

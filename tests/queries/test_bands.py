@@ -324,7 +324,9 @@ async def test_a_missing_default_user_is_told_with_what_to_do(bare_dsn):
     for email, message in [(None, "no default user"), ("who@epfl.ch", "who@epfl.ch.*not in the")]:
         profile = aiidadb.Profile.from_dsn(bare_dsn, default_user_email=email)
         async with aiidadb.open_backend(profile) as backend:
-            with pytest.raises(NotExistent, match=f"{message}.*all_users=True"):
+            with pytest.raises(
+                NotExistent, match=f"{message}.*: pass all_users=True for everybody's bands$"
+            ):
                 await backend.queries.get_bands_and_parents_structure()
             assert await backend.queries.get_bands_and_parents_structure(all_users=True) == []
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from eav_rows import fill_with_rows
 
-from aiidadb.migration.plan import route
-from aiidadb.migration.steps import PRELUDE
+from aiidadb.migration.steps import PRELUDE, STEPS
 from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ OLD_VERSION: Final = SchemaVersion.parse("1.0.8")
 async def make_old_schema(connection: asyncpg.Connection) -> None:
     """Make the schema of 1.0.8 in an empty database, by the first steps of the chain."""
     await connection.execute(PRELUDE)
-    for step in route(None, OLD_VERSION):
+    for step in [step for version, step in STEPS.items() if version <= OLD_VERSION]:
         async with connection.transaction():
             for part in step.parts:
                 assert isinstance(part, str), "the first steps call nothing"

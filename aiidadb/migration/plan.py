@@ -185,20 +185,8 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     return origin
 
 
-def route(origin: SchemaVersion | None, target: SchemaVersion) -> list[MigrationStep]:
-    """The steps from one version to another.
-
-    Args:
-        origin: Where the database is; None for nothing at all, from where the target's own line
-            is taken from its beginning.
-        target: Where it shall be.
-    """
-    if origin is None:
-        return [
-            step
-            for version, step in STEPS.items()
-            if version.line == target.line and version <= target
-        ]
+def route(origin: SchemaVersion, target: SchemaVersion) -> list[MigrationStep]:
+    """The steps from one version to another."""
     steps = [step for version, step in STEPS.items() if origin < version <= target]
     return [HAND_OVER if step.origin is None else step for step in steps]
 

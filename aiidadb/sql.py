@@ -6,12 +6,20 @@ file of ``sql/queries/`` holds one question and starts with a header of comment 
     -- name: link_types
     -- purpose: Which types of links the database has, for …
     -- parameters: $1 pks bigint[]: the nodes to look at
-    -- result: type text, number bigint; one row a type
+    -- result: type text, number bigint; one row per type, by name
     select …
 
-``parameters`` is ``none`` or one line a parameter. A question that leaves room for criteria built
-at run time names it in ``slots: criteria`` and holds ``/*{criteria}*/ true`` where they go, so that
-the file is valid SQL by itself. Extra parameters of the criteria follow the declared ones.
+``parameters`` is ``none``, or one line per parameter. ``result`` is ``none``, or the columns with
+their types, a semicolon, and how many rows there are and what they mean. A test holds the types of
+both against those that the server itself reports. It asks in a database of each line's head; a
+question that is for other versions names them in ``schema: django_0017, main_0002``, and one that a
+step of the migration asks of its own temporary tables names the step: ``step: django_0020``.
+
+A value of several lines goes on with four more blanks.
+
+A question that leaves room for criteria built at run time names it in ``slots: criteria`` and holds
+``/*{criteria}*/ true`` where they go, so that the file is valid SQL by itself. Extra parameters of
+the criteria follow the declared ones.
 
 A question that can be asked of several tables lists them in ``tables: db_dbnode, db_dbgroup``, and
 holds ``/*{table}*/ db_dbnode`` wherever the table's name goes. No other name can be put there.
@@ -26,7 +34,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiidadb.exceptions import SqlFileError
 
@@ -40,20 +48,32 @@ __all__ = [
     "SCHEMAS",
     "Query",
     "Runner",
+    "Typed",
     "blank_out",
     "load_queries",
     "read_header",
     "sql_directory",
 ]
 
-_HEADER_KEYS = {"name", "purpose", "parameters", "result", "slots", "tables"}
+_HEADER_KEYS = {"name", "purpose", "parameters", "result", "slots", "tables", "schema", "step"}
+_HEADS = ("django_0045", "main_0002")
 _HEADER_LINE = re.compile(r"--(?: (?P<key>[a-z]+):)?(?P<rest>.*)")
-_DECLARED = re.compile(r"\$(\d+) (\w+) ([\w ]+(?:\[\])?)(?::|$)")
+_TYPE = r"[a-z][a-z0-9_]*(?:\[\])?"
+_RESULT = re.compile(rf"(?P<columns>\w+ {_TYPE}(?:,\s\w+ {_TYPE})*);\s\S")
+_SCHEMA = re.compile(r"(?:django|main)_\d{4}")
+_DECLARED = re.compile(rf"\$(\d+) (\w+) ({_TYPE}): \S")
 _USED = re.compile(r"\$(\d+)")
 # What must not be mistaken for a parameter: comments, quoted text, dollar-quoted bodies.
 _OPAQUE = re.compile(r"/\*.*?\*/|--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _SLOT = re.compile(r"/\*\{(\w+)\}\*/ true")
 _TABLE = re.compile(r"/\*\{table\}\*/ (\w+)")
+
+
+class Typed(NamedTuple):
+    """A parameter or a column: its name, and its type as PostgreSQL can be told it."""
+
+    name: str
+    type: str
 
 
 class Runner(Protocol):
@@ -77,14 +97,20 @@ class Query:
     Attributes:
         name: The file's name without its ending.
         text: The statement as it is sent, without the header.
-        parameters: The names of ``$1``, ``$2``, … in order.
+        parameters: ``$1``, ``$2``, … in order.
+        columns: The columns of the result in order, none where there is no result.
+        schemas: The versions of the schema that the question is for.
+        step: The step of the migration that asks it of its own temporary tables.
         slots: The places for criteria that are built at run time.
         tables: The tables of which the question can be asked, where that is left open.
     """
 
     name: str
     text: str
-    parameters: tuple[str, ...]
+    parameters: tuple[Typed, ...]
+    columns: tuple[Typed, ...]
+    schemas: tuple[str, ...] = _HEADS
+    step: str | None = None
     slots: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
 
@@ -211,12 +237,38 @@ def _load_query(path: Path) -> Query:
         raise SqlFileError(f"{path}: the header has unknown keys {', '.join(sorted(unknown))}")
     if header["name"] != path.stem:
         raise SqlFileError(f"{path}: the header's name is {header['name']!r}")
-    declared = _DECLARED.findall(header["parameters"])
-    if not declared and header["parameters"] != "none":
+    slots, tables = _places(path, header, body)
+    schemas, step = _versions(path, header)
+    return Query(
+        path.stem,
+        body,
+        parameters=_parameters(path, header["parameters"], body),
+        columns=_columns(path, header["result"]),
+        schemas=schemas,
+        step=step,
+        slots=slots,
+        tables=tables,
+    )
+
+
+def _parameters(path: Path, described: str, body: str) -> tuple[Typed, ...]:
+    declared = _DECLARED.findall(described)
+    if len(declared) != described.count("$") or not (declared or described == "none"):
         raise SqlFileError(f"{path}: parameters must be 'none' or lines of '$1 name type: meaning'")
     numbers = [int(number) for number, _, _ in declared]
     if numbers != list(range(1, len(numbers) + 1)):
         raise SqlFileError(f"{path}: parameters are declared as {numbers}, not 1, 2, … in order")
+    used = {int(number) for number in _USED.findall(blank_out(body))}
+    if undeclared := sorted(used - set(numbers)):
+        raise SqlFileError(f"{path}: parameter ${undeclared[0]} is used but not declared")
+    if unused := sorted(set(numbers) - used):
+        raise SqlFileError(f"{path}: parameter ${unused[0]} is declared but not used")
+    return tuple(Typed(name, type_) for _, name, type_ in declared)
+
+
+def _places(
+    path: Path, header: dict[str, str], body: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     slots = _listed(header.get("slots", ""))
     found_slots = set(_SLOT.findall(body))
     if found_slots != set(slots):
@@ -224,12 +276,28 @@ def _load_query(path: Path) -> Query:
     tables = _listed(header.get("tables", ""))
     if bool(tables) != bool(named := set(_TABLE.findall(body))) or not named <= set(tables):
         raise SqlFileError(f"{path}: tables {list(tables)} declared, {sorted(named)} found")
-    used = {int(number) for number in _USED.findall(blank_out(body))}
-    if undeclared := sorted(used - set(numbers)):
-        raise SqlFileError(f"{path}: parameter ${undeclared[0]} is used but not declared")
-    if unused := sorted(set(numbers) - used):
-        raise SqlFileError(f"{path}: parameter ${unused[0]} is declared but not used")
-    return Query(path.stem, body, tuple(name for _, name, _ in declared), slots, tables)
+    return slots, tables
+
+
+def _versions(path: Path, header: dict[str, str]) -> tuple[tuple[str, ...], str | None]:
+    schemas, step = _listed(header.get("schema", "")), header.get("step")
+    if schemas and step:
+        raise SqlFileError(f"{path}: the header names a schema or a step, not both")
+    for version in schemas if step is None else (step,):
+        if not _SCHEMA.fullmatch(version):
+            raise SqlFileError(f"{path}: {version!r} is not a version such as django_0045")
+    return schemas or _HEADS, step
+
+
+def _columns(path: Path, result: str) -> tuple[Typed, ...]:
+    if result == "none":
+        return ()
+    found = _RESULT.match(result)
+    if found is None:
+        raise SqlFileError(
+            f"{path}: the result must be 'none' or 'name type, name type; one row per …'"
+        )
+    return tuple(Typed(*column.split()) for column in found["columns"].split(","))
 
 
 def _listed(names: str) -> tuple[str, ...]:

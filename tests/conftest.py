@@ -73,7 +73,7 @@ async def empty_dsn(databases: Databases) -> AsyncIterator[str]:
     await databases.drop(dsn)
 
 
-async def _clone_of_schema(databases: Databases, name: str) -> str:
+async def clone_of_schema(databases: Databases, name: str) -> str:
     async def build(dsn: str) -> None:
         await run_script(dsn, SCHEMAS[name])
 
@@ -83,7 +83,7 @@ async def _clone_of_schema(databases: Databases, name: str) -> str:
 @pytest.fixture(scope="session")
 def bare_dsn(databases: Databases) -> Iterator[str]:
     """A database of the main line's head that nobody fills: for what is refused before that."""
-    dsn = asyncio.run(_clone_of_schema(databases, "main_0002"))
+    dsn = asyncio.run(clone_of_schema(databases, "main_0002"))
     yield dsn
     asyncio.run(databases.drop(dsn))
 
@@ -91,7 +91,7 @@ def bare_dsn(databases: Databases) -> Iterator[str]:
 @pytest_asyncio.fixture
 async def django_dsn(databases: Databases) -> AsyncIterator[str]:
     """A new database of the django line's head, without a node."""
-    dsn = await _clone_of_schema(databases, "django_0045")
+    dsn = await clone_of_schema(databases, "django_0045")
     yield dsn
     await databases.drop(dsn)
 
@@ -99,7 +99,7 @@ async def django_dsn(databases: Databases) -> AsyncIterator[str]:
 @pytest_asyncio.fixture
 async def main_dsn(databases: Databases) -> AsyncIterator[str]:
     """A new database of the main line's head, without a node."""
-    dsn = await _clone_of_schema(databases, "main_0002")
+    dsn = await clone_of_schema(databases, "main_0002")
     yield dsn
     await databases.drop(dsn)
 
@@ -107,7 +107,7 @@ async def main_dsn(databases: Databases) -> AsyncIterator[str]:
 @pytest_asyncio.fixture(params=["django_0045", "main_0002"])
 async def head_dsn(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[str]:
     """A new database without a node, once of each line's head."""
-    dsn = await _clone_of_schema(databases, request.param)
+    dsn = await clone_of_schema(databases, request.param)
     yield dsn
     await databases.drop(dsn)
 

@@ -1,5 +1,6 @@
 """The SQL files: what is wrong with one is found when it is loaded."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,7 @@ GOOD = """\
 -- parameters: $1 pks bigint[]: which
 --     $2 label text: how it is called
 -- slots: match
--- result: pk bigint
+-- result: pk bigint; one row per node
 select id
 from db_dbnode
 where id = any ($1::bigint[])
@@ -30,7 +31,7 @@ NUMBERS = """\
 -- name: good
 -- purpose: To be run
 -- parameters: $1 last int: the last number
--- result: number int
+-- result: number int; one row per number
 select number from generate_series(1, $1::int) as number
 """
 
@@ -40,7 +41,7 @@ OF_TABLES = """\
 -- purpose: To be asked of several tables
 -- parameters: none
 -- tables: db_dbnode, db_dbgroup
--- result: id int
+-- result: id int; one row per record
 select record.id
 from /*{table}*/ db_dbnode as record
 where record.id > (select count(*) from /*{table}*/ db_dbnode)
@@ -49,7 +50,7 @@ where record.id > (select count(*) from /*{table}*/ db_dbnode)
 NOT_OF_ITS_TABLES = """\
 -- slots: match
 -- tables: db_dbgroup
--- result: pk bigint
+-- result: pk bigint; one row per node
 select id
 from /*{table}*/ """
 
@@ -64,7 +65,10 @@ def load(directory: Path, **files: str) -> dict:
 
 def test_a_good_file_is_read(tmp_path):
     query = load(tmp_path, good=GOOD)["good"]
-    assert query.parameters == ("pks", "label")
+    assert query.parameters == (("pks", "bigint[]"), ("label", "text"))
+    assert query.columns == (("pk", "bigint"),)
+    assert query.schemas == ("django_0045", "main_0002")
+    assert query.step is None
     assert query.slots == ("match",)
     assert query.text.startswith("select id")
     assert "and (label = 'x')" in query.fill(match="label = 'x'").text
@@ -99,12 +103,22 @@ async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_pa
         await replace(listed, text="select 1 / $1::int as number").fetch(backend._session, 0)
 
 
+def test_a_header_names_the_versions_that_the_question_is_for(tmp_path):
+    older = GOOD.replace("-- slots", "-- schema: django_0017, main_0002\n-- slots")
+    within = GOOD.replace("-- slots", "-- step: django_0020\n-- slots").replace(
+        "-- result: pk bigint; one row per node", "-- result: none"
+    )
+    assert load(tmp_path, good=older)["good"].schemas == ("django_0017", "main_0002")
+    assert load(tmp_path, good=within)["good"].step == "django_0020"
+    assert load(tmp_path, good=within)["good"].columns == ()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         (GOOD, "select 1\n", "no header"),
         ("-- purpose: To be read\n", "", "lacks purpose"),
-        ("-- result: pk bigint\n", "-- result: a\n-- result: b\n", "'result' twice"),
+        ("-- result: pk", "-- result: a\n-- result: pk", "'result' twice"),
         ("-- result:", "-- surprise: x\n-- result:", "unknown keys surprise"),
         ("-- name: good", "-- name: better", "name is 'better'"),
         ("label = $2::text", "label = $3::text", r"\$3 is used but not declared"),
@@ -115,7 +129,16 @@ async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_pa
         ("-- slots: match\n", "", "slots"),
         ("-- slots: match\n", "-- slots: match\n-- tables: db_dbnode\n", "tables"),
         ("from db_dbnode", "from /*{table}*/ db_dbnode", "tables"),
-        ("-- slots: match\n-- result: pk bigint\nselect id\nfrom ", NOT_OF_ITS_TABLES, "tables"),
+        (GOOD[GOOD.index("-- slots") : GOOD.index("db_dbnode")], NOT_OF_ITS_TABLES, "tables"),
+        ("bigint; one row per node", "bigint", "the result must be 'none' or"),
+        ("bigint; one row per node", "bigint (the pk); one row", "the result must be 'none' or"),
+        ("pk bigint; one row per node", "one row per node", "the result must be 'none' or"),
+        ("pk bigint; one row per node", "nothing", "the result must be 'none' or"),
+        ("bigint[]: which", "bigint[]", "'none' or"),
+        ("label text", "label", "'none' or"),
+        ("-- slots", "-- schema: main_0002, 1.0.45\n-- slots", "'1.0.45' is not a version"),
+        ("-- slots", "-- step: 20\n-- slots", "'20' is not a version"),
+        ("-- slots", "-- step: django_0020\n-- schema: main_0002\n-- slots", "schema or a step"),
         (GOOD[GOOD.index("select") :], "", "nothing follows"),
     ],
 )
@@ -131,13 +154,21 @@ def test_a_name_given_twice_is_an_error(tmp_path):
         load(tmp_path, a__good=GOOD, b__good=GOOD)
 
 
-def test_every_file_is_loaded_and_short_lined():
+def test_every_file_is_loaded_short_lined_and_indented_by_four():
     directory = sql_directory()
     assert QUERIES.keys() == {path.stem for path in (directory / "queries").rglob("*.sql")}
     assert SCHEMAS.keys() == {"django_0045", "main_0002"}
     for path in directory.rglob("*.sql"):
         assert path.read_text().startswith("-- "), path
         assert max(map(len, path.read_text().splitlines())) <= 100, path
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            place = f"{path}:{number}"
+            # Bodies of functions are text to the linter.
+            if not line.startswith("--"):
+                assert (len(line) - len(line.lstrip())) % 4 == 0, f"{place}: indent by 4"
+                assert not re.match(r" *(cross )?join lateral| *join ", line), f"{place}: a join"
+            else:
+                assert not re.match(r"--   \w+:", line), f"{place}: a key that is indented"
         assert path.read_text().isascii(), f"{path}: databases of other encodings cannot take it"
 
 

@@ -2,7 +2,8 @@
 -- purpose: The comments on nodes of a generated campaign
 -- parameters: $1 every int: one comment on so many nodes
 --     $2 seed int: other seeds, other uuids
--- result: the columns of db_dbcomment, one row a comment
+-- result: uuid uuid, dbnode_id int, ctime timestamptz, mtime timestamptz, user_id int,
+--     content text; one row per comment
 select
     md5($2::int || ':comment:' || node.id)::uuid as uuid,
     node.id as dbnode_id,

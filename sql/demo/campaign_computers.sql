@@ -3,7 +3,8 @@
 -- parameters: $1 labels text[]: their names
 --     $2 prefix text: core. where AiiDA's plugins have that prefix, else empty
 --     $3 seed int: other seeds, other uuids
--- result: the columns of db_dbcomputer, one row a computer
+-- result: uuid uuid, label text, hostname text, description text, transport_type text,
+--     scheduler_type text, metadata jsonb; one row per computer
 select
     md5($3::int || ':computer:' || computer.label)::uuid as uuid,
     computer.label,

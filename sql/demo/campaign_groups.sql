@@ -4,7 +4,8 @@
 --     $2 seed int: other seeds, other uuids
 --     $3 user_pk int: whose they are
 --     $4 until timestamptz: when the last node was made
--- result: the columns of db_dbgroup, one row a group
+-- result: uuid uuid, label text, type_string text, time timestamptz, description text, user_id int,
+--     extras jsonb; one row per group
 select
     md5($2::int || ':group:' || campaign.label)::uuid as uuid,
     campaign.label,

@@ -9,7 +9,7 @@
 --     $7 seed int: the one that the nodes were made with
 --     $8 cycle int: after how many blocks the materials come again
 --     $9 generations int: how often a material is taken up again before it starts anew
--- result: the columns of db_dblink, one row a link, ordered by the output
+-- result: input_id int, output_id int, label text, type text; one row per link, by output
 with template as materialized (
     select
         listed.origin,

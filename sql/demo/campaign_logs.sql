@@ -3,7 +3,8 @@
 -- parameters: $1 node_type text: that of workflows
 --     $2 every int: one log on so many workflows
 --     $3 seed int: other seeds, other uuids
--- result: the columns of db_dblog, one row a log
+-- result: time timestamptz, loggername text, levelname text, message text, metadata jsonb,
+--     dbnode_id int, uuid uuid; one row per log
 select
     node.mtime as time,
     'aiida.orm.nodes.process.workflow.workchain.WorkChainNode' as loggername,

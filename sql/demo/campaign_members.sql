@@ -6,7 +6,7 @@
 --     $4 last_block int: the last one
 --     $5 block_size int: how many slots a block has
 --     $6 first_pk int: the pk of slot 0 of block 0
--- result: the columns of db_dbgroup_dbnodes, one row a member
+-- result: dbnode_id int, dbgroup_id int; one row per member
 with campaign as materialized (
     select
         stored.id,

@@ -12,7 +12,9 @@
 --     $10 until timestamptz: when the last node was made
 --     $11 total int: how many nodes the database will have
 --     $12 cycle int: after how many blocks the materials come again
--- result: the columns of db_dbnode, one row a node
+-- result: id int, uuid uuid, node_type text, label text, description text, ctime timestamptz,
+--     mtime timestamptz, dbcomputer_id int, user_id int, process_type text, attributes jsonb,
+--     extras jsonb, repository_metadata jsonb; one row per node
 with slot as materialized (
     select
         template.number,

@@ -1,7 +1,7 @@
 -- name: delete_comments
 -- purpose: Delete all comments of nodes; in the django line nothing cascades
 -- parameters: $1 pks bigint[]: the nodes, locked already
--- result: number bigint, the comments deleted; one row
+-- result: number bigint; one row: how many comments were deleted
 with deleted as (
     delete from db_dbcomment as one
     using unnest($1::bigint[]) as asked (pk)

@@ -1,7 +1,7 @@
 -- name: delete_group_memberships
 -- purpose: Take nodes out of all groups; in the django line nothing cascades
 -- parameters: $1 pks bigint[]: the nodes, locked already
--- result: number bigint, the memberships deleted; one row
+-- result: number bigint; one row: how many memberships were deleted
 with deleted as (
     delete from db_dbgroup_dbnodes as one
     using unnest($1::bigint[]) as asked (pk)

@@ -1,7 +1,7 @@
 -- name: delete_links
 -- purpose: Delete all links to and from nodes
 -- parameters: $1 pks bigint[]: the nodes, locked already
--- result: number bigint, the links deleted; one row
+-- result: number bigint; one row: how many links were deleted
 with deleted as (
     -- By their place in the table, which the server sorts: a link may lead to a node that another
     -- deletion is at, and two that lock such links in one order do not deadlock.

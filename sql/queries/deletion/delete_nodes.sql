@@ -1,7 +1,7 @@
 -- name: delete_nodes
 -- purpose: Delete nodes that nothing refers to any more
 -- parameters: $1 pks bigint[]: the nodes, locked already
--- result: number bigint, the nodes deleted; one row
+-- result: number bigint; one row: how many nodes were deleted
 with deleted as (
     delete from db_dbnode as node
     using unnest($1::bigint[]) as asked (pk)

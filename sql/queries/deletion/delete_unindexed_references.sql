@@ -2,7 +2,7 @@
 -- purpose: Which columns refer to nodes without an index that begins with them: each node deleted
 --     costs a scan of such a table
 -- parameters: none
--- result: reference text, as table.column; one row a column, none in a healthy database
+-- result: reference text; one row per column, as table.column; none in a healthy database
 select format('%s.%s', fk.conrelid::regclass, attribute.attname) as reference
 from pg_constraint as fk
 inner join pg_attribute as attribute

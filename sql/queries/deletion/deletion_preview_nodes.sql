@@ -1,7 +1,7 @@
 -- name: deletion_preview_nodes
 -- purpose: Which of the nodes asked for exist, and of which type they are
 -- parameters: $1 pks bigint[]: the nodes that may be deleted
--- result: pk bigint, node_type text; one row a node that exists
+-- result: pk bigint, node_type text; one row per node that exists
 select
     node.id::bigint as pk,
     node.node_type::text

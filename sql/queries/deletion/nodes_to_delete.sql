@@ -3,7 +3,7 @@
 -- parameters: $1 pks bigint[]: the nodes to begin with
 --     $2 forward text[]: types of links whose output goes with the input
 --     $3 backward text[]: types of links whose input goes with the output
--- result: pk bigint; one row a node that exists, ascending
+-- result: pk bigint; one row per node that exists, ascending
 with recursive doomed (pk) as (
     select node.id::bigint
     from unnest($1::bigint[]) as asked (pk)

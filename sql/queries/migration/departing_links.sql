@@ -1,9 +1,11 @@
 -- name: departing_links
 -- purpose: The links that leave the database in step 0020 with the nodes that they join, as they
---     are written to a file; read by a cursor.
+--     are written to a file; read by a cursor
 -- parameters: none
--- result: id integer, reason text, type text, label text, input_id integer, output_id integer,
---     input_uuid text, output_uuid text, input_type text, output_type text; by id
+-- step: django_0020
+-- result: id int, reason text, type varchar, label varchar, input_id int, output_id int,
+--     input_uuid text, output_uuid text, input_type varchar, output_type varchar; one row per link,
+--     by id
 select
     link.id,
     departing.reason,

@@ -1,9 +1,10 @@
 -- name: departing_logs
 -- purpose: The logs that leave the database in step 0024 for one reason, as they are written to a
---     file; read by a cursor.
--- parameters: $1 reason text: one of those that departing_log_counts tells
--- result: id integer, time timestamptz, loggername text, levelname text, objpk integer,
---     objname text, message text, metadata text; by id
+--     file; read by a cursor
+-- parameters: $1 reason text: one of those that departing_log_counts gives
+-- step: django_0024
+-- result: id int, time timestamptz, loggername varchar, levelname varchar, objpk int,
+--     objname varchar, message text, metadata text; one row per log, by id
 select
     log.id,
     log.time,

@@ -1,9 +1,10 @@
 -- name: eav_extent
 -- purpose: How much there is to do: how many nodes and settings, and between which ids the nodes
---     are.
+--     are
 -- parameters: none
--- result: nodes bigint, first_id integer, last_id integer (null where there is no node), settings
---     bigint; one row
+-- step: django_0037
+-- result: nodes bigint, first_id int, last_id int, settings bigint; one row: how many there are of
+--     each, and the least and the highest id of a node, null where there is none
 select
     (select count(*) from db_dbnode) as nodes,
     (select min(id) from db_dbnode) as first_id,

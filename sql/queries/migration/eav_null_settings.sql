@@ -1,7 +1,8 @@
 -- name: eav_null_settings
--- purpose: Settings that lose what their row holds beside the key: val has no place for it.
+-- purpose: Settings that lose what their row holds beside the key: val has no place for it
 -- parameters: none
--- result: key text, datatype text, tval text; by key
+-- step: django_0037
+-- result: key varchar, datatype varchar, tval text; one row per setting, by key
 select
     setting.key,
     setting.datatype,

@@ -1,8 +1,9 @@
 -- name: eav_odd_nodes
--- purpose: The nodes of the set at hand that have rows which are no plain values; read by a cursor.
+-- purpose: The nodes of the set at hand that have rows which are no plain values; read by a cursor
 -- parameters: none
--- result: node integer, extra boolean, tokens text[], row_values text[] (JSON; null for lists and
---     dicts; `?`, datatype and text where it is no JSON)
+-- step: django_0037
+-- result: node int, extra bool, tokens text[], row_values text[]; one row per document. Of the
+--     values, each is JSON; null for lists and dicts; `?`, datatype and text where it is not JSON
 select
     odd.node,
     odd.extra,

@@ -1,8 +1,10 @@
 -- name: eav_sample_shapes
--- purpose: The shapes that a sample of the nodes has, for its attributes or its extras.
--- parameters: $1 node_ids integer[]: the nodes
--- result: tokens text[], uses bigint (more than one: a node of a sample stands for many), bearer
---     bigint (twice the id of a node that has it, and one more for its extras); one row a shape
+-- purpose: The shapes that a sample of the nodes has, for its attributes or its extras
+-- parameters: $1 node_ids int[]: the nodes
+-- step: django_0037
+-- result: tokens text[], uses bigint, bearer bigint; one row per shape. The uses are more than one,
+--     as a node of a sample stands for many; the bearer is twice the id of a node that has it, and
+--     one more for its extras
 with entry as (
     select
         dbnode_id as node,
@@ -13,7 +15,7 @@ with entry as (
         fval,
         dval
     from db_dbattribute
-    where dbnode_id = any($1::integer[])
+    where dbnode_id = any($1::int[])
     union all
     select
         dbnode_id as node,
@@ -24,7 +26,7 @@ with entry as (
         fval,
         dval
     from db_dbextra
-    where dbnode_id = any($1::integer[])
+    where dbnode_id = any($1::int[])
 ),
 
 shape as (
@@ -42,6 +44,6 @@ shape as (
 select
     shape.tokens,
     count(*) + 1 as uses,
-    min(shape.node::bigint * 2 + shape.extra::integer) as bearer
+    min(shape.node::bigint * 2 + shape.extra::int) as bearer
 from shape
 group by shape.tokens

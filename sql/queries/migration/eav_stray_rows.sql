@@ -1,7 +1,8 @@
 -- name: eav_stray_rows
--- purpose: Rows of attributes and extras whose node is not there.
+-- purpose: Rows of attributes and extras whose node is not there
 -- parameters: none
--- result: node integer, extra boolean; one row a node that is missing
+-- step: django_0037
+-- result: node int, extra bool; one row per node that is missing
 select
     stray.node,
     stray.extra

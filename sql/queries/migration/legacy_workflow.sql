@@ -1,8 +1,12 @@
 -- name: legacy_workflow
 -- purpose: The legacy workflows, with columns named and ordered as the fields that AiiDA writes to
---     a file; read by a cursor.
+--     a file; read by a cursor
 -- parameters: none
--- result: id integer, then the fields; by id
+-- schema: django_0031
+-- result: id int, uuid text, ctime timestamptz, mtime timestamptz, label varchar, description text,
+--     nodeversion int, lastsyncedversion int, state varchar, report text, module text,
+--     module_class text, script_path text, script_md5 varchar, user int; one row per workflow, by
+--     id
 select
     workflow.id,
     workflow.uuid::text as uuid,

@@ -1,8 +1,10 @@
 -- name: legacy_workflow_data
 -- purpose: The data of legacy workflows, with columns named and ordered as the fields that AiiDA
---     writes to a file; read by a cursor.
+--     writes to a file; read by a cursor
 -- parameters: none
--- result: id integer, then the fields; by id
+-- schema: django_0031
+-- result: id int, name varchar, time timestamptz, data_type varchar, value_type varchar,
+--     json_value text, aiida_obj int, parent int; one row per datum, by id
 select
     data.id,
     data.name,

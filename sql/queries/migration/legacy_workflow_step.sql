@@ -1,8 +1,10 @@
 -- name: legacy_workflow_step
 -- purpose: The steps of legacy workflows, with columns named and ordered as the fields that AiiDA
---     writes to a file, the pks of their calculations and workflows with them; read by a cursor.
+--     writes to a file, the pks of their calculations and workflows with them; read by a cursor
 -- parameters: none
--- result: id integer, then the fields; by id
+-- schema: django_0031
+-- result: id int, name varchar, time timestamptz, nextcall varchar, state varchar, parent int,
+--     user int, calculations int[], sub_workflows int[]; one row per step, by id
 select
     step.id,
     step.name,

@@ -1,8 +1,9 @@
 -- name: migration_blockers
 -- purpose: Who else uses the tables that a step could not have, to name them to who waits
 -- parameters: $1 tables text[]: the tables that the step touches
--- result: table_name text, pid integer, role text, application text, state text, since timestamptz
---     (begin of its transaction); one row a session and table, nulls where the role may not see it
+-- result: table_name text, pid int, role text, application text, state text, since timestamptz; one
+--     row per session and table, with the begin of its transaction; nulls where the role may not
+--     see it
 select
     class.relname::text as table_name,
     held.pid,

@@ -1,7 +1,7 @@
 -- name: migration_foreign_tables
 -- purpose: Which tables the role could not alter, because they belong to another
 -- parameters: $1 tables text[]: the tables that will be altered
--- result: name text, owner text; one row a table that is there and belongs to another role
+-- result: name text, owner text; one row per table that is there and belongs to another role
 select
     class.relname::text as name,
     pg_get_userbyid(class.relowner)::text as owner

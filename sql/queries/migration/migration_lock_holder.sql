@@ -1,8 +1,8 @@
 -- name: migration_lock_holder
 -- purpose: Who holds the lock that migrations take, to name it to those who wait
 -- parameters: $1 key bigint: the lock's number
--- result: pid integer, role text, application text, address text, since timestamptz; at most one
---     row, nulls where the role may not see it
+-- result: pid int, role text, application text, address text, since timestamptz; one row at most,
+--     with nulls where the role may not see it
 select
     held.pid,
     activity.usename::text as role,

@@ -5,9 +5,10 @@
 --     $2 remade_tables text[]: the tables of the columns that will be remade, and those that will
 --     be dropped
 --     $3 remade_columns text[]: those columns, in the same order; '' for a table as a whole
---     $4 retyped boolean[]: whether the column gets another type, in the same order
--- result: obstacle text (such as "view mine"), subject text ("db_dbnode.type", "db_dbnode"),
---     kind text (dependent, trigger, rule or security); one row each, by name
+--     $4 retyped bool[]: whether the column gets another type, in the same order
+-- result: obstacle text, subject text, kind text; one row per obstacle, such as "view mine", to a
+--     subject, such as "db_dbnode.type" or "db_dbnode", by name. The kind is dependent, trigger,
+--     rule or security
 with remade as (
     select
         class.oid as relation,
@@ -15,7 +16,7 @@ with remade as (
         attribute.attnum as column_number,
         wanted.retyped,
         concat_ws('.', wanted.table_name, nullif(wanted.column_name, '')) as subject
-    from unnest($2::text[], $3::text[], $4::boolean[])
+    from unnest($2::text[], $3::text[], $4::bool[])
             as wanted (table_name, column_name, retyped)
     inner join pg_class as class
         on class.oid = to_regclass(format('public.%I', wanted.table_name))

@@ -3,7 +3,7 @@
 --     those that the server does not know are passed over
 -- parameters: $1 names text[]: of the settings
 --     $2 texts text[]: their values, in the same order
--- result: name text; one row a setting that was set
+-- result: name text; one row per setting that was set
 select set_config(wanted.name, wanted.text, false) as name
 from unnest($1::text[], $2::text[]) as wanted (name, text)
 inner join pg_settings as known on lower(known.name) = lower(wanted.name)

@@ -1,9 +1,9 @@
 -- name: migration_statistics
 -- purpose: Which columns the planner knows nothing of: to remake a column, or a type, takes what
 --     was known of it away, and no autovacuum follows where no row was updated. Documents are left
---     out: their statistics take the longest to gather, and serve no question of AiiDA's.
+--     out: their statistics take the longest to gather, and serve no question of AiiDA's
 -- parameters: $1 tables text[]: where to look
--- result: statement text (analyze ...); one row a table, by name
+-- result: statement text; one row per table, by name: what to run, analyze ...
 select
     format(
         'analyze %s (%s)',

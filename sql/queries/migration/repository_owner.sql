@@ -1,7 +1,8 @@
 -- name: repository_owner
 -- purpose: How many nodes a database has whose files step 0047 moves, and what it is known again
---     by, also after it was dumped and restored: its first node.
+--     by, also after it was dumped and restored: its first node
 -- parameters: none
+-- schema: django_0046
 -- result: nodes bigint, owner text; one row
 select
     (select count(*) from db_dbnode) as nodes,

@@ -1,7 +1,8 @@
 -- name: repository_uuid_write
 -- purpose: Ties a container to its database: the setting that aiida-core 2.x holds the container's
---     id against when it opens a profile.
+--     id against when it opens a profile
 -- parameters: $1 container_id text: the container's id
+-- schema: django_0046, main_0002
 -- result: previous text; one row, null where the setting was not there
 with previous as (
     -- read before it is overwritten, so that a change is told of

@@ -1,8 +1,9 @@
 -- name: trajectories
--- purpose: The trajectories whose symbols step 0026 reads from files; read by a cursor.
+-- purpose: The trajectories whose symbols step 0026 reads from files; read by a cursor
 -- parameters: none
--- result: id integer, uuid text, has_array boolean (its attributes tell of an array of symbols);
---     by id
+-- schema: django_0025
+-- result: id int, uuid text, has_array bool; one row per trajectory, by id; whether its attributes
+--     speak of an array of symbols
 select
     node.id,
     node.uuid::text as uuid,

@@ -1,7 +1,8 @@
 -- name: trajectories_waiting
 -- purpose: How many trajectories have symbols in files that step 0026 will need, asked before any
---     step, of a database before 1.0.26.
+--     step, of a database before 1.0.26
 -- parameters: none
+-- schema: django_0001, django_0024, django_0025
 -- result: number bigint; one row
 select count(*) as number
 from db_dbnode as node

@@ -2,7 +2,7 @@
 -- purpose: Every node that links lead up to from any of the nodes given
 -- parameters: $1 starts bigint[]: pks of the nodes to start from
 --     $2 link_types text[]: the types of links to follow, null for all
--- result: node bigint; one row a node, ascending; a start only where links lead to it
+-- result: node bigint; one row per node, ascending; a start only where links lead to it
 with recursive ancestor (node, is_start) as (
     -- Where to begin. A start that does not exist has no links and goes nowhere.
     select

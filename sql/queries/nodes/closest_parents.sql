@@ -4,7 +4,7 @@
 -- parameters: $1 starts int[]: pks of the nodes to start from
 --     $2 link_types text[]: the types of links to follow, null for all
 -- slots: match
--- result: start int, parent int; one row a start that has a match
+-- result: start int, parent int; one row per start that has a match
 with recursive walk (start, node, hit) as (
     -- Where to begin. A start that does not exist has no links and goes nowhere.
     select

@@ -2,7 +2,7 @@
 -- purpose: How many nodes there are, of which types, and created on which days
 -- parameters: $1 user_pk bigint: count this user's nodes, null for everybody's
 --     $2 timezone text: the time zone in which a day is a day
---     $3 by_index boolean: count everybody's nodes from two indexes, not by a scan of the table;
+--     $3 by_index bool: count everybody's nodes from two indexes, not by a scan of the table;
 --         several times faster where the table has been vacuumed since it was filled
 -- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
 --     day as YYYY-MM-DD in ascending order
@@ -13,7 +13,7 @@ with recursive day (date, first, beyond) as (
         null::date,
         null::timestamptz,
         '-infinity'::timestamptz
-    where $3::boolean
+    where $3::bool
 
     union all
 
@@ -53,7 +53,7 @@ type (name) as (
     -- The node types, by leaps over their index.
     select min(db_dbnode.node_type)
     from db_dbnode
-    where $3::boolean
+    where $3::bool
 
     union all
 
@@ -104,7 +104,7 @@ counted (node_type, date, nodes) as (
             db_dbnode.node_type,
             (db_dbnode.ctime at time zone $2::text)::date as date
         from db_dbnode
-        where not $3::boolean
+        where not $3::bool
             and ($1::bigint is null or db_dbnode.user_id = $1::bigint)
 
         union all

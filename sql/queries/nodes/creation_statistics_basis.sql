@@ -2,7 +2,7 @@
 -- purpose: On what statistics of creation are to be based: which time zone is the session's, and
 --     whether nodes can be counted from indexes
 -- parameters: none
--- result: timezone text, by_index boolean; one row. Indexes are enough where the rows of nearly all
+-- result: timezone text, by_index bool; one row. Indexes are enough where the rows of nearly all
 --     pages are known to be visible, which vacuum finds out; elsewhere each entry of an index costs
 --     a look at its row
 select

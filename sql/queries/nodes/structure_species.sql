@@ -1,9 +1,10 @@
 -- name: structure_species
 -- purpose: What the formula of a structure needs: its kinds, and the kind of each site
 -- parameters: $1 structures bigint[]: pks of the structures
--- result: pk bigint, kinds text, kind_names text; one row a structure that exists: JSON lists of
---     objects with name, symbols and weights, and of one name a site; null where the attribute is
---     no list, or a site has no kind. As text, so that a client can decode equal ones once
+-- result: pk bigint, kinds text, kind_names text; one row per structure that exists: JSON lists, of
+--     an object with name, symbols and weights per kind, and of a name per site; null where the
+--     attribute is not a list, or a site has no kind. As text, so that a client can decode equal
+--     ones once
 select
     asked.pk,
     case

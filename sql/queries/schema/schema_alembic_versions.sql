@@ -2,7 +2,8 @@
 -- purpose: The revisions that AiiDA 2.x, or its old SQLAlchemy backend, has noted; there should be
 --     one
 -- parameters: none
--- result: version text; one row a revision
+-- schema: main_0002
+-- result: version text; one row per revision
 select alembic.version_num::text as version
 from public.alembic_version as alembic
 order by alembic.version_num

@@ -2,7 +2,8 @@
 -- purpose: The steps of AiiDA's own that Django has noted, oldest first; none where the table is
 --     the stub that aiida-core 2.x makes when it builds an old schema, which has not these columns
 -- parameters: none
--- result: name text, such as 0045_dbgroup_extras; one row a step
+-- schema: django_0045
+-- result: name text; one row per step, such as 0045_dbgroup_extras
 select to_jsonb(migration) ->> 'name' as name
 from public.django_migrations as migration
 where to_jsonb(migration) ->> 'app' = 'db'

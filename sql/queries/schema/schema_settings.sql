@@ -1,7 +1,8 @@
 -- name: schema_settings
 -- purpose: The schema's version and generation among the settings, in a database from 1.0.37 on
 -- parameters: none
--- result: key text, value text (null where the value is no string); a row each that is set
+-- result: key text, value text; one row for each of the two that is set; the value is null where it
+--     is not a string
 select
     setting.key::text as key,
     case jsonb_typeof(setting.val)

@@ -1,7 +1,8 @@
 -- name: schema_settings_eav
 -- purpose: The schema's version and generation among the settings, in a database before 1.0.37
 -- parameters: none
--- result: key text, value text; a row each that is set
+-- schema: django_0001, django_0036
+-- result: key text, value text; one row for each of the two that is set
 select
     setting.key::text as key,
     setting.tval::text as value

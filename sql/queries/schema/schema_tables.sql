@@ -2,8 +2,9 @@
 -- purpose: Which tables the database has, to find AiiDA's bookkeeping before asking it; settings
 --     lie in `tval` before 1.0.37 and in `val` from then on
 -- parameters: none
--- result: name text, has_val boolean (whether it has a column `val`), readable boolean; one row a
---     table of the schema public, views and partitions included, those of extensions left out
+-- result: name text, has_val bool, readable bool; one row per table of the schema public, views and
+--     partitions included, those of extensions left out; whether it has a column `val`, and whether
+--     the role may read it
 select
     class.relname::text as name,
     exists(

@@ -1,7 +1,7 @@
 -- name: setting_list
 -- purpose: All settings
 -- parameters: none
--- result: key text, value jsonb, description text, time timestamptz; by key
+-- result: key text, value jsonb, description text, time timestamptz; one row per setting, by key
 select
     setting.key::text as key,
     setting.val as value,

@@ -4,7 +4,7 @@
 -- parameters: $1 key text: its key
 --     $2 value text: JSON text, or null
 --     $3 description text: null keeps the old one, or leaves a new one empty
--- result: nothing
+-- result: none
 insert into db_dbsetting as setting (key, val, description, time)
 values (
     $1::text,

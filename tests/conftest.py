@@ -1,4 +1,8 @@
-"""A real PostgreSQL for every test: ``AIIDADB_TEST_DSN``, else the embedded server."""
+"""A real PostgreSQL for every test: ``AIIDADB_TEST_DSN``, else the embedded server.
+
+Tests run in several processes, the workers of pytest-xdist. They share one server, which the
+process that hands out the tests starts and stops; see README.md in this folder.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,26 @@ import os
 import tempfile
 import uuid
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 import aiidadb
 from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.sql import SCHEMAS
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.databases import Databases, drop_all_of, new_run, run_script
+from tests.helpers.examples import QUICK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from aiida.storage.psql_dos.backend import PsqlDosBackend
+    from xdist.workermanage import WorkerController
 
 # What the peer itself does is warned of by what it stands on, which is none of our business.
 PEER_WARNINGS = (
@@ -31,38 +39,96 @@ PEER_WARNINGS = (
 )
 
 
+# Drawn by hypothesis: a few examples each time, the same ones in every run, or very many new ones.
+settings.register_profile("quick", max_examples=QUICK, derandomize=True, deadline=None)
+settings.register_profile("thorough", max_examples=20 * QUICK, deadline=None)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep aiida-core's configuration out of the user's home, from its first import on."""
+    """Choose the hypothesis profile, and keep aiida-core out of the user's home."""
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("thorough" if _is_thorough(config) else "quick")
     home = tempfile.TemporaryDirectory(prefix="aiidadb-test-")
     config.add_cleanup(home.cleanup)
     Path(home.name, ".aiida").mkdir()  # aiida-core warns where it makes it
     os.environ["AIIDA_PATH"] = home.name
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings are errors, but for those that aiida-core causes where a test runs it."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Warnings are errors, but for those that aiida-core causes where a test runs it.
+
+    What draws examples belongs to a thorough run too, where it draws many.
+    """
     for item in items:
         if any(name.startswith("aiida_") for name in getattr(item, "fixturenames", ())):
             for warning in PEER_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+        if _is_thorough(config) and item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.thorough)
+
+
+def _is_thorough(config: pytest.Config) -> bool:
+    expression = config.getoption("markexpr")
+    return "thorough" in expression and "not thorough" not in expression
+
+
+# ---------------------------------------------------------------- the server and its databases
+
+
+class Run(TypedDict):
+    """What the processes of one run share."""
+
+    name: str
+    server_dsn: str
+
+
+_RUN = pytest.StashKey[Run]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Give a worker of pytest-xdist, before it starts, the server of the run."""
+    node.workerinput["aiidadb_run"] = _begin_run(node.config)
+
+
+def _begin_run(config: pytest.Config) -> Run:
+    """Start the server of the run, if nothing has yet; it stops when this process is done."""
+    if _RUN not in config.stash:
+        name = new_run()
+        ending = ExitStack()
+        config.add_cleanup(ending.close)
+        if dsn := os.environ.get("AIIDADB_TEST_DSN"):
+            ending.callback(lambda: asyncio.run(drop_all_of(name, dsn)))
+        else:
+            dsn = ending.enter_context(embedded_server(durable=False)).dsn
+        config.stash[_RUN] = Run(name=name, server_dsn=dsn)
+    return config.stash[_RUN]
 
 
 @pytest.fixture(scope="session")
-def server_dsn() -> Iterator[str]:
+def run_of_tests(request: pytest.FixtureRequest) -> Run:
+    """What this process shares with the others of the run."""
+    given: Run | None = getattr(request.config, "workerinput", {}).get("aiidadb_run")
+    return given or _begin_run(request.config)
+
+
+@pytest.fixture(scope="session")
+def server_dsn(run_of_tests: Run) -> str:
     """The server that the tests run on."""
-    if dsn := os.environ.get("AIIDADB_TEST_DSN"):
-        yield dsn
-        return
-    with embedded_server(durable=False) as server:
-        yield server.dsn
+    return run_of_tests["server_dsn"]
 
 
 @pytest.fixture(scope="session")
-def databases(server_dsn: str) -> Iterator[Databases]:
-    """Makes databases; drops at the end what is left."""
-    made = Databases(server_dsn)
-    yield made
-    asyncio.run(made.drop_all())
+def process_name() -> str:
+    """What tells this process from the others of the run."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+@pytest.fixture(scope="session")
+def databases(run_of_tests: Run, process_name: str) -> Databases:
+    """Makes databases; what is left of them is dropped at the end of the run."""
+    return Databases(run_of_tests["server_dsn"], run=run_of_tests["name"], process=process_name)
 
 
 @pytest_asyncio.fixture
@@ -169,7 +235,9 @@ def aiida_home() -> Path:
 
 
 @pytest_asyncio.fixture
-async def aiida_dsn(databases: Databases, aiida_home: Path) -> AsyncIterator[str]:
+async def aiida_dsn(
+    databases: Databases, process_name: str, aiida_home: Path
+) -> AsyncIterator[str]:
     """A database that aiida-core 2.9.4 made new; its repository is ``aiida_repository``."""
 
     async def build(dsn: str) -> None:
@@ -179,7 +247,8 @@ async def aiida_dsn(databases: Databases, aiida_home: Path) -> AsyncIterator[str
         profile = Profile("test", aiida_profile_dictionary(dsn, _repository(aiida_home)))
         await asyncio.to_thread(PsqlDosBackend.initialise, profile)
 
-    dsn = await databases.create(await databases.template("aiida", build))
+    # One per process, as it goes with a file repository.
+    dsn = await databases.create(await databases.template(f"aiida_{process_name}", build))
     yield dsn
     await databases.drop(dsn)
 

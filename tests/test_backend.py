@@ -1,5 +1,7 @@
 """Opening a database: what is served, what is refused and with which advice."""
 
+import secrets
+
 import asyncpg
 import pytest
 
@@ -120,23 +122,21 @@ async def test_backends_of_one_profile_share_a_pool_and_the_last_one_closes_it(m
 
 
 async def test_a_role_that_may_only_read_can_open_and_read(head_dsn, databases):
+    reader = f"aiidadb_reader_{secrets.token_hex(4)}"  # roles are the server's
     connection = await asyncpg.connect(head_dsn)
     try:
-        await connection.execute("set role to default; drop role if exists aiidadb_reader")
         await connection.execute(
-            """
-            create role aiidadb_reader login password 'only reading';
-            grant select on all tables in schema public to aiidadb_reader
+            f"""
+            create role {reader} login password 'only reading';
+            grant select on all tables in schema public to {reader}
             """
         )
         profile = aiidadb.Profile.from_dsn(head_dsn)
-        async with aiidadb.open_backend(
-            profile, server_settings={"role": "aiidadb_reader"}
-        ) as backend:
+        async with aiidadb.open_backend(profile, server_settings={"role": reader}) as backend:
             assert await backend.queries.get_closest_parents([1]) == {}
             assert isinstance(await backend.settings.get_all(), list)
             with pytest.raises(aiidadb.AiidaDbError, match="permission denied"):
                 await backend.settings.set("a", 1)
     finally:
-        await connection.execute("drop owned by aiidadb_reader; drop role aiidadb_reader")
+        await connection.execute(f"drop owned by {reader}; drop role {reader}")
         await connection.close()

@@ -11,6 +11,7 @@ import pytest
 
 from aiidadb.exceptions import AiidaDbError, SqlFileError
 from aiidadb.sql import QUERIES, SCHEMAS, load_queries, sql_directory
+from tests.helpers.processes import LIMIT
 
 GOOD = """\
 -- name: good
@@ -184,7 +185,7 @@ def wheel(tmp_path_factory) -> Path:
     )
     built = subprocess.run(
         [sys.executable, "-c", script, str(root), str(directory)],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, timeout=LIMIT,
     )  # fmt: skip
     return directory / built.stdout.split()[-1]
 
@@ -202,5 +203,6 @@ def test_a_wheel_carries_every_sql_file_and_finds_it(wheel, tmp_path):
     answer = subprocess.run(
         [sys.executable, "-c", asked],
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True,
+        timeout=LIMIT,
     ).stdout.split()  # fmt: skip
     assert answer == [str(inside), str(len(QUERIES))]

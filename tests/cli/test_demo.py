@@ -17,6 +17,7 @@ import pytest
 
 from aiidadb.demo import server_programs
 from tests.helpers.command_line import one_line
+from tests.helpers.processes import LIMIT, started
 from tests.helpers.terminal import COMMAND, on_terminal, piped
 
 if TYPE_CHECKING:
@@ -94,20 +95,14 @@ def test_piped_it_is_plain_text(place):
     ],
 )
 def test_stopped_in_the_middle_it_leaves_nothing(place, number, status, seconds):
-    with subprocess.Popen(
-        [*COMMAND, *LARGE],
-        env={**os.environ, "TMPDIR": str(place)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as demo:
+    with started([*COMMAND, *LARGE], environment={"TMPDIR": str(place)}) as demo:
         for line in demo.stdout:
             if "schema.initialise('main_0002')" in line:
                 break
         time.sleep(0.3)  # it fills the database now
         assert list(place.iterdir())
         demo.send_signal(number)
-        assert demo.wait(30) == status
+        assert demo.wait() == status
         assert "Traceback" not in demo.stderr.read()
     assert_nothing_left(place, seconds)
 
@@ -124,19 +119,13 @@ def test_ctrl_c_ends_it_with_one_line(place):
 
 
 def test_an_error_in_the_middle_leaves_nothing(place):
-    with subprocess.Popen(
-        [*COMMAND, *LARGE],
-        env={**os.environ, "TMPDIR": str(place)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as demo:
+    with started([*COMMAND, *LARGE], environment={"TMPDIR": str(place)}) as demo:
         for line in demo.stdout:
             if "schema.initialise('main_0002')" in line:
                 break
         (pid_file,) = place.glob("*/data/postmaster.pid")
         os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
-        assert demo.wait(30) == 1
+        assert demo.wait() == 1
         assert re.fullmatch(r"Error: .*\n", demo.stderr.read())
     assert_nothing_left(place)
 
@@ -150,11 +139,11 @@ def test_kept_it_says_how_to_reach_and_stop_it(place):
     (dsn,) = re.findall(r"--dsn '?([^']+)'?$", ask)
     asked = piped("stats", "--dsn", dsn, "--json")
     assert json.loads(asked.stdout)["total"] > 900
-    subprocess.run(stop[0], shell=True, check=True)
+    subprocess.run(stop[0], shell=True, check=True, timeout=LIMIT)
     end = time.monotonic() + 20
     while list(place.glob("*/data/postmaster.pid")) and time.monotonic() < end:
         time.sleep(0.05)
-    subprocess.run(stop[1], shell=True, check=True)
+    subprocess.run(stop[1], shell=True, check=True, timeout=LIMIT)
     assert_nothing_left(place, 5)
 
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.helpers.command_line import fetch, locked, one_line
+from tests.helpers.processes import LIMIT, finished, started
 from tests.helpers.terminal import COMMAND
 
 
@@ -63,7 +64,9 @@ def test_a_reader_that_leaves_is_no_error(main_campaign):
         arguments = [*COMMAND, "bands", "list", "-A", "--dsn", main_campaign, *form]
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run(arguments, stdout=write, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            arguments, stdout=write, stderr=subprocess.PIPE, check=False, timeout=LIMIT
+        )
         os.close(write)
         assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
@@ -78,19 +81,13 @@ def test_a_signal_during_a_long_query_cancels_it_on_the_server(main_campaign, nu
     )
     with (
         locked(main_campaign, "db_dbnode"),
-        subprocess.Popen(
-            [*COMMAND, "stats", "--dsn", main_campaign],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as command,
+        started([*COMMAND, "stats", "--dsn", main_campaign]) as command,
     ):
-        end = time.monotonic() + 30
         while not fetch(main_campaign, running):
-            assert time.monotonic() < end
+            assert command.poll() is None  # it is killed where it takes too long
             time.sleep(0.05)
         command.send_signal(number)
-        assert command.wait(10) == status
+        assert command.wait() == status
         assert command.stderr.read() == "Interrupted.\n"
         assert command.stdout.read() == ""
         assert not fetch(main_campaign, running)
@@ -99,12 +96,7 @@ def test_a_signal_during_a_long_query_cancels_it_on_the_server(main_campaign, nu
 def test_without_its_extra_it_says_which():
     for module in ("click", "rich"):
         script = f"import sys; sys.modules[{module!r}] = None; import aiidadb.__main__ as main; "
-        done = subprocess.run(
-            [sys.executable, "-c", script + "main.main()"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = finished([sys.executable, "-c", script + "main.main()"])
         assert done.returncode == 1
         assert (
             done.stderr == "Error: the command line needs its extra: pip install 'aiidadb[cli]'\n"

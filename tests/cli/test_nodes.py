@@ -68,7 +68,7 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
         )
         assert waiting == []
         terminal.send("\x03")
-        assert terminal.finish(10) == 130
+        assert terminal.finish() == 130
     assert terminal.text.endswith("Interrupted.\n")
     assert count(main_campaign, "db_dbnode") == NODES
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 import traceback
@@ -21,6 +20,7 @@ from aiidadb.exceptions import (
     MissingConfigurationError,
     ProfileConfigurationError,
 )
+from tests.helpers.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -530,12 +530,9 @@ def test_the_password_shows_nowhere(version: int, write: Callable[[object], Path
 
 def run_aiida(script: str, home: Path, *arguments: str) -> Any:
     """Run a script with aiida-core in a process of its own; gives what it prints as JSON."""
-    ended = subprocess.run(
+    ended = finished(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), *arguments],
-        env={**os.environ, "AIIDA_PATH": str(home), "HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
+        environment={"AIIDA_PATH": str(home), "HOME": str(home)},
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

@@ -138,7 +138,7 @@ async def test_a_cancelled_call_gives_its_connection_back_and_stops_on_the_serve
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            with anyio.fail_after(5):
+            with anyio.fail_after(10):
                 assert await backend._session.fetch("select 1")  # of the only connection
                 assert not await other.fetchval(
                     "select count(*) from pg_stat_activity where query like 'select pg_sleep%' "
@@ -157,7 +157,7 @@ async def test_a_cancelled_transaction_is_rolled_back(main_dsn):
             async with backend.transaction():
                 await backend.settings.set("b", 1)
                 await backend._session.fetch("select pg_sleep(60)")
-        with anyio.fail_after(5):
+        with anyio.fail_after(10):
             assert await keys(backend) == set()
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from aiidadb.connecting.profile import Profile
 from aiidadb.demo import server_programs
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import EmbeddedServerError, MissingExtraError
+from tests.helpers.processes import LIMIT, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def is_running(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_for(condition, seconds: float = 20) -> None:
+def wait_for(condition, seconds: float = LIMIT) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -127,12 +127,7 @@ def test_killed_its_owner_leaves_nothing(place):
         "    print((server.data / 'postmaster.pid').read_text().split()[0], flush=True)\n"
         "    time.sleep(60)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        env={**os.environ, "TMPDIR": str(place)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as owner:
+    with started([sys.executable, "-c", script], environment={"TMPDIR": str(place)}) as owner:
         pid = int(owner.stdout.readline())
         assert is_running(pid)
         owner.kill()

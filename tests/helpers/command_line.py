@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
+from tests.helpers.processes import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,14 +67,12 @@ def locked(dsn: str, table: str, mode: str = "access exclusive") -> Iterator[Non
         "    await connection.close()\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, dsn, f"{table} in {mode} mode"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout.readline() == b"locked\n"
+    command = [sys.executable, "-c", script, dsn, f"{table} in {mode} mode"]
+    with started(command) as holder:
+        assert holder.stdout.readline() == "locked\n"
         yield
         holder.stdin.close()
+        holder.wait()
 
 
 def one_line(result: Result, status: int) -> str:

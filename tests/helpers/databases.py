@@ -1,85 +1,110 @@
-"""Databases for tests: each made once as a template, and cloned for every test."""
+"""Databases for tests: each made once per run as a template, and cloned for every test."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+__all__ = ["Builder", "Databases", "connected", "drop_all_of", "fetchval", "new_run", "run_script"]
+
 Builder = Callable[[str], Awaitable[None]]
+
+
+def new_run() -> str:
+    """A name for a run of the tests, which the names of all of its databases begin with."""
+    return f"aiidadb_test_{secrets.token_hex(4)}"
 
 
 class Databases:
     """Makes and drops databases on one server.
 
-    All methods may be called from any event loop: nothing is kept open between calls.
+    Several processes may use one server in the same run: each template is built by one of them,
+    and the others wait for it. All methods may be called from any event loop: nothing is kept open
+    between calls.
+
+    Args:
+        server_dsn: The server, as a role that may create databases.
+        run: What the names of all databases of this run begin with; a new name by default.
+        process: What tells the databases of this process from those of others.
     """
 
-    def __init__(self, server_dsn: str) -> None:
+    def __init__(self, server_dsn: str, *, run: str | None = None, process: str = "main") -> None:
         self.server_dsn = server_dsn
-        self._prefix = f"aiidadb_test_{secrets.token_hex(4)}"
-        self._templates: dict[str, str] = {}
-        self._made: list[str] = []
+        self._run = run or new_run()
+        self._process = process
+        self._whole: set[str] = set()
         self._count = 0
 
     def dsn(self, name: str) -> str:
+        """The DSN of a database of this server."""
         parts = urlsplit(self.server_dsn)
         return urlunsplit(parts._replace(path=f"/{name}"))
 
     async def create(self, template: str | None = None) -> str:
-        """A new database, empty or a clone of a template; gives its DSN."""
+        """Create a database, empty or as a clone of a template; returns its DSN."""
         self._count += 1
-        name = f"{self._prefix}_{self._count}"
-        await self._create(name, self._templates.get(template or "", "template0"))
+        name = f"{self._run}_{self._process}_{self._count}"
+        await self._execute(_create(name, self._template(template)))
         return self.dsn(name)
 
     async def template(self, name: str, build: Builder, base: str | None = None) -> str:
-        """Make a template once: ``build`` gets the DSN of an empty database. Gives the name.
+        """Make a template, if that was not done yet in this run.
 
-        With ``base``, the name of another template, it gets the DSN of a clone of that one.
+        Args:
+            name: What the template is called.
+            build: Fills it, given the DSN of an empty database.
+            base: Another template; ``build`` gets a clone of that one instead.
+
+        Returns:
+            The name, for `create`.
         """
-        if name not in self._templates:
-            database = f"{self._prefix}_t{len(self._templates)}"
-            await self._create(database, self._templates[base] if base else "template0")
-            await build(self.dsn(database))
-            self._templates[name] = database
+        if name in self._whole:
+            return name
+        database = self._template(name)
+        async with connected(self.server_dsn) as connection:
+            # Released with the connection, whatever becomes of this process.
+            await connection.execute(f"select pg_advisory_lock(hashtext('{database}'))")
+            # A template that is whole takes no connections; without that mark it was left half.
+            query = "select not datallowconn from pg_database where datname = $1::text"
+            if not await connection.fetchval(query, database):
+                await connection.execute(_drop(database))
+                await connection.execute(_create(database, self._template(base)))
+                await build(self.dsn(database))
+                await connection.execute(f'alter database "{database}" allow_connections false')
+        self._whole.add(name)
         return name
 
     async def drop(self, dsn: str) -> None:
-        name = urlsplit(dsn).path[1:]
-        await self._run(f'drop database if exists "{name}" with (force)')
-        if name in self._made:
-            self._made.remove(name)
+        """Drop a database, also where something is still connected to it."""
+        await self._execute(_drop(urlsplit(dsn).path[1:]))
 
-    async def drop_all(self) -> None:
-        for name in list(self._made):
-            await self.drop(self.dsn(name))
+    def _template(self, name: str | None) -> str:
+        if name is None:
+            return "template0"
+        # The names of databases are cut after 63 bytes.
+        return f"{self._run}_template_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
-    async def _create(self, name: str, template: str) -> None:
-        await self._run(
-            f'create database "{name}" template "{template}"'
-            + (" encoding 'UTF8'" if template == "template0" else "")
-        )
-        self._made.append(name)
+    async def _execute(self, statement: str) -> None:
+        await run_script(self.server_dsn, statement)
 
-    async def _run(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.server_dsn)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+
+async def drop_all_of(run: str, server_dsn: str) -> None:
+    """Drop all databases of a run."""
+    async with connected(server_dsn) as connection:
+        query = "select datname from pg_database where starts_with(datname, $1::text)"
+        for (name,) in await connection.fetch(query, f"{run}_"):
+            await connection.execute(_drop(name))
 
 
 async def run_script(dsn: str, script: str) -> None:
     """Execute a script of several statements in a database."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(script)
-    finally:
-        await connection.close()
 
 
 @contextlib.asynccontextmanager
@@ -96,3 +121,12 @@ async def fetchval(dsn: str, query: str, *values: object) -> object:
     """One value, over a connection of its own."""
     async with connected(dsn) as connection:
         return await connection.fetchval(query, *values)
+
+
+def _create(name: str, template: str) -> str:
+    encoding = " encoding 'UTF8'" if template == "template0" else ""
+    return f'create database "{name}" template "{template}"{encoding}'
+
+
+def _drop(name: str) -> str:
+    return f'drop database if exists "{name}" with (force)'

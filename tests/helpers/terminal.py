@@ -15,6 +15,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.helpers.processes import finished, interruptible
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -77,16 +79,20 @@ def on_terminal(
     """Run ``aiidadb`` on a terminal of 24 lines; what is still running at the end is killed."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
-        start_new_session=True,
-        # Ctrl-C is for the processes of the terminal that is theirs.
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    ) as process:
+    # The width is the terminal's own; the module readline sets these where it is imported.
+    inherited = {name: os.environ[name] for name in os.environ.keys() - {"COLUMNS", "LINES"}}
+    with interruptible():
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**inherited, "TERM": "xterm-256color", **(environment or {})},
+            start_new_session=True,
+            # Ctrl-C is for the processes of the terminal that is theirs.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+    with process:
         os.close(terminal)
         try:
             yield Terminal(process, controller)
@@ -96,18 +102,7 @@ def on_terminal(
 
 
 def piped(
-    *arguments: str,
-    stdin: str = "",
-    environment: Mapping[str, str] | None = None,
-    seconds: float = 60,
+    *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aiidadb`` with pipes in the place of a terminal."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        timeout=seconds,
-        check=False,
-    )
+    return finished([*COMMAND, *arguments], input=stdin, environment=environment)

@@ -41,6 +41,7 @@ from tests.helpers.faults import (
     trap,
 )
 from tests.helpers.old_database import OldDatabase, State, make_old_database, state_of
+from tests.helpers.processes import LIMIT
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_rows import insert
 
@@ -270,6 +271,7 @@ async def restart(server: EmbeddedServer, mode: str) -> None:
             stdout=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
             check=True,
+            timeout=LIMIT,
         )
 
     await asyncio.to_thread(run)
@@ -368,7 +370,7 @@ async def test_a_server_that_crashes_at_any_moment_comes_back_whole(
     assert await state_of(old.dsn) == states["main_0002"]
 
 
-LIMIT = 20 * 1024**2 + 100  # bytes; a segment of the write-ahead log has 16 MB
+LARGEST_FILE = 20 * 1024**2 + 100  # bytes; a segment of the write-ahead log has 16 MB
 
 
 async def test_a_full_disk_of_the_server_undoes_the_step(
@@ -394,7 +396,7 @@ async def test_a_full_disk_of_the_server_undoes_the_step(
     await connection.close()
     before = await summary_of(dsn)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, limits[1]))
     try:
         await restart(durable_server, "fast")
     finally:

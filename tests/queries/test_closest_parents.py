@@ -173,7 +173,7 @@ async def test_starts_that_do_not_exist_are_not_in_the_answer(backend):
 @pytest.mark.parametrize(
     "pks",
     [True, 1.0, "1", None, b"1", 2**63, -(2**63) - 1, [True], [1, 2.0], ["1"], [None], [[1]],
-     SimpleNamespace(pk=None), SimpleNamespace(pk="1"), object()],
+     SimpleNamespace(pk=None), SimpleNamespace(pk="1"), object],
     ids=repr,
 )  # fmt: skip
 async def test_what_is_no_pk_is_refused(bare_dsn, pks):

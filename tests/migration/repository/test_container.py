@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from aiidadb.migration.repository.container import (
     discard_container,
     read_container_id,
 )
+from tests.helpers.processes import finished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,8 +120,8 @@ from pathlib import Path
 from aiidadb.migration.repository.container import create_container
 create_container(Path(sys.argv[1]), announce=lambda _: os.kill(os.getpid(), signal.SIGKILL))
 """
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
-    assert killed.returncode == -9
+    killed = finished([sys.executable, "-c", script, str(tmp_path)])
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert read_container_id(tmp_path) is None
     uuid = create_container(tmp_path)
     assert read_container_id(tmp_path) == uuid
@@ -159,4 +160,4 @@ import sys
 sys.modules["disk_objectstore"] = sys.modules["numpy"] = None
 import aiidadb.migration.repository.container, aiidadb.migration.steps
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert finished([sys.executable, "-c", script]).returncode == 0

@@ -9,7 +9,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -46,6 +45,7 @@ from tests.helpers.old_nodes import (
     size_of_all,
     snapshot,
 )
+from tests.helpers.processes import LIMIT, finished
 from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
@@ -777,13 +777,7 @@ asyncio.run(main())
 
 async def killed(dsn: str, repository: Path, when: str) -> None:
     """Run the step in a process that kills itself."""
-    process = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", KILLED, dsn, str(repository), when],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    process = finished([sys.executable, "-c", KILLED, dsn, str(repository), when])
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 
@@ -836,22 +830,26 @@ async def test_cancelled_it_ends_and_the_next_run_finishes(
 ) -> None:
     connection = await at(46)
     nodes = await add_some(connection, repository)
-    started = threading.Event()
-    read_bytes = Path.read_bytes
+    started, cancelled = threading.Event(), threading.Event()
+    read_bytes, read = Path.read_bytes, []
 
     def slowly(self: Path) -> bytes:
+        read.append(self)
         started.set()
-        threading.Event().wait(0.2)
+        cancelled.wait(LIMIT)
         return read_bytes(self)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", slowly)
         moving = asyncio.create_task(move(connection, repository))
-        assert await asyncio.to_thread(started.wait, 20)
+        assert await asyncio.to_thread(started.wait, LIMIT)
         moving.cancel()
-        done, _ = await asyncio.wait([moving], timeout=2)  # the other files would take 4 seconds
+        await asyncio.sleep(0.05)
+        cancelled.set()
+        done, _ = await asyncio.wait([moving], timeout=LIMIT)
         assert done
         assert moving.cancelled()
+        assert len(read) <= 2  # of some twenty
     await move(connection, repository)
     await check_whole(connection, repository, nodes)
 

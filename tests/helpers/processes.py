@@ -1,0 +1,86 @@
+"""Processes that tests start: each has a limit, and the signals that a terminal's user can send."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["LIMIT", "finished", "interruptible", "started"]
+
+LIMIT: Final = 120
+"""Seconds after which a process is killed, far beyond what any of them takes."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let processes that are started here end on SIGINT, also where this process ignores it.
+
+    That is the case where a shell script runs the tests in the background. What a process ignores
+    is ignored by those that it starts, while of a handler they know nothing.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None, limit: float = LIMIT
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a process whose input and output are pipes; at the end it is killed if it still runs.
+
+    Args:
+        command: The program and its arguments.
+        environment: What to set beside this process's own environment.
+        limit: Seconds after which it is killed, so that whoever reads from it goes on.
+    """
+    with interruptible():
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    killer = threading.Timer(limit, process.kill)
+    killer.start()
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+            killer.cancel()
+
+
+def finished(
+    command: Sequence[str],
+    *,
+    input: str = "",  # noqa: A002 - as in subprocess.run
+    environment: Mapping[str, str] | None = None,
+    limit: float = LIMIT,
+) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end; its input and output are pipes.
+
+    Raises:
+        subprocess.TimeoutExpired: It did not end within ``limit`` seconds, and was killed.
+    """
+    with interruptible():
+        return subprocess.run(
+            command,
+            env={**os.environ, **(environment or {})},
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )

@@ -90,7 +90,7 @@ class MigrationPlan:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the steps written in Python that will be called, in order."""
         return tuple(step.name for step in self.python_steps)
 
     @property

@@ -24,6 +24,9 @@ the criteria follow the declared ones.
 A question that can be asked of several tables lists them in ``tables: db_dbnode, db_dbgroup``, and
 holds ``/*{table}*/ db_dbnode`` wherever the table's name goes. No other name can be put there.
 
+A file of ``sql/schema/`` is the whole schema of a line's head, for a new database. Where the
+line's own steps make it, as ``steps: main`` says, the file holds only what comes after them.
+
 A query runs itself, on a connection of asyncpg's or on a session::
 
     rows = await QUERIES["link_types"].fetch(session, pks)
@@ -51,6 +54,7 @@ __all__ = [
     "Typed",
     "blank_out",
     "load_queries",
+    "load_schemas",
     "read_header",
     "sql_directory",
 ]
@@ -325,15 +329,35 @@ def load_queries(directory: Path) -> dict[str, Query]:
     return queries
 
 
-def _load_schemas(directory: Path) -> dict[str, str]:
+def _step_scripts(path: Path, line: Path) -> list[str]:
+    scripts = [read_header(step)[1] for step in sorted(line.glob("*.sql"))]
+    if not scripts:
+        raise SqlFileError(f"{path}: there are no steps in {line}")
+    return scripts
+
+
+def load_schemas(directory: Path) -> dict[str, str]:
+    """Read the whole schemas in a directory, with the steps that some of them start with.
+
+    Args:
+        directory: Where they are; the steps are in the directory ``migrations`` beside it.
+
+    Returns:
+        The scripts by the schema's name.
+
+    Raises:
+        SqlFileError: A file is not as it must be.
+    """
     schemas: dict[str, str] = {}
     for path in sorted(directory.glob("*.sql")):
         header, body = read_header(path)
         if header.get("schema") != path.stem:
             raise SqlFileError(f"{path}: the header's schema is {header.get('schema')!r}")
+        if line := header.get("steps"):
+            body = "\n\n".join((*_step_scripts(path, directory.parent / "migrations" / line), body))
         schemas[path.stem] = body
     return schemas
 
 
 QUERIES = load_queries(sql_directory() / "queries")
-SCHEMAS = _load_schemas(sql_directory() / "schema")
+SCHEMAS = load_schemas(sql_directory() / "schema")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiidadb.exceptions import AiidaDbError, SqlFileError
-from aiidadb.sql import QUERIES, SCHEMAS, load_queries, sql_directory
+from aiidadb.sql import QUERIES, SCHEMAS, load_queries, load_schemas, read_header, sql_directory
 from tests.helpers.processes import LIMIT
 
 GOOD = """\
@@ -153,6 +153,25 @@ def test_what_is_wrong_is_an_error_with_the_files_name(tmp_path, old, new, messa
 def test_a_name_given_twice_is_an_error(tmp_path):
     with pytest.raises(SqlFileError, match="another query of the name 'good'"):
         load(tmp_path, a__good=GOOD, b__good=GOOD)
+
+
+def test_the_main_lines_schema_is_its_steps_and_then_its_version():
+    steps = sorted((sql_directory() / "migrations" / "main").glob("*.sql"))
+    bodies = [read_header(step)[1] for step in steps]
+    assert [step.name[:4] for step in steps] == ["0001", "0002"]
+    assert SCHEMAS["main_0002"].startswith("\n\n".join(bodies))
+    rest = SCHEMAS["main_0002"].removeprefix("\n\n".join(bodies))
+    assert "create table alembic_version" in rest
+    assert "values ('main_0002');" in rest
+
+
+def test_a_schema_of_a_line_without_steps_is_an_error(tmp_path):
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "main_0003.sql").write_text(
+        "-- schema: main_0003\n-- steps: main\nselect 1;\n"
+    )
+    with pytest.raises(SqlFileError, match=r"main_0003\.sql: there are no steps in .*main"):
+        load_schemas(tmp_path / "schema")
 
 
 def test_every_file_is_loaded_short_lined_and_indented_by_four():

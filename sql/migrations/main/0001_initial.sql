@@ -7,6 +7,9 @@
 -- tables: db_dbuser, db_dbcomputer, db_dbauthinfo, db_dbnode, db_dblink, db_dbcomment, db_dblog,
 --     db_dbgroup, db_dbgroup_dbnodes, db_dbsetting
 
+-- Names: uq_ unique constraint, fk_ foreign key, ix_ index, ix_pat_ index for `like 'abc%'`.
+-- All foreign keys are checked at the commit.
+
 -- Users and computers ----------------------------------------------------------------------------
 
 create table db_dbuser (

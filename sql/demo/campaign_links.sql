@@ -77,7 +77,7 @@ from (
 
     union all
 
-    -- One pseudopotential an element.
+    -- One pseudopotential per element.
     select
         pseudo.pk::int,
         placed.first_pk + placed.output,

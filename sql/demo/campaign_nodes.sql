@@ -44,7 +44,7 @@ with slot as materialized (
         )
 ),
 
--- Attributes of structures are worked out once a compound and phase, not once a node.
+-- Attributes of structures are worked out once per compound and phase, not once per node.
 structure as materialized (
     select
         listed.compound,

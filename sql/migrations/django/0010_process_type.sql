@@ -2,7 +2,7 @@
 -- from: 1.0.9
 -- to: 1.0.10
 -- changes: Adds db_dbnode.process_type, null, with its indexes.
--- why: A node tells which process ran, beside which class of node it is.
+-- why: A node says which process ran, beside which class of node it is.
 -- tables: db_dbnode
 
 alter table db_dbnode

@@ -3,7 +3,7 @@
 -- to: 1.0.22
 -- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to
 --     `data.upf`, `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
--- why: A type string tells who made the group. Where two groups would come to bear one label and
+-- why: A type string says who made the group. Where two groups would come to bear one label and
 --     one type string, the step is refused, as AiiDA's own fails.
 -- tables: db_dbgroup
 -- rows: select count(*) from db_dbgroup

@@ -2,7 +2,7 @@
 -- from: 1.0.27
 -- to: 1.0.28
 -- changes: Node types `node.data.X` become `data.X`, and `node.process.X` become `process.X`.
--- why: All classes of nodes live in one module now, so that its name tells nothing.
+-- why: All classes of nodes live in one module now, so that its name says nothing.
 -- tables: db_dbnode
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'

@@ -5,7 +5,7 @@
 --     db_dbcomputer, and metadata of db_dblog become of type jsonb.
 -- why: They held JSON as text. AiiDA's step fails on NaN and infinities, which Python's JSON has;
 --     here they become the strings `nan`, `inf` and `-inf`, as AiiDA writes them everywhere else.
---     Text that is no JSON is refused.
+--     Text that is not JSON is refused.
 -- tables: db_dbauthinfo, db_dbcomputer, db_dblog
 -- retypes: db_dbauthinfo.auth_params, db_dbauthinfo.metadata, db_dbcomputer.metadata,
 --     db_dbcomputer.transport_params, db_dblog.metadata
@@ -26,7 +26,7 @@ begin
         from unnest(columns) as column_name
     );
 exception
-    -- What is no JSON came out null, which the columns do not allow.
+    -- What is not JSON came out null, which the columns do not allow.
     when not_null_violation then
         execute format('select count(*) from public.%I where ', table_name) || (
             select string_agg(format('pg_temp.aiidadb_jsonb(%I) is null', column_name), ' or ')

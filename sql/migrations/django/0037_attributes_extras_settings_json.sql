@@ -135,7 +135,7 @@ create temporary table aiidadb_own_template (
 );
 
 -- One row for each node's attributes and one for its extras; the rows are in tables that inherit
--- from it, one a set of nodes.
+-- from it, one per set of nodes.
 create temporary table aiidadb_document (
     place tid,
     node integer,
@@ -149,11 +149,11 @@ create temporary table aiidadb_document (
 -- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
 -- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
 -- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
--- Gives the number of documents: two a node, and more where nodes are missing. A few processes
+-- Gives the number of documents: two per node, and more where nodes are missing. A few processes
 -- share the branches, where the server has some to spare; for less than this it is not worth it.
 -- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
 -- same shape, in whatever order they were stored. The unique index has them in that order, and is
--- read by one process a slice, so there is nothing to sort.
+-- read by one process per slice, so there is nothing to sort.
 create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns bigint
 language plpgsql
 set enable_sort = off

@@ -1,5 +1,5 @@
 -- name: eav_odd_nodes
--- purpose: The nodes of the set at hand that have rows which are no plain values; read by a cursor
+-- purpose: The nodes of the set at hand that have rows that are not plain values; read by a cursor
 -- parameters: none
 -- step: django_0037
 -- result: node int, extra bool, tokens text[], row_values text[]; one row per document. Of the

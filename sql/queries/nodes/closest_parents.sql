@@ -23,7 +23,7 @@ with recursive walk (start, node, hit) as (
         level.hit
     from (
         -- The working table is exactly one level of the breadth-first search, so a window over
-        -- what it leads to tells which starts have a match on the next one.
+        -- what it leads to shows which starts have a match on the next one.
         select
             found.start,
             found.node,

@@ -40,7 +40,7 @@ inner join lateral (
     offset 0
 ) as attribute on true
 inner join lateral (
-    -- Without the positions. What is no site has no name here, and the number of names tells.
+    -- Without the positions. What is not a site has no name here, and the number of names shows it.
     select kind_name.sites
     from
         jsonb_path_query_array(

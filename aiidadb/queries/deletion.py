@@ -93,7 +93,7 @@ async def delete_nodes_and_connections(
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
     asked = as_pks(pks)
     async with session.transaction():
-        rows = await QUERIES["delete_lock_nodes"].fetch(session, asked, timeout=NO_TIME_LIMIT)
+        rows = await QUERIES["lock_nodes_to_delete"].fetch(session, asked, timeout=NO_TIME_LIMIT)
         found = [row["pk"] for row in rows]
         missing = _missing(asked, found, strict=strict)
         if not found:
@@ -138,7 +138,7 @@ async def _delete(session: Session, query: str, pks: list[int]) -> int:
 
 
 async def _warn_of_scans(session: Session) -> None:
-    for row in await QUERIES["delete_unindexed_references"].fetch(session):
+    for row in await QUERIES["unindexed_references_to_nodes"].fetch(session):
         _LOGGER.warning(
             "deleting nodes will be slow: %s refers to them and has no index; "
             "`aiidadb` expects the indexes that AiiDA makes",

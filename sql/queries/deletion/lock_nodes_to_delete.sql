@@ -1,4 +1,4 @@
--- name: delete_lock_nodes
+-- name: lock_nodes_to_delete
 -- purpose: Lock the nodes that are to go, in the order of their pks, so that two deletions wait for
 --     each other instead of deadlocking, and nobody can link to one of them any more
 -- parameters: $1 pks bigint[]: the nodes to delete

@@ -1,4 +1,4 @@
--- name: delete_unindexed_references
+-- name: unindexed_references_to_nodes
 -- purpose: Which columns refer to nodes without an index that begins with them: each node deleted
 --     costs a scan of such a table
 -- parameters: none

@@ -10,6 +10,7 @@ import pytest
 
 import aiidadb
 from aiidadb.exceptions import InvalidInputError, NotExistent
+from tests.helpers.examples import examples
 from tests.helpers.json_values import JSON, same
 
 
@@ -94,11 +95,12 @@ async def test_values_at_the_edge_come_back_equal(backend):
         assert same((await backend.settings.get("edge")).value, value), value
 
 
+@pytest.mark.hypothesis
 async def test_any_json_value_comes_back_equal(main_dsn):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
         loop = asyncio.get_running_loop()
 
-        @hypothesis.settings(max_examples=150, deadline=None)
+        @hypothesis.settings(max_examples=examples(30))
         @hypothesis.given(JSON)
         def check(value: object) -> None:
             async def there_and_back() -> object:

@@ -88,9 +88,9 @@ def test_piped_it_is_plain_text(place):
 @pytest.mark.parametrize(
     ("number", "status", "seconds"),
     [
-        (signal.SIGINT, 130, 0),
+        pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.thorough),
         (signal.SIGTERM, 143, 0),
-        (signal.SIGHUP, 129, 0),
+        pytest.param(signal.SIGHUP, 129, 0, marks=pytest.mark.thorough),
         (signal.SIGKILL, -signal.SIGKILL, 20),  # nobody is left to wait for the server's end
     ],
 )

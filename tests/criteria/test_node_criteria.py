@@ -95,6 +95,7 @@ def _arithmetic():
     return st.recursive(leaves, extend, max_leaves=7)
 
 
+@pytest.mark.hypothesis
 async def test_arithmetic_is_what_python_makes_of_it(main_dsn):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
         await write_users(backend._session)
@@ -105,7 +106,7 @@ async def test_arithmetic_is_what_python_makes_of_it(main_dsn):
             rows = await backend.queries.fetch(Query.from_(nodes).select(term.as_("value")))
             assert rows[0]["value"] == expected
 
-        await each_in_a_transaction(backend, check, _arithmetic(), max_examples=100)
+        await each_in_a_transaction(backend, check, _arithmetic(), count=20)
 
 
 def _leaf(term, meaning, value):
@@ -245,12 +246,13 @@ def _criteria():
     )
 
 
+@pytest.mark.hypothesis
 async def test_criteria_choose_the_rows_that_python_would(filled):
     async def check(pair):
         criterion, say = pair
         assert await chosen(filled, criterion) == [row.pk for row in ROWS if say(row) is True]
 
-    await each_in_a_transaction(filled, check, _criteria(), max_examples=250)
+    await each_in_a_transaction(filled, check, _criteria(), count=40)
 
 
 # ---------------------------------------------------------------- every construct

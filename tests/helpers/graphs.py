@@ -15,6 +15,7 @@ import hypothesis
 import hypothesis.strategies as st
 
 from aiidadb.criteria.node_types import translate_node_type
+from tests.helpers.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -209,7 +210,7 @@ async def each_in_a_transaction(
     backend: aiidadb.Backend,
     body: Callable[..., Awaitable[None]],
     *strategies: st.SearchStrategy[object],
-    max_examples: int = 100,
+    count: int,
 ) -> None:
     """Run a property test whose examples fill the database, each undone after it.
 
@@ -217,7 +218,7 @@ async def each_in_a_transaction(
         backend: On a database.
         body: Fills the database with an example and looks at it, all in one transaction.
         strategies: One for each argument of the body.
-        max_examples: As in hypothesis.
+        count: How many examples, where hypothesis draws few.
     """
     loop = asyncio.get_running_loop()
 
@@ -227,7 +228,7 @@ async def each_in_a_transaction(
                 await body(*example)
                 raise _Undo
 
-    @hypothesis.settings(max_examples=max_examples, deadline=None)
+    @hypothesis.settings(max_examples=examples(count), deadline=None)
     @hypothesis.given(st.tuples(*strategies))
     def check(example: tuple[object, ...]) -> None:
         asyncio.run_coroutine_threadsafe(once(*example), loop).result(60)

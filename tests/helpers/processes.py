@@ -17,19 +17,24 @@ __all__ = ["LIMIT", "finished", "interruptible", "started"]
 LIMIT: Final = 120
 """Seconds after which a process is killed, far beyond what any of them takes."""
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let processes that are started here end on SIGINT, also where this process ignores it.
+    """Let signals end the processes that are started here, also where this process ignores them.
 
-    That is the case where a shell script runs the tests in the background. What a process ignores
-    is ignored by those that it starts, while of a handler they know nothing.
+    What a process ignores is ignored by those that it starts: SIGINT in the background of a shell
+    script, SIGHUP under ``nohup``.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ignored = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

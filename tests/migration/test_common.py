@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.catalog import describe
+from tests.helpers.examples import examples
 from tests.helpers.single_steps import prelude
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def as_aiida_stores(value: object) -> object:
             return value
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 @given(values=st.lists(VALUES, min_size=20, max_size=20), ascii_only=st.booleans())
 async def test_any_json_that_python_writes_becomes_json(
     connection: asyncpg.Connection, values: list[object], ascii_only: bool

@@ -46,14 +46,30 @@ from tests.helpers.single_steps import database_at
 from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from aiidadb.migration.report import MigrationProgress, MigrationReport
+    from aiidadb.migration.step_file import MigrationStep
 
 POINTS = (AFTER_ITS_FIRST_SCRIPT, BEFORE_THE_COMMIT)
+VERSIONS = ["1.0.1", *(str(step.version) for step in CHAIN)]
 
-_states: dict[str, dict[str, State]] = {}
+# One step of each kind: of SQL alone, in Python, with files, from line to line, and the last.
+ONE_OF_EACH_KIND = (
+    "0014_add_node_uuid_unique_constraint",
+    "0037_attributes_extras_settings_json",
+    "0047_migrate_repository",
+    "hand_over",
+    "0002_recompute_hash_calc_job_node",
+)
+each_step = pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([step for step in CHAIN if step.name in ONE_OF_EACH_KIND], id="some steps"),
+        pytest.param(CHAIN, id="every step", marks=pytest.mark.thorough),
+    ],
+)
 
 
 async def migrate(
@@ -71,44 +87,54 @@ async def version_of(old: OldDatabase) -> str:
         return str(await backend.schema.get_schema_version_database())
 
 
-async def states_of_all_versions(databases: Databases, directory: Path) -> dict[str, State]:
-    """What the old database is at each version, when nothing goes wrong."""
-    if databases.server_dsn not in _states:
-        old = await make_old_database(databases, directory)
-        states = {"1.0.1": await state_of(old.dsn)}
-        for step in CHAIN:
-            await migrate(old, str(step.version))
-            states[str(step.version)] = await state_of(old.dsn)
-        await databases.drop(old.dsn)
-        _states[databases.server_dsn] = states
-    return _states[databases.server_dsn]
+class States:
+    """What the old database is at each version when nothing goes wrong, found when asked for."""
+
+    def __init__(self, databases: Databases, directory: Path) -> None:
+        self._databases = databases
+        self._directory = directory
+        self._found: dict[str, State] = {}
+        self._old: OldDatabase | None = None
+        self._reached = 0  # by that database, which does not go back
+
+    async def at(self, version: str) -> State:
+        if version not in self._found:
+            place = VERSIONS.index(version)
+            if self._old is None or place < self._reached:
+                self._old = await make_old_database(self._databases, self._directory / version)
+            await migrate(self._old, version)
+            self._reached = place
+            self._found[version] = await state_of(self._old.dsn)
+        return self._found[version]
 
 
-@pytest.fixture
-async def states(databases: Databases, tmp_path: Path) -> dict[str, State]:
-    return await states_of_all_versions(databases, tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def states(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> States:
+    return States(databases, tmp_path_factory.mktemp("undisturbed"))
 
 
 async def walk(
     old: OldDatabase,
-    states: dict[str, State],
+    states: States,
+    steps: Sequence[MigrationStep],
     strike: Callable[[str, int | None], Awaitable[None]],
     *,
     in_turn: bool = False,
 ) -> None:
-    """Be struck in every step, and find the database as it was before the step.
+    """Be struck in each of some steps, and find the database as it was before the step.
 
     Each run but the first goes on from a run that was stopped. With `in_turn`, a step is struck at
     one of the points, the next one at the other.
     """
-    for position, step in enumerate(CHAIN):
+    for position, step in enumerate(steps):
         before = str(step.origin)
+        await migrate(old, before)
         for point in POINTS[position % 2 :][:1] if in_turn else POINTS:
             await strike(step.name, point)
             assert await version_of(old) == before, (step.name, point)
-            assert await state_of(old.dsn) == states[before], (step.name, point)
+            assert await state_of(old.dsn) == await states.at(before), (step.name, point)
     assert len((await migrate(old)).steps) == 1
-    assert await state_of(old.dsn) == states["main_0002"]
+    assert await state_of(old.dsn) == await states.at("main_0002")
 
 
 async def no_session_is_left(dsn: str) -> bool:
@@ -127,8 +153,9 @@ async def no_session_is_left(dsn: str) -> bool:
 # ------------------------------------------------------------------ the client
 
 
+@each_step
 async def test_a_client_killed_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: dict[str, State]
+    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
 ) -> None:
     exports = old.repository.parent / "exports"
 
@@ -136,12 +163,13 @@ async def test_a_client_killed_in_any_step_leaves_the_version_before_it(
         process = start_process(old.dsn, old.repository, exports, None, die, step_name, point)
         assert await end_of(process) == -signal.SIGKILL, step_name
 
-    await walk(old, states, kill, in_turn=True)
+    await walk(old, states, steps, kill, in_turn=True)
     assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
 
 
+@each_step
 async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: dict[str, State]
+    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
 ) -> None:
     async def cut(connection: asyncpg.Connection) -> None:
         await run_script(old.dsn, f"select pg_terminate_backend({connection.get_server_pid()})")
@@ -157,11 +185,12 @@ async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
             assert isinstance(raised.value, UnreachableStorage)
         assert step_name in str(raised.value)
 
-    await walk(old, states, strike)
+    await walk(old, states, steps, strike)
 
 
+@each_step
 async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: dict[str, State]
+    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
 ) -> None:
     async def strike(step_name: str, point: int | None) -> None:
         with anyio.CancelScope() as scope:
@@ -178,12 +207,13 @@ async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
             assert scope.cancelled_caught
             assert await no_session_is_left(old.dsn)
 
-    for step in CHAIN:
+    for step in steps:
+        await migrate(old, str(step.origin))
         await strike(step.name, AFTER_ITS_FIRST_SCRIPT)
         assert await version_of(old) == str(step.origin)
-        assert await state_of(old.dsn) == states[str(step.origin)]
+        assert await state_of(old.dsn) == await states.at(str(step.origin))
         await strike(step.name, BEFORE_THE_COMMIT)
-        assert await state_of(old.dsn) == states[str(step.version)]
+        assert await state_of(old.dsn) == await states.at(str(step.version))
 
 
 async def wait_for_statement(dsn: str) -> None:
@@ -237,7 +267,7 @@ async def test_cancelling_cancels_the_statement_on_the_server(
 
 
 async def test_a_commit_whose_answer_is_lost_is_told_as_that(
-    old: OldDatabase, states: dict[str, State]
+    old: OldDatabase, states: States
 ) -> None:
     """The server has committed; the client cannot know."""
     name = "0013_django_1_8"
@@ -250,7 +280,7 @@ async def test_a_commit_whose_answer_is_lost_is_told_as_that(
         with trap(name, lose_the_answer, BEFORE_THE_COMMIT), pytest.raises(UnknownOutcome) as lost:
             await migrate(through)
     assert name in str(lost.value)
-    assert await state_of(old.dsn) == states["1.0.13"]
+    assert await state_of(old.dsn) == await states.at("1.0.13")
     assert len((await migrate(old)).steps) == 39
 
 
@@ -297,40 +327,55 @@ async def make_durable_database(durable: Databases, directory: Path) -> OldDatab
     return old
 
 
-CRASHES = {
-    "0002_db_state_change",
-    "0014_add_node_uuid_unique_constraint",
-    "0024_dblog_update",
-    "0032_remove_legacy_workflows",
-    "0037_attributes_extras_settings_json",
-    "0047_migrate_repository",
-    "0050_sqlalchemy_parity",
-    "hand_over",
-    "0002_recompute_hash_calc_job_node",
-}
+@pytest.fixture(scope="module")
+def durable_states(durable: Databases, tmp_path_factory: pytest.TempPathFactory) -> States:
+    return States(durable, tmp_path_factory.mktemp("undisturbed"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(ONE_OF_EACH_KIND[1:3], id="some steps"),
+        pytest.param(
+            [
+                *ONE_OF_EACH_KIND,
+                "0002_db_state_change",
+                "0024_dblog_update",
+                "0032_remove_legacy_workflows",
+                "0050_sqlalchemy_parity",
+            ],
+            id="more steps",
+            marks=pytest.mark.thorough,
+        ),
+    ],
+)
 async def test_a_server_that_crashes_in_a_step_comes_back_at_the_version_before_it(
-    durable_server: EmbeddedServer, durable: Databases, tmp_path: Path
+    durable_server: EmbeddedServer,
+    durable: Databases,
+    durable_states: States,
+    tmp_path: Path,
+    names: Sequence[str],
 ) -> None:
-    states = await states_of_all_versions(durable, tmp_path / "undisturbed")
     old = await make_durable_database(durable, tmp_path / "files")
 
     async def strike(_connection: asyncpg.Connection) -> None:
         await crash(durable_server)
 
-    steps = [step for step in CHAIN if step.name in CRASHES]
-    assert len(steps) == len(CRASHES)
+    steps = [step for step in CHAIN if step.name in names]
+    assert len(steps) == len(names)
     for position, step in enumerate(steps):
         point = POINTS[position % 2]
+        await migrate(old, str(step.origin))
         with trap(step.name, strike, point), pytest.raises(DatabaseError) as raised:
             await migrate(old)
         assert isinstance(raised.value, UnreachableStorage | UnknownOutcome), raised.value
-        assert await state_of(old.dsn) == states[str(step.origin)], (step.name, point)
+        expected = await durable_states.at(str(step.origin))
+        assert await state_of(old.dsn) == expected, (step.name, point)
         # What was told as done is on the disk.
         await migrate(old, str(step.version))
         await crash(durable_server)
-        assert await state_of(old.dsn) == states[str(step.version)], step.name
+        expected = await durable_states.at(str(step.version))
+        assert await state_of(old.dsn) == expected, step.name
     assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
 
 
@@ -342,13 +387,17 @@ async def repository_uuid(dsn: str) -> str:
     return found
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(8, marks=pytest.mark.thorough)])
 async def test_a_server_that_crashes_at_any_moment_comes_back_whole(
-    durable_server: EmbeddedServer, durable: Databases, tmp_path: Path
+    durable_server: EmbeddedServer,
+    durable: Databases,
+    durable_states: States,
+    tmp_path: Path,
+    times: int,
 ) -> None:
-    states = await states_of_all_versions(durable, tmp_path / "undisturbed")
     old = await make_durable_database(durable, tmp_path / "files")
     dice = random.Random(3)
-    for _ in range(8):
+    for _ in range(times):
         told: list[MigrationProgress] = []
         async with anyio.create_task_group() as tasks:
 
@@ -360,14 +409,14 @@ async def test_a_server_that_crashes_at_any_moment_comes_back_whole(
             await anyio.sleep(dice.uniform(0.05, 0.6))
             await crash(durable_server)
         version = await version_of(old)
-        assert await state_of(old.dsn) == states[version]
+        assert await state_of(old.dsn) == await durable_states.at(version)
         if done := [one.name for one in told if one.what == "done"]:
             names = {str(step.version): step.name for step in CHAIN}
             versions = list(names)
             # No step that was told as done is lost; the one after it may be in as well.
             assert versions.index(version) >= list(names.values()).index(done[-1])
     await migrate(old)
-    assert await state_of(old.dsn) == states["main_0002"]
+    assert await state_of(old.dsn) == await durable_states.at("main_0002")
 
 
 LARGEST_FILE = 20 * 1024**2 + 100  # bytes; a segment of the write-ahead log has 16 MB
@@ -462,7 +511,7 @@ async def test_temporary_files_beyond_their_limit_undo_the_step(
 
 
 async def test_of_twenty_processes_at_once_one_migrates_and_the_others_find_it_done(
-    old: OldDatabase, states: dict[str, State], tmp_path: Path
+    old: OldDatabase, states: States, tmp_path: Path
 ) -> None:
     answers = [tmp_path / f"{number}.json" for number in range(20)]
     exports = tmp_path / "exports"
@@ -471,6 +520,6 @@ async def test_of_twenty_processes_at_once_one_migrates_and_the_others_find_it_d
         assert await end_of(process) == 0
     results = [json.loads(answer.read_text("utf-8")) for answer in answers]
     assert sorted(results, key=str) == [0] * 19 + [len(CHAIN)]
-    assert await state_of(old.dsn) == states["main_0002"]
+    assert await state_of(old.dsn) == await states.at("main_0002")
     # Each file of what left the database was written once.
     assert len([path for path in exports.iterdir() if "logs" in path.name]) == 3

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tests.helpers.catalog import describe
+from tests.helpers.choices import some_of
 from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import run_step
 from tests.helpers.table_rows import changes_by, insert, insert_attribute
@@ -91,7 +92,7 @@ async def test_the_chain_begins_with_djangos_rows_for_every_model(at: At) -> Non
     ]
 
 
-@pytest.mark.parametrize("number", range(1, 37))
+@pytest.mark.parametrize("number", some_of(range(1, 37), range(1, 37, 5)))
 async def test_the_schema_after_the_step_is_aiidas(
     number: int, databases: Databases, at: At
 ) -> None:
@@ -134,7 +135,7 @@ _RENAME_ALL = """
 """
 
 
-@pytest.mark.parametrize("start", [1, 5, 13, 17, 23])
+@pytest.mark.parametrize("start", some_of([1, 5, 13, 17, 23], [13]))
 async def test_names_of_constraints_and_indexes_do_not_matter(start: int, at: At) -> None:
     connection = await at(start)
     await connection.execute(_RENAME_ALL)

@@ -199,6 +199,7 @@ async def test_bands_without_a_structure_are_listed_unless_elements_are_asked_fo
         assert await formulas(opened, element_only=elements) == {}
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("mode", FORMULA_MODES)
 async def test_it_is_what_python_finds_in_any_graph(profile, mode):
     contents = (
@@ -230,7 +231,7 @@ async def test_it_is_what_python_finds_in_any_graph(profile, mode):
             check,
             graphs(),
             st.lists(st.sampled_from(contents), min_size=5, max_size=5),
-            max_examples=25,
+            count=5,
         )
 
 

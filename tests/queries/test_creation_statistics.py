@@ -77,6 +77,7 @@ async def pretend_vacuumed(session, *, yes):
     )
 
 
+@pytest.mark.hypothesis
 async def test_it_is_what_python_counts_in_every_zone_by_index_and_by_scan(backend):
     core_prefix = backend.version.has_core_prefix
 
@@ -100,7 +101,7 @@ async def test_it_is_what_python_counts_in_every_zone_by_index_and_by_scan(backe
         ZONES_AND_TIMES,
         st.none() | st.integers(1, 2),
         st.booleans(),
-        max_examples=200,
+        count=30,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import InvalidInputError
@@ -191,7 +190,6 @@ SEQUENCES = st.recursive(
 ).map(lambda symbols: symbols[:60])
 
 
-@settings(max_examples=150, deadline=None)
 @given(symbols=SEQUENCES, separator=st.sampled_from(["", "-"]))
 def test_every_mode_equals_aiida_core(aiida_home: Path, symbols: list[str], separator: str) -> None:
     for mode in FORMULA_MODES:
@@ -205,7 +203,6 @@ WEIGHTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     parts=st.lists(
         st.tuples(st.sampled_from(["Fe", "Co", "C", "Y", "Zn", "X"]), WEIGHTS),
@@ -253,14 +250,21 @@ def _without_repeats(length: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "symbols",
+    ("symbols", "formula"),
     [
-        pytest.param(_without_repeats(10_000), id="nothing to fold"),
-        pytest.param([str(place) for place in range(5_000)] * 2, id="one large repeat"),
-        pytest.param([*(PEROVSKITES * 700)[:9_999], "C"], id="supercell with a defect"),
+        pytest.param(_without_repeats(10_000), "".join(_without_repeats(10_000)), id="no repeat"),
+        pytest.param(
+            [str(place) for place in range(5_000)] * 2,
+            f"({''.join(map(str, range(5_000)))})2",
+            id="one large repeat",
+        ),
+        pytest.param(
+            [*(PEROVSKITES * 700)[:9_999], "C"],
+            "((BaTiO3)2BaTi2O3)624(BaTiO3)2BaTi2O2C",
+            id="supercell with a defect",
+        ),
     ],
 )
-def test_groups_of_ten_thousand_sites_are_found_at_once(symbols: list[str]) -> None:
-    start = time.perf_counter()
-    formula_of_symbols(symbols, mode="group")
-    assert time.perf_counter() - start < 5  # some 0.05 s on an idle machine; cubic takes hours
+def test_groups_of_ten_thousand_sites_are_found(symbols: list[str], formula: str) -> None:
+    # What takes the cube of the number of sites would run into the time limit of all tests.
+    assert formula_of_symbols(symbols, mode="group") == formula

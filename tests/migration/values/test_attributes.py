@@ -28,6 +28,7 @@ from aiidadb.migration.values import attributes as eav
 from aiidadb.migration.values import node_slices
 from tests.helpers.attribute_rows import EavRow, Value, add_node, add_rows, rows_of
 from tests.helpers.catalog import describe
+from tests.helpers.examples import examples
 from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import database_at, django_steps, prelude, run_step
 from tests.helpers.table_rows import insert
@@ -244,7 +245,6 @@ DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=5)
 
 # An example is a database: there is no time to make one that fails smaller.
 WITH_DATABASE: Final = settings(
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -256,7 +256,7 @@ async def connection(at: At) -> Connection:
     return await at(36)
 
 
-@settings(WITH_DATABASE, max_examples=15)
+@settings(WITH_DATABASE, max_examples=examples(4))
 @given(
     stored=st.lists(st.tuples(DOCUMENTS, DOCUMENTS), min_size=1, max_size=8), twice=st.booleans()
 )
@@ -866,9 +866,7 @@ MALFORMED = st.lists(
 )
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=MALFORMED)
 def test_what_aiida_fails_at_is_refused_and_nothing_else(
     aiida_step: Peer, rows: list[EavRow]
@@ -883,7 +881,7 @@ def test_what_aiida_fails_at_is_refused_and_nothing_else(
         assert json.loads(nesting.fill(nested, [value_of(row) for row in rows])) == theirs
 
 
-@settings(WITH_DATABASE, max_examples=5)
+@settings(WITH_DATABASE, max_examples=examples(1))
 @given(
     stored=st.lists(st.tuples(DOCUMENTS, DOCUMENTS), min_size=5, max_size=15),
     holes=st.lists(st.integers(1, 50), max_size=5),

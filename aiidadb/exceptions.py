@@ -11,6 +11,7 @@ AiiDA's own names are kept where AiiDA has one::
     │   ├── ConfigurationVersionError         the file is of a newer AiiDA than this library knows
     │   └── ProfileConfigurationError         a profile is unknown, incomplete or not on PostgreSQL
     ├── InvalidInputError (ValueError)    a value was refused before the server saw it
+    │   └── InvalidTypeError (TypeError)      it is not of a type that can be used here
     ├── NotExistent                       what was asked for is not in the database
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     ├── PoolError                         a pool cannot be used in the way asked for
@@ -40,9 +41,13 @@ AiiDA's own names are kept where AiiDA has one::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
+from asyncpg.exceptions import OutdatedSchemaCacheError
+
+from aiidadb.messages import MOST_CHARACTERS, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +66,7 @@ __all__ = [
     "IncompatibleStorageSchema",
     "IntegrityError",
     "InvalidInputError",
+    "InvalidTypeError",
     "LockTimeout",
     "MissingConfigurationError",
     "MissingExtraError",
@@ -86,8 +92,9 @@ __all__ = [
 class AiidaDbError(Exception):
     """Root of all errors that aiidadb raises on purpose.
 
-    As a string it is what happened, and behind a colon the advice for Python. It can be copied and
-    pickled, as by ``multiprocessing``, and keeps its attributes.
+    As a string it is what happened, and behind a colon the advice for Python: 500 characters at
+    most, whatever was given; what is longer is cut in its middle. It can be copied and pickled, as
+    by ``multiprocessing``, and keeps its attributes.
 
     Attributes:
         advice: What to do for those who call from Python; None where there is nothing to add.
@@ -125,6 +132,10 @@ class ProfileConfigurationError(ConfigurationError):
 
 class InvalidInputError(AiidaDbError, ValueError):
     """A value given by the caller was refused before the server saw it."""
+
+
+class InvalidTypeError(InvalidInputError, TypeError):
+    """A value given by the caller is not of a type that can be used here."""
 
 
 class NotExistent(AiidaDbError):
@@ -242,27 +253,38 @@ class StorageMigrationError(SchemaError):
     """A migration cannot start, or a step of it failed and was undone."""
 
 
-# SQLSTATE, or the first two characters of it for a whole class, to error and advice. The longest
-# match wins. Source: PostgreSQL's manual, appendix A.
+_SCHEMA_CHANGED: Final = "the schema changed under the connection: run the transaction again"
+
+# SQLSTATE, or the first characters of it for a whole class, to error and advice. The longest match
+# wins. Source: PostgreSQL's manual, appendix A.
 _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "08": (UnreachableStorage, "the connection broke; try again"),
     "23": (IntegrityError, "nothing was changed"),
     "25006": (ReadOnlyDatabase, "connect to a server that takes writes"),
+    "25P02": (DatabaseError, "an earlier statement failed; leave the transaction"),
+    "25P03": (UnreachableStorage, "the server ends transactions that idle as long; try again"),
+    "25P04": (QueryTimeout, "the server ends transactions that take as long"),
+    "26000": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
     "28": (AuthenticationError, "check user and password"),
+    "28000": (AuthenticationError, "check the user, and what the server's pg_hba.conf allows it"),
     "3D000": (AuthenticationError, "check the name of the database"),
     "40": (ConcurrencyError, "nothing was changed; try again"),
     "40003": (UnknownOutcome, "look at the database before trying again"),
     "42501": (PermissionDenied, "use a role with the rights needed"),
+    "42P05": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
     "53": (ResourceError, "the server ran out of disk, memory or connections"),
+    "53300": (ResourceError, "all of the server's connections are taken; use smaller pools"),
     "54": (ResourceError, "a limit of the server was exceeded"),
     "55P03": (LockTimeout, "somebody else holds the lock; try again"),
     "57014": (QueryTimeout, "the statement was cancelled"),
     "57P": (UnreachableStorage, "the server is shutting down or starting up; try again"),
+    "57P04": (UnreachableStorage, "the database was dropped"),
+    "57P05": (UnreachableStorage, "the server ends sessions that idle as long; try again"),
     "58": (ResourceError, "the server's disk or files failed"),
 }
 
 
-def translate(error: BaseException) -> DatabaseError | None:
+def translate(error: BaseException) -> AiidaDbError | None:
     """Turn an error of the driver into one of ours.
 
     Args:
@@ -272,6 +294,11 @@ def translate(error: BaseException) -> DatabaseError | None:
         The error to raise ``from`` the original, or None where the original should pass:
         errors of ours, programming errors, cancellation.
     """
+    if isinstance(error, asyncpg.InvalidCachedStatementError | OutdatedSchemaCacheError):
+        # Both are asyncpg's own; the first has the server's SQLSTATE for what is not supported.
+        return ConcurrencyError(
+            _first_line(error), sqlstate=getattr(error, "sqlstate", None), advice=_SCHEMA_CHANGED
+        )
     if isinstance(error, asyncpg.PostgresError):
         sqlstate: str = error.sqlstate or ""
         for length in (5, 3, 2):
@@ -283,20 +310,55 @@ def translate(error: BaseException) -> DatabaseError | None:
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
     if isinstance(error, TimeoutError):  # before OSError, which it is a kind of
         return QueryTimeout("the server did not answer within the time allowed")
-    if isinstance(error, asyncpg.InternalClientError | OSError):
-        return UnreachableStorage(f"{_first_line(error)}: the connection broke or was refused")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return UnreachableStorage(
+            f"{_first_line(error)}: no server is of the kind that target_session_attrs asks for"
+        )
+    if isinstance(error, asyncpg.InternalClientError):
+        # Its own words are on states of the protocol, such as "cannot switch to state 12".
+        return UnreachableStorage("the connection to the server broke", advice="try again")
+    if isinstance(error, OSError):
+        return UnreachableStorage(
+            f"the connection to the server broke or was refused ({_first_line(error)})",
+            advice="check that the server is running, and try again",
+        )
     if isinstance(error, asyncpg.InterfaceError):
-        # A connection that died inside `transaction()` hides behind an InterfaceError.
-        hidden = error.__context__
-        if hidden is not None and (found_inside := translate(hidden)) is not None:
-            return found_inside
-        if "closed" in str(error):
-            return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
+        return _translate_interface_error(error)
+    return None
+
+
+def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | None:
+    # A connection that died inside `transaction()` hides behind an InterfaceError.
+    hidden = error.__context__
+    if hidden is not None and (found_inside := translate(hidden)) is not None:
+        return found_inside
+    if isinstance(error, ValueError):  # asyncpg's DataError, not the server's of that name
+        return InvalidInputError(f"a value does not fit the type it is sent as: {error}")
+    if isinstance(
+        error, asyncpg.UnsupportedClientFeatureError | asyncpg.UnsupportedServerFeatureError
+    ):
+        return DatabaseError(_first_line(error))
+    if "cannot exceed" in str(error):
+        return InvalidInputError(f"too many values for one statement: {_first_line(error)}")
+    if "closed" in str(error):
+        return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
     return None
 
 
 def _with_advice(message: str, advice: str | None) -> str:
-    return message if advice is None else f"{message}: {advice}"
+    message = _printable(message)
+    if advice is None:
+        return shorten(message)
+    advice = shorten(_printable(advice), MOST_CHARACTERS * 2 // 3)
+    return f"{shorten(message, MOST_CHARACTERS - len(advice) - 2)}: {advice}"
+
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _printable(text: str) -> str:
+    """A text with its control characters escaped, and what cannot be written to any file."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _first_line(error: BaseException) -> str:

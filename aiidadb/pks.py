@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeAlias
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 
 __all__ = ["HasPk", "Pks", "as_pks"]
 
@@ -26,20 +27,20 @@ def as_pks(pks: Pks) -> list[int]:
     """One pk or many, or objects that have one, as a sorted list without repeats.
 
     Raises:
-        InvalidInputError: One of them is no integer (nor are True and 1.0), or has none yet, or
-            does not fit into 64 bits.
+        InvalidTypeError: One of them is no integer (nor are True and 1.0), or has none yet.
+        InvalidInputError: One does not fit into 64 bits.
     """
     if isinstance(pks, int) or hasattr(pks, "pk"):
         return [_as_pk(pks)]
     if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
-        raise InvalidInputError(f"pks must be one pk or an iterable of pks, not {pks!r}")
+        raise InvalidTypeError(f"pks must be one pk or an iterable of pks, not {quote(pks)}")
     return sorted({_as_pk(one) for one in pks})
 
 
 def _as_pk(one: object) -> int:
     value = one if isinstance(one, int) else getattr(one, "pk", None)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInputError(f"{one!r} is no pk: give an integer or a stored node")
+        raise InvalidTypeError(f"{quote(one)} is no pk: give an integer or a stored node")
     if not -(2**63) <= value < 2**63:
-        raise InvalidInputError(f"{value} is no pk: it does not fit into 64 bits")
+        raise InvalidInputError(f"{quote(value)} is no pk: it does not fit into 64 bits")
     return value

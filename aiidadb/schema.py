@@ -16,6 +16,7 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     StorageMigrationError,
 )
+from aiidadb.messages import quote
 from aiidadb.migration.connection import migrating_connection
 from aiidadb.migration.creation import make_schema
 from aiidadb.migration.options import PATIENCE, MigrationOptions
@@ -131,7 +132,7 @@ class SchemaManager:
             return _VERSION_RESET[schema_generation_code]
         except (KeyError, TypeError):
             raise InvalidInputError(
-                f"{schema_generation_code!r} is no generation of AiiDA's schema: "
+                f"{quote(schema_generation_code)} is no generation of AiiDA's schema: "
                 f"there is {GENERATION!r}"
             ) from None
 
@@ -356,5 +357,5 @@ def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
         return SchemaVersion.parse(noted)
     except InvalidInputError as error:
         raise CorruptStorage(
-            f"the setting 'db|schemaversion' says {noted!r}, which is no version of AiiDA's"
+            f"the setting 'db|schemaversion' says {quote(noted)}, which is no version of AiiDA's"
         ) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.exceptions import DatabaseError, InvalidInputError, NotExistent
+from aiidadb.exceptions import DatabaseError, InvalidInputError, InvalidTypeError, NotExistent
 from aiidadb.jsonvalue import JsonValue, encode_json
+from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
 
@@ -95,7 +96,9 @@ class SettingsManager:
         text = None if value is None else encode_json(value)
         if description is not None:
             if not isinstance(description, str):
-                raise InvalidInputError(f"the description must be a string, not {description!r}")
+                raise InvalidTypeError(
+                    f"the description must be a string, not {quote(description)}"
+                )
             require_text(description, "the description")
         await self._fetch(QUERIES["setting_set"], _require_key(key), text, description)
 
@@ -123,14 +126,18 @@ class SettingsManager:
 
 def _require_key(key: str) -> str:
     """AiiDA's rules for keys, and PostgreSQL's."""
-    if not isinstance(key, str) or not key:
-        raise InvalidInputError(f"the key of a setting must be a non-empty string, not {key!r}")
+    if not isinstance(key, str):
+        raise InvalidTypeError(f"the key of a setting must be a string, not {quote(key)}")
+    if not key:
+        raise InvalidInputError("the key of a setting must be a non-empty string, not ''")
     if "." in key:
-        raise InvalidInputError(f"the key {key!r} holds a '.', which separates in AiiDA: use '|'")
+        raise InvalidInputError(
+            f"the key {quote(key)} holds a '.', which separates in AiiDA: use '|'"
+        )
     if len(key) > _MAX_KEY_LENGTH:
         raise InvalidInputError(f"the key is longer than {_MAX_KEY_LENGTH} characters")
-    return require_text(key, f"the key {key!r}")
+    return require_text(key, "the key", quoted=True)
 
 
 def _no_such(key: str) -> NotExistent:
-    return NotExistent(f"there is no setting {key!r}")
+    return NotExistent(f"there is no setting {quote(key)}")

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.messages import quote
 
-__all__ = ["require_text"]
+__all__ = ["find_problem", "require_text"]
 
 
-def require_text(text: str, what: str) -> str:
+def require_text(text: str, what: str, *, quoted: bool = False) -> str:
     """Refuse what PostgreSQL cannot hold in a text: NUL and lone surrogates.
 
+    Args:
+        text: The text.
+        what: What it is; the message begins with it.
+        quoted: Whether the message quotes the text as well.
+
     Raises:
-        InvalidInputError: It holds one of them; the message begins with ``what``.
+        InvalidInputError: It holds one of them.
     """
+    if problem := find_problem(text):
+        shown = f"{what} {quote(text)}" if quoted else what
+        raise InvalidInputError(f"{shown} holds {problem}")
+    return text
+
+
+def find_problem(text: str) -> str | None:
+    """What a text holds that PostgreSQL cannot, in words; None where there is nothing."""
     if "\x00" in text:
-        raise InvalidInputError(f"{what} holds a NUL character, which PostgreSQL cannot store")
+        return "a NUL character, which PostgreSQL cannot store"
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidInputError(
-            f"{what} holds a lone surrogate, which is no Unicode text"
-        ) from None
-    return text
+        return "a lone surrogate, which is not Unicode text"
+    return None

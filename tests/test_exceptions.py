@@ -17,6 +17,7 @@ from aiidadb.exceptions import (
     ConcurrencyError,
     DatabaseError,
     IntegrityError,
+    InvalidInputError,
     LockTimeout,
     PermissionDenied,
     QueryTimeout,
@@ -93,12 +94,46 @@ def test_what_a_caller_can_act_on_is_told_by_sqlstate(sqlstate, kind):
         (OSError("refused"), UnreachableStorage),
         (ConnectionResetError(), UnreachableStorage),
         (TimeoutError(), QueryTimeout),
-        (asyncpg.InternalClientError("broken"), UnreachableStorage),
+        (asyncpg.InternalClientError("cannot switch to state 12"), UnreachableStorage),
+        (asyncpg.TargetServerAttributeNotMatched("none of the hosts"), UnreachableStorage),
+        (asyncpg.InterfaceError("the number of arguments cannot exceed 32767"), InvalidInputError),
+        (asyncpg.UnsupportedServerFeatureError("no such type"), DatabaseError),
         (asyncpg.InterfaceError("connection is closed"), UnreachableStorage),
     ],
 )
 def test_a_way_to_the_server_that_broke_is_told(error, kind):
     assert type(translate(error)) is kind
+
+
+def test_states_of_the_protocol_are_nothing_for_callers():
+    error = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in …")
+    assert str(translate(error)) == "the connection to the server broke: try again"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InvalidCachedStatementError("cached statement plan is invalid"),
+        asyncpg.exceptions.OutdatedSchemaCacheError("cached types"),
+    ],
+)
+def test_a_schema_that_changed_under_a_connection_comes_with_advice(error):
+    ours = translate(error)
+    assert type(ours) is ConcurrencyError
+    assert "run the transaction again" in str(ours)
+
+
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
+def test_no_message_is_longer_than_500_characters(kind):
+    for message, advice in (("x" * 2**20, None), ("x" * 2**20, "wait"), ("x", "y" * 2**20)):
+        error = kind(message, advice=advice)
+        assert len(str(error)) <= 500
+        assert len(error.for_command_line()) <= 500
+    assert str(kind("x" * 1000, advice="wait")).endswith("x: wait")
+
+
+def test_a_message_can_be_printed_whatever_is_in_it():
+    assert str(AiidaDbError("/tmp/\x1b[31m\udc80 é\n")) == "/tmp/\\x1b[31m\\udc80 é\n"
 
 
 def test_what_an_interface_error_hides_is_told():

@@ -10,6 +10,7 @@ from aiidadb.cli.options import command_options
 from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
+from aiidadb.messages import quote
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def list_bands(
     """
     if not all_users and (user_email or database.profile.default_user_email) is None:
         raise click.UsageError(
-            f"profile {database.profile.name!r} has no default user: "
+            f"profile {quote(database.profile.name)} has no default user: "
             "add --user-email EMAIL, or --all-users"
         )
     rows = database.call(

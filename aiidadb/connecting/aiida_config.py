@@ -21,6 +21,7 @@ from aiidadb.exceptions import (
     MissingConfigurationError,
     ProfileConfigurationError,
 )
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +91,7 @@ def load_profile(
     chosen = _default_profile(top, version) if name is None else name
     if chosen is None or chosen not in profiles.values:
         there = ", ".join(sorted(profiles.values)) or "none"
-        what = "no default profile" if chosen is None else f"no profile {chosen!r}"
+        what = "no default profile" if chosen is None else f"no profile {quote(chosen)}"
         raise ProfileConfigurationError(f"{path} has {what}; there are: {there}")
     return _read_profile(chosen, profiles.section(chosen), version)
 
@@ -207,7 +208,7 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
     backend, config, keys = _read_storage(profile, version)
     engine = config.text(keys["engine"])
     if engine is not None and not engine.startswith("postgresql"):
-        raise config.error(keys["engine"], f"is {engine!r}: {_POSTGRESQL_ONLY}")
+        raise config.error(keys["engine"], f"is {quote(engine)}: {_POSTGRESQL_ONLY}")
     for key in ("host", "password"):
         config.require(keys[key])
     parameters = translate_keys(
@@ -248,7 +249,7 @@ def _read_storage(profile: _Section, version: int) -> tuple[str, _Section, Mappi
         section, key, keys = profile.section("storage"), "backend", _NEW_KEYS
         backend = section.required_text(key)
     if backend not in POSTGRESQL_BACKENDS:
-        raise section.error(key, f"is {backend!r}: {_POSTGRESQL_ONLY}")
+        raise section.error(key, f"is {quote(backend)}: {_POSTGRESQL_ONLY}")
     return backend, profile if keys is _OLD_KEYS else section.section("config"), keys
 
 
@@ -257,7 +258,9 @@ def _read_port(config: _Section, key: str) -> str:
     if value is None or value == "":
         return ""
     if not isinstance(value, int | str) or parse_port(str(value)) is None:
-        raise config.error(key, f"is {value!r}, which is no port: give a number from 1 to 65535")
+        raise config.error(
+            key, f"is {quote(value)}, which is no port: give a number from 1 to 65535"
+        )
     return str(value)
 
 

@@ -18,9 +18,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import quote as percent_encode
+from urllib.parse import urlencode
 
 from aiidadb.exceptions import ConfigurationError
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,7 +236,7 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
         for key in files if mode != "disable" else ():
             if key in keys and not Path(keys[key]).is_file():
                 raise ConfigurationError(f"there is no file {keys[key]}, which {key} names")
-        arguments["dsn"] = "postgresql://?" + urlencode(keys, quote_via=quote)
+        arguments["dsn"] = "postgresql://?" + urlencode(keys, quote_via=percent_encode)
     return arguments
 
 
@@ -242,8 +244,9 @@ def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
     for key, value in keys.items():
         if key not in LIBPQ_KEYS:
             raise ConfigurationError(
-                f"{where} has a key {key!r}, which is none of libpq's: options of the pool go to "
-                "open_backend() or get_pool(), settings of the server into options=-c%20name=value"
+                f"{where} has a key {quote(key)}, which is none of libpq's: options of the pool go "
+                "to open_backend() or get_pool(), settings of the server into "
+                "options=-c%20name=value"
             )
         harmless, reason = _ABSENT.get(key, ((value.lower(),), ""))
         if value and value.lower() not in harmless:
@@ -288,7 +291,9 @@ def _choose(key: str, value: str, choices: tuple[str, ...], where: str) -> str:
     for choice in choices:
         if value.lower() == choice.lower():
             return choice
-    raise ConfigurationError(f"{where} has {value!r} for {key}: give one of {', '.join(choices)}")
+    raise ConfigurationError(
+        f"{where} has {quote(value)} for {key}: give one of {', '.join(choices)}"
+    )
 
 
 def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]:
@@ -321,7 +326,7 @@ def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]
 def _timeout(seconds: str, hosts: int, where: str) -> float | None:
     if not re.fullmatch(r"-?[0-9]{1,9}", seconds):
         raise ConfigurationError(
-            f"{where} has {seconds!r} for connect_timeout: give whole seconds, 0 for no limit"
+            f"{where} has {quote(seconds)} for connect_timeout: give whole seconds, 0 for no limit"
         )
     return float(int(seconds) * hosts) if int(seconds) > 0 else None
 

@@ -25,6 +25,7 @@ from aiidadb.connecting.connection import (
     set_codecs,
 )
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     import asyncio
@@ -273,7 +274,8 @@ def _refuse_other_options(
     other = sorted(name for name in options if asked.get(name) != used.get(name))
     if other:
         raise PoolOptionsError(
-            f"the pool of profile {profile.name!r} is open already with other options than asked: "
+            f"the pool of profile {quote(profile.name)} is open already with other options than "
+            "asked: "
             f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
             "reset it first, or use a registry of your own"
         )

@@ -71,8 +71,9 @@ from aiidadb.criteria.values import (
     plain_value,
     without_enum,
 )
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.jsonvalue import encode_json
+from aiidadb.messages import quote
 from aiidadb.text import require_text
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def bind(
             placeholder; an operator that PostgreSQL does not have.
     """
     if not isinstance(term, Term):
-        raise InvalidInputError(f"not a pypika criterion or query: {term!r}")
+        raise InvalidTypeError(f"not a pypika criterion or query: {quote(term)}")
     binder = _Binder(first, node_types)
     bound = binder.bind(term)
     return _render(bound), binder.values
@@ -212,7 +213,7 @@ class _Binder:
 
     def _placeholder(self, value: object, *casts: str) -> Term:
         if isinstance(value, str):
-            require_text(value, f"the text {value!r}")
+            require_text(value, "the text", quoted=True)
         self.values.append(value)
         number = self._first + len(self.values) - 1
         return _Placeholder("::".join((f"${number}", *casts)))

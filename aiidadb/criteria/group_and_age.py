@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import sys
 from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,8 @@ from pypika.queries import QueryBuilder
 
 from aiidadb.criteria.pypika_internals import sources_of, table_name
 from aiidadb.criteria.tables import group_nodes, groups, nodes
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 from aiidadb.pks import as_pks
 from aiidadb.text import require_text
 
@@ -95,7 +97,7 @@ def _argument(args: object, name: str, given: object) -> object:
     in_namespace = getattr(args, name, None)
     if in_namespace is None or given is None:
         return in_namespace if given is None else given
-    raise InvalidInputError(f"{name} is given twice: as {given!r} and in args")
+    raise InvalidInputError(f"{name} is given twice: as {quote(given)} and in args")
 
 
 def _nodes_of(query: QueryBuilder) -> Table:
@@ -111,21 +113,24 @@ def _nodes_of(query: QueryBuilder) -> Table:
 
 def _as_labels(group_name: str | Iterable[str]) -> list[str]:
     if not isinstance(group_name, Iterable):
-        raise InvalidInputError(f"group_name must be one label or several, not {group_name!r}")
+        raise InvalidTypeError(f"group_name must be one label or several, not {quote(group_name)}")
     labels = [group_name] if isinstance(group_name, str) else list(group_name)
     for label in labels:
         if not isinstance(label, str):
-            raise InvalidInputError(f"{label!r} is no label of a group: labels are strings")
-        require_text(label, f"the group's label {label!r}")
+            raise InvalidTypeError(f"{quote(label)} is no label of a group: labels are strings")
+        require_text(label, "the group's label", quoted=True)
     return labels
 
 
 def _days_ago(days: object) -> datetime.datetime:
     if not isinstance(days, Real) or isinstance(days, bool):
-        raise InvalidInputError(f"past_days must be a number of days, not {days!r}")
-    number = float(days)
+        raise InvalidTypeError(f"past_days must be a number of days, not {quote(days)}")
+    try:
+        number = float(days)
+    except OverflowError:  # an integer beyond all floats
+        number = sys.float_info.max if abs(days) == days else -1.0
     if not math.isfinite(number) or number < 0:
-        raise InvalidInputError(f"past_days must be 0 or more, not {days!r}")
+        raise InvalidInputError(f"past_days must be 0 or more, not {quote(days)}")
     try:
         return datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=number)
     except OverflowError:

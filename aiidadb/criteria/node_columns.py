@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pypika import Query
 
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     from pypika.queries import QueryBuilder
@@ -27,7 +28,9 @@ def as_columns(names: Iterable[str]) -> list[Term]:
         InvalidInputError: There are none, or nodes have no such column.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise InvalidInputError(f"return_values must be several, such as ('id',), not {names!r}")
+        raise InvalidTypeError(
+            f"return_values must be several, such as ('id',), not {quote(names)}"
+        )
     columns = [_as_column(name) for name in names]
     if not columns:
         raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
@@ -42,13 +45,14 @@ def select_columns(columns: Iterable[Term], pks: Iterable[int]) -> QueryBuilder:
 
 def _as_column(name: str) -> Term:
     if not isinstance(name, str):
-        raise InvalidInputError(f"{name!r} is no column of nodes: give its name")
+        raise InvalidTypeError(f"{quote(name)} is no column of nodes: give its name")
     column, *path = name.split(".")
     column = "id" if column == "pk" else column
     if column not in NODE_COLUMNS or (path and column not in NODE_JSON_COLUMNS):
         raise InvalidInputError(
-            f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}, or "
-            "name what is inside attributes or extras, such as 'attributes.cell'"
+            f"nodes have no column {quote(name)}: choose among "
+            f"{', '.join(sorted(NODE_COLUMNS))}, or name what is inside attributes or "
+            "extras, such as 'attributes.cell'"
         )
     field = nodes.field(column)
     # A list, whatever the keys are: as text they would have to be quoted.

@@ -16,7 +16,8 @@ from aiidadb.criteria.binding import bind
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,12 +56,11 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
     for name, value in lookups.items():
         column = "id" if name == "pk" else name
         if column not in NODE_COLUMNS:
-            raise InvalidInputError(
-                f"nodes have no column {name!r}: choose among {', '.join(sorted(NODE_COLUMNS))}"
-            )
+            there = ", ".join(sorted(NODE_COLUMNS))
+            raise InvalidInputError(f"nodes have no column {quote(name)}: choose among {there}")
         if isinstance(value, list | tuple | set | frozenset) and column not in NODE_JSON_COLUMNS:
             raise InvalidInputError(
-                f"{name} is looked up by one value, not {value!r}: for several, give the "
+                f"{name} is looked up by one value, not {quote(value)}: for several, give the "
                 f"criterion nodes.{column}.isin(…)"
             )
         found.append(nodes.field(column) == value)
@@ -97,8 +97,8 @@ def _require_criterion(criterion: object) -> Criterion:
     if boolean and isinstance(criterion, BasicCriterion):
         boolean = criterion.comparator not in _NOT_BOOLEAN
     if not boolean:
-        raise InvalidInputError(
-            f"{criterion!s} is no pypika criterion: write for instance "
+        raise InvalidTypeError(
+            f"{show(criterion)} is no pypika criterion: write for instance "
             "nodes.node_type == 'data.core.structure.StructureData.'"
         )
     assert isinstance(criterion, Criterion)
@@ -140,7 +140,9 @@ def _check_column(field: Field, tables: frozenset[str]) -> None:
 def _no_such_column(name: str) -> str:
     if name == "pk":
         return "nodes have no column 'pk': in criteria it is nodes.id"
-    return f"nodes have no column {name!r}: choose among {', '.join(sorted(_CRITERIA_COLUMNS))}"
+    return (
+        f"nodes have no column {quote(name)}: choose among {', '.join(sorted(_CRITERIA_COLUMNS))}"
+    )
 
 
 def _tables_of(query: QueryBuilder) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pypika.queries import QueryBuilder
+from pypika.terms import Term
 
 from aiidadb.criteria.binding import bind
 from aiidadb.criteria.node_types import spelling_of
@@ -14,11 +15,11 @@ from aiidadb.criteria.pypika_internals import (
     selects_only,
     united_queries,
 )
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import show
 
 if TYPE_CHECKING:
     import asyncpg
-    from pypika.terms import Term
 
     from aiidadb.connecting.session import Session
 
@@ -37,8 +38,9 @@ def is_select(query: object) -> bool:
 async def fetch_selection(session: Session, query: Term) -> list[asyncpg.Record]:
     """See :meth:`aiidadb.queries.manager.QueryManager.fetch`."""
     if not is_select(query):
-        raise InvalidInputError(
-            f"{query!s} selects nothing: give a pypika query such as "
+        kind = InvalidInputError if isinstance(query, Term) else InvalidTypeError
+        raise kind(
+            f"{show(query)} selects nothing: give a pypika query such as "
             "Query.from_(nodes).select(nodes.id), one that changes nothing"
         )
     text, values = bind(query, node_types=spelling_of(session.require_version()))

@@ -20,7 +20,8 @@ from pypika.terms import (
     ValueWrapper,
 )
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 from aiidadb.text import require_text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def plain_value(term: object) -> object:
         return None
     if isinstance(term, Tuple) and not isinstance(term, Bracket):
         return [plain_value(item) for item in term.values]
-    raise LookupError(f"not a value: {term!r}")
+    raise LookupError(f"not a value: {quote(term)}")
 
 
 def as_parameter(value: object, field: object = None) -> tuple[object, str]:
@@ -121,11 +122,13 @@ def _fitting(value: object, field: object) -> object:
         try:
             return uuid.UUID(value)
         except ValueError:
-            raise InvalidInputError(f"{value!r} is no UUID, which the column uuid holds") from None
+            raise InvalidInputError(
+                f"{quote(value)} is no UUID, which the column uuid holds"
+            ) from None
     if field.name in _TIME_COLUMNS:
         raise InvalidInputError(
             f"{field.name} is a time: compare it with a datetime that has a time zone, "
-            f"not with the text {value!r}"
+            f"not with the text {quote(value)}"
         )
     return value
 
@@ -133,16 +136,16 @@ def _fitting(value: object, field: object) -> object:
 def _cast_of(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         if not -(2**63) <= value < 2**63:
-            raise InvalidInputError(f"{value} does not fit into 64 bits")
+            raise InvalidInputError(f"{quote(value)} does not fit into 64 bits")
         return "int" if -(2**31) <= value < 2**31 else "bigint"
     if isinstance(value, str):
-        require_text(value, f"the text {value!r}")
+        require_text(value, "the text", quoted=True)
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
-        raise InvalidInputError(f"{value!r} has no time zone: give it one")
+        raise InvalidInputError(f"{quote(value)} has no time zone: give it one")
     for kind, cast in _CASTS.items():
         if isinstance(value, kind):
             return cast
-    raise InvalidInputError(f"a value of type {type(value).__name__} cannot be a criterion")
+    raise InvalidTypeError(f"a value of type {type(value).__name__} cannot be a criterion")
 
 
 def is_json(term: object) -> bool:
@@ -156,7 +159,7 @@ def no_json_text(value: object) -> object:
     """Refuse a string that looks like JSON where JSON is expected; give back anything else."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         raise InvalidInputError(
-            f"{value!r} looks like the text of a JSON value: give the dict or list itself, or "
+            f"{quote(value)} looks like the text of a JSON value: give the dict or list itself, or "
             "JSON(…) of it if this string is meant"
         )
     return value
@@ -165,7 +168,7 @@ def no_json_text(value: object) -> object:
 def count_of(number: object, what: str) -> int:
     """A number of rows, checked."""
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
-        raise InvalidInputError(f"{what} must be a number of rows, not {number!r}")
+        raise InvalidInputError(f"{what} must be a number of rows, not {quote(number)}")
     return number
 
 

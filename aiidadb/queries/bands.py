@@ -14,7 +14,8 @@ from pypika import Query
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
-from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.exceptions import InvalidTypeError, NotExistent
+from aiidadb.messages import quote
 from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
 from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
 from aiidadb.sql import QUERIES
@@ -140,16 +141,16 @@ async def _default_user(session: Session) -> int:
     command_advice = "add --all-users for everybody's bands"
     if email is None:
         raise NotExistent(
-            f"profile {session.profile.name!r} has no default user",
+            f"profile {quote(session.profile.name)} has no default user",
             advice=advice,
             command_advice=command_advice,
         )
-    require_text(email, f"the default user {email!r}")
+    require_text(email, "the default user", quoted=True)
     pk: int | None = await QUERIES["user_by_email"].fetchval(session, email)
     if pk is None:
         raise NotExistent(
-            f"the default user {email!r} of profile {session.profile.name!r} is not in the "
-            "database",
+            f"the default user {quote(email)} of profile {quote(session.profile.name)} is not in "
+            "the database",
             advice=advice,
             command_advice=command_advice,
         )
@@ -193,9 +194,9 @@ def _as_symbols(symbols: object, what: str) -> frozenset[str] | None:
     if isinstance(symbols, str):
         return frozenset({symbols})
     if not isinstance(symbols, Iterable):
-        raise InvalidInputError(f"{what} must be one symbol or several, not {symbols!r}")
+        raise InvalidTypeError(f"{what} must be one symbol or several, not {quote(symbols)}")
     found = list(symbols)
     for symbol in found:
         if not isinstance(symbol, str):
-            raise InvalidInputError(f"{symbol!r} is no symbol of an element, such as 'Si'")
+            raise InvalidTypeError(f"{quote(symbol)} is no symbol of an element, such as 'Si'")
     return frozenset(found)

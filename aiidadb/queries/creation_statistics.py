@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, TypedDict
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 from aiidadb.pks import as_pks
 from aiidadb.sql import QUERIES
 
@@ -64,7 +65,7 @@ class StatisticsReader:
         server takes almost any letters and number for a zone of an invented name.
         """
         if not isinstance(name, str):
-            raise InvalidInputError(f"timezone must be the name of a time zone, not {name!r}")
+            raise InvalidTypeError(f"timezone must be the name of a time zone, not {quote(name)}")
         if name == "UTC":
             return name
         if not self._zones:
@@ -74,11 +75,11 @@ class StatisticsReader:
             return known
         similar = difflib.get_close_matches(name, self._zones.values(), n=3)
         advice = f"did you mean {' or '.join(similar)}?" if similar else "such as Europe/Zurich"
-        raise InvalidInputError(f"the server knows no time zone {name!r}: {advice}")
+        raise InvalidInputError(f"the server knows no time zone {quote(name)}: {advice}")
 
 
 def _single_pk(user_pk: int | HasPk) -> int:
     found = as_pks(user_pk)
     if len(found) != 1:
-        raise InvalidInputError(f"user_pk must be one pk, not {user_pk!r}")
+        raise InvalidInputError(f"user_pk must be one pk, not {quote(user_pk)}")
     return found[0]

@@ -15,6 +15,7 @@ and ``aiida.orm.nodes.data.array.bands`` (``<<UNKNOWN>>``). Held against it by t
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby, pairwise
@@ -22,6 +23,7 @@ from math import gcd
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,12 +143,16 @@ def kind_symbol(kind: Mapping[str, object]) -> str:
         or not all(isinstance(symbol, str) for symbol in symbols)
     ):
         raise InvalidInputError(
-            f"kind {kind.get('name')!r} has no symbols with a weight for each:"
-            f" symbols {symbols!r}, weights {weights!r}"
+            f"kind {quote(kind.get('name'))} has no symbols with a weight for each:"
+            f" symbols {quote(symbols)}, weights {quote(weights)}"
         )
-    numbers = [float(weight) for weight in weights if isinstance(weight, int | float)]
+    numbers = [
+        float(weight)
+        for weight in weights
+        if isinstance(weight, int | float) and abs(weight) <= sys.float_info.max
+    ]
     if len(numbers) != len(weights):
-        raise InvalidInputError(f"kind {kind.get('name')!r} has weights that are no numbers")
+        raise InvalidInputError(f"kind {quote(kind.get('name'))} has weights that are no numbers")
     if len(symbols) == 1 and numbers[0] == 1.0:
         return str(symbols[0])
     parts = [f"{symbol}{weight:.2f}" for symbol, weight in zip(symbols, numbers, strict=True)]
@@ -208,7 +214,7 @@ def check_formula_mode(mode: object) -> None:
     """
     if mode not in FORMULA_MODES:
         raise InvalidInputError(
-            f"there is no formula mode {mode!r}: use one of {', '.join(FORMULA_MODES)}"
+            f"there is no formula mode {quote(mode)}: use one of {', '.join(FORMULA_MODES)}"
         )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import all_of, bind_criteria
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 from aiidadb.pks import as_pks
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
@@ -51,6 +53,8 @@ async def get_closest_parents(
     starts = [pk for pk in as_pks(pks) if 0 < pk < 2**31]
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
+    if progress is not None and not callable(progress):
+        raise InvalidTypeError(f"progress must be a function, not {quote(progress)}")
     query = QUERIES["closest_parents"]
     match, values = bind_criteria(
         all_of(criteria, lookups),
@@ -94,8 +98,10 @@ async def get_all_parents(
 
 def _as_chunk_size(chunk_size: int | None) -> int:
     size = CHUNK_SIZE if chunk_size is None else chunk_size
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise InvalidInputError(f"chunk_size must be a positive integer, not {chunk_size!r}")
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise InvalidTypeError(f"chunk_size must be a positive integer, not {quote(chunk_size)}")
+    if size < 1:
+        raise InvalidInputError(f"chunk_size must be a positive integer, not {quote(chunk_size)}")
     return size
 
 
@@ -103,9 +109,14 @@ def _as_link_types(link_types: Collection[str] | None) -> list[str] | None:
     if link_types is None:
         return None
     if isinstance(link_types, str):
-        raise InvalidInputError(f"link_types must be several, such as ({link_types!r},)")
-    if unknown := sorted({str(name) for name in link_types} - LINK_TYPES):
-        raise InvalidInputError(
-            f"no such link types: {', '.join(unknown)}; AiiDA has {', '.join(sorted(LINK_TYPES))}"
-        )
-    return sorted(link_types)
+        raise InvalidTypeError(f"link_types must be several, such as ({quote(link_types)},)")
+    if not isinstance(link_types, Iterable):
+        raise InvalidTypeError(f"link_types must be several types, not {quote(link_types)}")
+    names = list(link_types)
+    for name in names:
+        if not isinstance(name, str) or name not in LINK_TYPES:
+            kind = InvalidInputError if isinstance(name, str) else InvalidTypeError
+            raise kind(
+                f"there is no link type {quote(name)}; AiiDA has {', '.join(sorted(LINK_TYPES))}"
+            )
+    return sorted(names)

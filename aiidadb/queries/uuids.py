@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError, NotExistent
+from aiidadb.messages import quote
 from aiidadb.pks import as_pks
 from aiidadb.sql import QUERIES
 
@@ -33,7 +34,7 @@ async def apply_new_uuid_mapping(
     """See :meth:`aiidadb.queries.manager.QueryManager.apply_new_uuid_mapping`."""
     query = _of_table("replace_uuids", table)
     if not isinstance(mapping, Mapping):
-        raise InvalidInputError(f"mapping must map pks to UUIDs, not {mapping!r}")
+        raise InvalidTypeError(f"mapping must map pks to UUIDs, not {quote(mapping)}")
     given = {as_pks(pk)[0]: _as_uuid(new) for pk, new in mapping.items()}
     if not given:
         return
@@ -47,8 +48,9 @@ async def apply_new_uuid_mapping(
 
 def _of_table(query: str, table: str) -> Query:
     if table not in UUID_TABLES:
-        raise InvalidInputError(
-            f"{table!r} is no table of AiiDA's with UUIDs: choose among {', '.join(UUID_TABLES)}"
+        raise (InvalidInputError if isinstance(table, str) else InvalidTypeError)(
+            f"{quote(table)} is no table of AiiDA's with UUIDs: choose among "
+            f"{', '.join(UUID_TABLES)}"
         )
     return QUERIES[query].on_table(table)
 
@@ -59,4 +61,4 @@ def _as_uuid(value: object) -> uuid.UUID:
     try:
         return uuid.UUID(str(value))
     except ValueError:
-        raise InvalidInputError(f"{value!r} is no UUID") from None
+        raise InvalidInputError(f"{quote(value)} is no UUID") from None

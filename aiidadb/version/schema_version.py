@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Literal
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
 
 __all__ = ["DJANGO_HEAD", "LAST_WITH_DJANGO", "MAIN_HEAD", "Line", "SchemaVersion", "head_for"]
 
@@ -53,8 +54,10 @@ class SchemaVersion:
                 return cls("django", int(found[1]))
             if found := _MAIN.fullmatch(text):
                 return cls("main", int(found[1]))
-        raise InvalidInputError(
-            f"{text!r} is no schema version: give '1.0.N' (AiiDA 0.x and 1.x) or 'main_NNNN' (2.x)"
+        kind = InvalidInputError if isinstance(text, str) else InvalidTypeError
+        raise kind(
+            f"{quote(text)} is no schema version: give '1.0.N' (AiiDA 0.x and 1.x) or "
+            "'main_NNNN' (2.x)"
         )
 
     @property

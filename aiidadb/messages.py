@@ -1,0 +1,99 @@
+"""How a message of an error shows what somebody gave: short, on one line, without passwords."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from typing import Final
+
+__all__ = ["MOST_CHARACTERS", "Secret", "quote", "shorten", "show"]
+
+MOST_CHARACTERS: Final = 500
+"""How long a message can be, whatever was given."""
+
+_MOST_QUOTED: Final = 100
+_CUT: Final = "…"
+
+# What stands between the user and the host of a URI. A password that is not percent-encoded may
+# hold any character, so all up to the last "@" is taken for it.
+_PASSWORD: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
+# libpq's form of the same, and the query of a URI.
+_PASSWORD_KEY: Final = re.compile(r"((?:ssl)?password\s*=)\s*[^&]*", re.IGNORECASE | re.DOTALL)
+
+
+class Secret(str):
+    """A text that shows itself to nobody who asks for its ``repr``, as tracebacks do."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(_CUT)
+
+
+class _Quoting(reprlib.Repr):
+    """``repr``, but short, and of every object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = self.maxlong = _MOST_QUOTED
+        self.fillvalue = _CUT
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - reprlib's signature
+        # What is looked at is bounded as well: it may be a megabyte. A password that begins in
+        # front of the cut can end behind it, so more is looked at than is shown,
+        # and what is cut off is taken for its end.
+        seen = x[: 20 * _MOST_QUOTED]
+        if len(seen) < len(x):
+            seen += "@"
+        return repr(shorten(without_password(seen), _MOST_QUOTED))
+
+    def repr_instance(self, x: object, level: int) -> str:
+        text = super().repr_instance(x, level)
+        return text if text.isprintable() else repr(text)[1:-1]
+
+
+_QUOTING: Final = _Quoting()
+
+
+def quote(value: object) -> str:
+    """A value for a message: its ``repr``, shortened, and without the password of a URI.
+
+    Args:
+        value: Anything: also what is very long or deep, or whose own ``repr`` fails.
+
+    Returns:
+        One line of little more than a hundred characters at most.
+    """
+    if type(value) is str and len(value) <= _MOST_QUOTED and "@" not in value and "=" not in value:
+        return repr(value)
+    try:
+        text = _QUOTING.repr_str(value, 0) if isinstance(value, str) else _QUOTING.repr(value)
+    except Exception:  # whatever the object's own methods raise
+        text = f"<{type(value).__name__}>"
+    return shorten(text, 2 * _MOST_QUOTED)
+
+
+def show(value: object) -> str:
+    """A value for a message as its ``str``, such as the SQL of a criterion, shortened."""
+    try:
+        text = str(value)
+    except Exception:
+        return quote(value)
+    return shorten(without_password(text), 2 * _MOST_QUOTED)
+
+
+def without_password(text: str) -> str:
+    """A text with the passwords of the URIs in it replaced."""
+    return _PASSWORD_KEY.sub(rf"\1{_CUT}", _PASSWORD.sub(rf"\1:{_CUT}@", text))
+
+
+def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
+    """A text cut in its middle where it is longer than ``most`` characters.
+
+    What happened stands at the beginning of a message, and what to do at its end.
+    """
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - len(_CUT)]}{_CUT}{text[-end:]}"

@@ -1,0 +1,77 @@
+"""How messages show what somebody gave."""
+
+import pytest
+
+from aiidadb.messages import Secret, quote, shorten, show
+
+SECRET = "s3cr@t:/?"
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise ValueError("x" * 1000)
+
+    __str__ = __repr__
+
+
+def nested(depth: int) -> dict[str, object]:
+    top: dict[str, object] = {}
+    inner = top
+    for _ in range(depth):
+        inner["a"] = inner = {}
+    return top
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 2**20,
+        b"x" * 2**20,
+        ["x" * 1000] * 1000,
+        10**4000,
+        10**5000,
+        nested(5000),
+        Broken(),
+        type("N" * 1000, (), {})(),
+        "\x00\x1b\n\ud800",
+    ],
+    ids=lambda value: type(value).__name__[:10],
+)
+def test_anything_can_be_quoted_on_one_short_line(value):
+    for text in (quote(value), show(value)):
+        assert len(text) <= 200
+    assert quote(value).isprintable()
+
+
+@pytest.mark.parametrize("value", ["", "silicon", "it's", 3, 2.5, None, True, ["a", 1], {"a": 1}])
+def test_what_is_short_is_quoted_as_it_is(value):
+    assert quote(value) == repr(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://ada:{SECRET}@host/db",
+        f"postgresql://ada:{'x' * 5000}{SECRET}@host/db",
+        f"postgresql://ada@host/db?sslpassword={SECRET}",
+        f"host=a password={SECRET}",
+    ],
+)
+def test_no_password_of_a_uri_is_quoted(text):
+    for quoted in (quote(text), quote([text]), quote({"dsn": text}), show(text)):
+        assert SECRET not in quoted
+        assert "xxx" not in quoted
+    assert "ada" in quote(text) or "host" in quote(text)
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end():
+    assert shorten("what happened" + "x" * 1000 + "what to do", 50).startswith("what happened")
+    assert shorten("what happened" + "x" * 1000 + "what to do", 50).endswith("what to do")
+    assert len(shorten("x" * 1000, 50)) == 50
+
+
+def test_a_secret_shows_itself_only_to_who_takes_it_as_a_text():
+    secret = Secret(SECRET)
+    assert SECRET not in repr({"password": secret})
+    assert secret == SECRET
+    assert "".join(secret) == SECRET

@@ -4,8 +4,8 @@ from aiidadb.backend import Backend, ServerFacts, open_backend
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
 from aiidadb.connecting.profile import Profile
-from aiidadb.criteria.binding import bind
 from aiidadb.criteria.tables import nodes
+from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import (
     AiidaDbError,
     AuthenticationError,

@@ -20,7 +20,7 @@ from aiidadb.queries.manager import QueryManager
 from aiidadb.schema import SchemaManager
 from aiidadb.settings import SettingsManager
 from aiidadb.sql import QUERIES
-from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:

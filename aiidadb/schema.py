@@ -18,14 +18,14 @@ from aiidadb.exceptions import (
 )
 from aiidadb.messages import quote
 from aiidadb.migration.connection import migrating_connection
-from aiidadb.migration.creation import make_schema
+from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
-from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.session import Session
     from aiidadb.migration.report import MigrationReport, ProgressCallback
-    from aiidadb.version.bookkeeping import Bookkeeping
+    from aiidadb.version.database_version import Bookkeeping
 
 __all__ = ["GENERATION", "SchemaManager"]
 

@@ -27,7 +27,7 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     UnreachableStorage,
 )
-from aiidadb.migration import creation
+from aiidadb.migration import new_schema
 from aiidadb.migration.repository import container
 from aiidadb.version.schema_version import SchemaVersion
 from tests.conftest import aiida_storage
@@ -424,7 +424,7 @@ async def test_the_container_goes_again_if_the_database_fails(
         )
         return container_id
 
-    monkeypatch.setattr(creation, "create_container", make_and_cut)
+    monkeypatch.setattr(new_schema, "create_container", make_and_cut)
     async with opened(empty_dsn, tmp_path) as backend:
         with pytest.raises(UnreachableStorage):
             await backend.schema.initialise()
@@ -460,7 +460,7 @@ async def test_a_cancelled_initialise_leaves_nothing(
         time.sleep(0.1)
         return container.create_container(repository)
 
-    monkeypatch.setattr(creation, "create_container", make_slowly)
+    monkeypatch.setattr(new_schema, "create_container", make_slowly)
     async with opened(empty_dsn, tmp_path) as backend:
         if native:
             task = asyncio.create_task(backend.schema.initialise())
@@ -484,7 +484,7 @@ async def test_a_commit_whose_answer_is_lost_leaves_the_container(
     empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with proxy(empty_dsn) as between:
-        real = creation.atomic
+        real = new_schema.atomic
 
         @contextlib.asynccontextmanager
         async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
@@ -492,7 +492,7 @@ async def test_a_commit_whose_answer_is_lost_leaves_the_container(
                 yield
                 between.cut_at_next_answer = True
 
-        monkeypatch.setattr(creation, "atomic", atomic)
+        monkeypatch.setattr(new_schema, "atomic", atomic)
         async with opened(between.dsn, tmp_path) as backend:
             with pytest.raises(UnknownOutcome, match=r"if it is empty, remove .*container and run"):
                 await backend.schema.initialise()

@@ -12,10 +12,10 @@ from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
 from pypika.terms import BasicCriterion, Criterion, Field, Star
 
-from aiidadb.criteria.binding import bind
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
+from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote, show
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pypika.queries import QueryBuilder
 from pypika.terms import Term
 
-from aiidadb.criteria.binding import bind
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import (
     SetOperation,
@@ -15,6 +14,7 @@ from aiidadb.criteria.pypika_internals import (
     selects_only,
     united_queries,
 )
+from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import show
 

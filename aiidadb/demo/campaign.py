@@ -19,7 +19,7 @@ from aiidadb.demo.compounds import COMPOUNDS
 from aiidadb.demo.template import WORKCHAIN, Template, one_block, shared_nodes
 from aiidadb.exceptions import DatabaseNotEmpty, InvalidInputError
 from aiidadb.sql import load_queries, sql_directory
-from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS
 if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
     from aiidadb.migration.step_file import MigrationStep
-    from aiidadb.version.bookkeeping import Bookkeeping
+    from aiidadb.version.database_version import Bookkeeping
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["MigrationPlan", "PlannedStep", "find_origin", "make_plan", "route"]

@@ -16,7 +16,7 @@ from aiidadb.migration.step_runner import StepRunner
 from aiidadb.migration.steps import PRELUDE
 from aiidadb.migration.transaction import DRIVER_ERRORS
 from aiidadb.sql import QUERIES
-from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     import asyncpg

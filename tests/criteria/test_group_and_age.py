@@ -10,9 +10,9 @@ import pytest
 from pypika import Query, Table
 
 from aiidadb import nodes
-from aiidadb.criteria.binding import bind
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.tables import groups, links
+from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError
 from tests.helpers.graphs import Node, write_groups, write_links, write_nodes, write_users
 

@@ -16,7 +16,7 @@ from aiidadb.migration.repository.container import (
 )
 from aiidadb.migration.transaction import atomic
 from aiidadb.sql import QUERIES, SCHEMAS
-from aiidadb.version.bookkeeping import read_bookkeeping
+from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,9 +23,9 @@ from pypika.terms import (
 
 import aiidadb
 from aiidadb import nodes
-from aiidadb.criteria.binding import bind
 from aiidadb.criteria.selection import is_select
 from aiidadb.criteria.tables import groups, links
+from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError
 
 PLACEHOLDER = re.compile(r"\$\d+(?:::[a-z0-9]+(?:\[\])?)*")

@@ -125,6 +125,27 @@ async def test_every_moment_around_a_turn_of_the_clocks_is_in_its_day(main_dsn, 
             assert found == expected(nodes, zone, core_prefix=True), zone
 
 
+@pytest.mark.parametrize("by_index", [True, False], ids=["by index", "by scan"])
+async def test_a_day_that_ends_and_comes_again_keeps_its_nodes_however_few(main_dsn, by_index):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        session = backend._session
+        await write_users(session)
+        for zone, turns in TURNS.items():
+            for turn in turns:
+                for gap in (1e-6, 1, 30, 61):
+                    moments = [
+                        datetime.datetime.fromisoformat(f"{turn}+00:00")
+                        + datetime.timedelta(seconds=seconds)
+                        for seconds in (-gap, 0, gap, 3600, 86_400)
+                    ]
+                    nodes = [Node(pk, ctime=moment) for pk, moment in enumerate(moments, start=1)]
+                    await session.execute("truncate db_dbnode cascade")
+                    await write_nodes(session, nodes, line="main")
+                    await pretend_vacuumed(session, yes=by_index)
+                    found = await backend.queries.get_creation_statistics(timezone=zone)
+                    assert found == expected(nodes, zone, core_prefix=True), (zone, turn, gap)
+
+
 async def test_a_database_without_nodes_has_none(backend):
     nothing = {"total": 0, "types": {}, "ctime_by_day": {}}
     assert await backend.queries.get_creation_statistics() == nothing

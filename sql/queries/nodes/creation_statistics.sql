@@ -21,6 +21,10 @@ with recursive day (date, first, beyond) as (
         local.date,
         node.ctime,
         case
+            -- Where clocks go back from just after midnight, the day ends and comes again; the turn
+            -- is at a whole second, whichever it is.
+            when local.date::timestamp at time zone $2::text > node.ctime
+                then date_trunc('second', node.ctime) + interval '1 second'
             -- Where clocks go back over midnight, it comes twice, and the server means the second.
             when shift.back > interval '0'
                 and ((midnight.time - shift.back) at time zone $2::text)::date > local.date

@@ -50,6 +50,7 @@ async def _facts(backend: Backend) -> dict[str, object]:
         "schema_version": None,
         "aiida": None,
         "problem": None,
+        "notes": profile.notes or None,
     }
     try:
         version = await backend.schema.get_schema_version_database()

@@ -7,17 +7,26 @@ nothing is written or created.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.connecting.libpq_keys import LIBPQ_KEYS, parse_port, translate_keys
+from aiidadb.connecting.libpq_keys import (
+    ADVISORY_KEYS,
+    LIBPQ_KEYS,
+    is_harmless,
+    parse_port,
+    translate_keys,
+)
 from aiidadb.connecting.profile import Profile, make_profile, read_file_uri
 from aiidadb.exceptions import (
     ConfigurationError,
     ConfigurationVersionError,
+    InvalidTypeError,
     MissingConfigurationError,
     ProfileConfigurationError,
 )
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["load_profile"]
 
 NEWEST_CONFIG_VERSION: Final = 10
+FIRST_MAYBE_DECODED: Final = 9
 CONFIG_FILE: Final = "config.json"
 CONFIG_DIRECTORY: Final = ".aiida"
 
@@ -70,7 +80,7 @@ def load_profile(
         config: The ``config.json``, or the directory that it is in. By default it is looked for as
             AiiDA does: in the first directory of the variable ``AIIDA_PATH`` that exists (each with
             ``.aiida`` behind it unless it ends so), and in ``~/.aiida`` where the variable is not
-            set.
+            set. A directory that this process may not look into is passed over.
 
     Returns:
         The profile.
@@ -81,9 +91,24 @@ def load_profile(
         ProfileConfigurationError: There is no such profile, it is not in PostgreSQL, or something
             in it is missing or wrong; the message names file and key.
         ConfigurationError: The file cannot be read, or is no configuration.
+        InvalidTypeError: The name is not a string, or ``config`` is not a path.
     """
-    path = _find_config() if config is None else Path(config).expanduser()
-    if path.is_dir():
+    if name is not None and not isinstance(name, str):
+        raise InvalidTypeError(f"a profile's name is a string, not {quote(name)}")
+    if config is not None and not (
+        isinstance(config, str | os.PathLike) and isinstance(os.fspath(config), str)
+    ):
+        raise InvalidTypeError(f"config must be a path, not {quote(config)}")
+    try:
+        return _load_profile(name, config)
+    except ConfigurationError as error:
+        # The frames that it went through hold the passwords of all profiles in their variables.
+        raise error.with_traceback(None) from error.__cause__
+
+
+def _load_profile(name: str | None, config: str | os.PathLike[str] | None) -> Profile:
+    path = _find_config() if config is None else _expanded(config)
+    if _is_directory(path):
         path /= CONFIG_FILE
     top = _Section(path, "", _read_json(path))
     version = _read_version(top)
@@ -102,7 +127,7 @@ class _Section:
 
     path: Path
     place: str
-    values: Mapping[str, object]
+    values: Mapping[str, object] = field(repr=False)  # passwords are among them
 
     def error(self, key: str, what: str) -> ProfileConfigurationError:
         where = f"{self.place}.{key}" if self.place else key
@@ -146,9 +171,15 @@ def _find_config() -> Path:
         directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
         for directory in directories
     ]
+    refused: ConfigurationError | None = None
     for directory in directories:
-        if directory.is_dir():
-            return directory
+        try:
+            if _is_directory(directory):
+                return directory
+        except ConfigurationError as error:
+            refused = error
+    if refused is not None:
+        raise refused
     looked = f"looked for {', '.join(map(str, directories))}"
     raise MissingConfigurationError(
         "there is no configuration of AiiDA",
@@ -157,9 +188,42 @@ def _find_config() -> Path:
     )
 
 
+def _expanded(config: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(config).expanduser()
+    except RuntimeError as error:
+        raise MissingConfigurationError(f"{quote(os.fspath(config))}: {error}") from error
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether this is a directory.
+
+    Raises:
+        ConfigurationError: It cannot be told, as where a directory above it cannot be read.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"{quote(str(path))} cannot be read: {error.strerror}") from error
+    except ValueError:  # a NUL character, or a lone surrogate
+        raise MissingConfigurationError(
+            f"there can be no file of the name {quote(str(path))}"
+        ) from None
+
+
+def _read_file(path: Path) -> bytes:
+    # A named pipe would be waited for without end, and a device be read without end.
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ConfigurationError(f"{path} is not a file")
+    return path.read_bytes()
+
+
 def _read_json(path: Path) -> Mapping[str, object]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_read_file(path))
     except FileNotFoundError:
         raise MissingConfigurationError(
             f"there is no configuration file {path}",
@@ -211,6 +275,7 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
         raise config.error(keys["engine"], f"is {quote(engine)}: {_POSTGRESQL_ONLY}")
     for key in ("host", "password"):
         config.require(keys[key])
+    connect_args, advice = _read_connect_args(config)
     parameters = translate_keys(
         {
             "host": config.text(keys["host"]) or "",
@@ -218,16 +283,20 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
             "dbname": config.required_text(keys["database"]),
             "user": config.required_text(keys["user"]),
             "password": config.text(keys["password"]) or "",
-            **_read_connect_args(config),
+            **connect_args,
         },
         where=f"{config.path}: {config.place}",
     )
     repository = None
     if uri := config.text(keys["repository"]):
-        # As long as the old keys were in use, AiiDA put the path behind file:// as it was.
-        repository = read_file_uri(uri, encoded=keys is _NEW_KEYS)
+        repository = _read_repository(uri, version)
         if repository is None:
             raise config.error(keys["repository"], "is no file:// URI of an absolute path")
+    notes = tuple(
+        f"{config.path}: {config.place}.engine_kwargs.connect_args.{key} is not used: "
+        "asyncpg, the driver, does not set it"
+        for key in advice
+    )
     return make_profile(
         Profile,
         parameters,
@@ -236,7 +305,26 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
         default_user_email=profile.text("default_user_email"),
         repository=repository,
         backend=backend,
+        notes=notes,
     )
+
+
+def _read_repository(uri: str, version: int) -> Path | None:
+    """Give the directory of the files; None where this is no URI of one.
+
+    AiiDA put the path behind file:// as it was up to version 8 of the configuration. AiiDA 2.7
+    decodes it, and files of version 9 are from before or after that: there the directory that
+    exists is the one.
+    """
+    if version < FIRST_MAYBE_DECODED:
+        return read_file_uri(uri, encoded=False)
+    decoded = read_file_uri(uri)
+    plain = read_file_uri(uri, encoded=False)
+    if version == FIRST_MAYBE_DECODED and decoded != plain and plain is not None:
+        with contextlib.suppress(OSError, ValueError):
+            if not (decoded and decoded.exists()) and plain.exists():
+                return plain
+    return decoded
 
 
 def _read_storage(profile: _Section, version: int) -> tuple[str, _Section, Mapping[str, str]]:
@@ -264,22 +352,30 @@ def _read_port(config: _Section, key: str) -> str:
     return str(value)
 
 
-def _read_connect_args(config: _Section) -> dict[str, str]:
+def _read_connect_args(config: _Section) -> tuple[dict[str, str], list[str]]:
     """Give libpq's keys among what AiiDA 2 hands on to SQLAlchemy for its driver.
 
     The driver's own keys and SQLAlchemy's options of its pool say nothing to asyncpg.
+
+    Returns:
+        The keys with their values, and the names of those that only advise, which are passed over.
     """
+    keys: dict[str, str] = {}
+    advice: list[str] = []
     if "engine_kwargs" not in config.values:
-        return {}
+        return keys, advice
     engine = config.section("engine_kwargs")
     if "connect_args" not in engine.values:
-        return {}
+        return keys, advice
     arguments = engine.section("connect_args")
-    keys: dict[str, str] = {}
     for key, value in arguments.values.items():
         if key not in LIBPQ_KEYS or value is None:
             continue
         if not isinstance(value, str | int | float):
             raise arguments.error(key, "is no text and no number")
-        keys[key] = str(int(value)) if isinstance(value, bool) else str(value)
-    return keys
+        text = str(int(value)) if isinstance(value, bool) else str(value)
+        if key in ADVISORY_KEYS and not is_harmless(key, text):
+            advice.append(key)
+        else:
+            keys[key] = text
+    return keys, advice

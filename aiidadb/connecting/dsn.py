@@ -39,9 +39,13 @@ def parse_dsn(dsn: str) -> ConnectionParameters:
     """
     scheme, separator, rest = dsn.partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
+        driver = re.fullmatch(r"postgres(?:ql)?(\+\w{1,20})", scheme)
         raise ConfigurationError(
-            "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's name "
-            "behind it and not in the form key=value"
+            f"a DSN is a URI that begins with postgresql:// or postgres://: drop {driver[1]!r}, "
+            "which names a driver for SQLAlchemy"
+            if driver and separator
+            else "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's "
+            "name behind it and not in the form key=value"
         )
     # The first "@", if no "/" is before it, ends user and password. Another is most likely in a
     # password that is not encoded: then the parts are not what they seem, and none may show.
@@ -102,6 +106,4 @@ def _decode(text: str) -> str:
         raise ConfigurationError(
             "the DSN has a % that begins no percent-encoding: a % itself is written %25"
         )
-    if "\0" in decoded:
-        raise ConfigurationError("the DSN has a NUL character, which PostgreSQL does not take")
     return decoded

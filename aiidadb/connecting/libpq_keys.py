@@ -22,15 +22,19 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 from aiidadb.exceptions import ConfigurationError
-from aiidadb.messages import quote
+from aiidadb.messages import Secret, quote
+from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ADVISORY_KEYS",
     "LIBPQ_KEYS",
     "ConnectionParameters",
     "PoolOptions",
+    "is_harmless",
+    "is_port",
     "parse_port",
     "to_arguments",
     "translate_keys",
@@ -158,6 +162,19 @@ LIBPQ_KEYS: Final = frozenset(
 )
 """The keys that :func:`translate_keys` knows: libpq's, and ``gsslib`` as asyncpg has it."""
 
+ADVISORY_KEYS: Final = frozenset(
+    {
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "sslcompression",
+        "tcp_user_timeout",
+    }
+)
+"""Those that asyncpg has nothing for, and without which the same is read and written."""
+
 
 def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParameters:
     """Put libpq's connection keys in asyncpg's terms.
@@ -210,7 +227,17 @@ def parse_port(text: str) -> int | None:
         The port, or None where the text is no number from 1 to 65535.
     """
     digits = text.isascii() and text.isdigit() and len(text) <= 9
-    return int(text) if digits and 1 <= int(text) <= 65535 else None
+    return int(text) if digits and is_port(int(text)) else None
+
+
+def is_harmless(key: str, value: str) -> bool:
+    """Whether asyncpg does what this key with this value asks for; an empty value is none."""
+    return not value or key not in _ABSENT or value.lower() in _ABSENT[key][0]
+
+
+def is_port(number: int) -> bool:
+    """Whether a number is one that a server can listen at."""
+    return 1 <= number <= 65535
 
 
 def to_arguments(options: PoolOptions) -> dict[str, Any]:
@@ -236,7 +263,8 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
         for key in files if mode != "disable" else ():
             if key in keys and not Path(keys[key]).is_file():
                 raise ConfigurationError(f"there is no file {keys[key]}, which {key} names")
-        arguments["dsn"] = "postgresql://?" + urlencode(keys, quote_via=percent_encode)
+        # Among the keys can be the password of a client's certificate.
+        arguments["dsn"] = Secret("postgresql://?" + urlencode(keys, quote_via=percent_encode))
     return arguments
 
 
@@ -248,8 +276,10 @@ def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
                 "to open_backend() or get_pool(), settings of the server into "
                 "options=-c%20name=value"
             )
-        harmless, reason = _ABSENT.get(key, ((value.lower(),), ""))
-        if value and value.lower() not in harmless:
+        if problem := find_problem(value):
+            raise ConfigurationError(f"{where} has for {key} {problem}")
+        if not is_harmless(key, value):
+            reason = _ABSENT[key][1]
             raise ConfigurationError(f"{where} asks for {key}, which cannot be had: {reason}")
 
 

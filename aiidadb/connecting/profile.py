@@ -9,8 +9,15 @@ from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from aiidadb.connecting.dsn import parse_dsn
-from aiidadb.connecting.libpq_keys import ConnectionParameters, PoolOptions, to_arguments
-from aiidadb.exceptions import ConfigurationError
+from aiidadb.connecting.libpq_keys import (
+    ConnectionParameters,
+    PoolOptions,
+    is_port,
+    to_arguments,
+)
+from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTypeError
+from aiidadb.messages import Secret, quote
+from aiidadb.text import require_text
 
 __all__ = ["Profile", "make_profile", "read_file_uri"]
 
@@ -39,6 +46,12 @@ class Profile:
             which schema the database has: that the database itself tells.
         pool_options: What else the DSN or the configuration wants ``asyncpg.create_pool`` to be
             given; read it with :meth:`connect_arguments`.
+        notes: What the configuration says and asyncpg does not do, where that changes no answer:
+            one sentence each.
+
+    Raises:
+        InvalidTypeError: One of these is of another type.
+        InvalidInputError: A text that PostgreSQL cannot hold, or a number that is no port.
     """
 
     name: str
@@ -52,6 +65,40 @@ class Profile:
     repository: Path | None = None
     backend: str = "core.psql_dos"
     pool_options: PoolOptions = field(default=(), repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "backend"):
+            _require_type(name, getattr(self, name), str)
+        for name in ("uuid", "default_user_email"):
+            _require_type(name, getattr(self, name), str, type(None))
+        for name in ("database", "user", "password"):
+            value = getattr(self, name)
+            _require_type(name, value, str, type(None))
+            if value is not None:
+                require_text(value, f"the profile's {name}")
+        _require_type("repository", self.repository, Path, type(None))
+        if self.repository is not None and "\0" in str(self.repository):
+            raise InvalidInputError("the profile's repository is a path with a NUL character")
+        _require_type("pool_options", self.pool_options, tuple)
+        _require_type("notes", self.notes, tuple)
+        self._check_hosts()
+
+    def _check_hosts(self) -> None:
+        hosts = self.host if isinstance(self.host, tuple) else (self.host,)
+        for host in hosts:
+            _require_type("host", host, str, type(None))
+            if host is not None:
+                require_text(host, "the profile's host", quoted=True)
+        ports = self.port if isinstance(self.port, tuple) else (self.port,)
+        for port in ports:
+            _require_type("port", port, int, type(None))
+            if port is not None and not is_port(port):
+                raise InvalidInputError(
+                    f"the profile's port is {quote(port)}: give a number from 1 to 65535"
+                )
+        if isinstance(self.port, tuple) and len(ports) != len(hosts):
+            raise InvalidInputError(f"the profile has {len(ports)} ports for {len(hosts)} hosts")
 
     @classmethod
     def from_dsn(
@@ -81,10 +128,18 @@ class Profile:
             ConfigurationError: It is no PostgreSQL URI, or has a key that cannot be honoured. The
                 message does not quote it.
         """
-        parameters = parse_dsn(dsn)
+        _require_type("dsn", dsn, str)
+        dsn = Secret(dsn)
+        try:
+            parameters = parse_dsn(dsn)
+        except ConfigurationError as error:
+            # The frames that it went through hold the password in their variables.
+            raise error.with_traceback(None) from None
         directory = None
         if repository is not None:
+            _require_type("repository", repository, str, os.PathLike)
             text = os.fspath(repository)
+            _require_type("repository", text, str)
             directory = read_file_uri(text) if text.startswith("file:") else Path(text)
             if directory is None:
                 raise ConfigurationError(
@@ -116,7 +171,18 @@ class Profile:
             value = getattr(self, key)
             if value is not None:
                 arguments[key] = list(value) if isinstance(value, tuple) else value
+        if self.password is not None:
+            arguments["password"] = Secret(self.password)
         return arguments | to_arguments(self.pool_options)
+
+
+def _require_type(name: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        # Not quoted: a password, or what has one in it, can be given in the wrong place.
+        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise InvalidTypeError(
+            f"the profile's {name} must be of type {names}, not {type(value).__name__}"
+        )
 
 
 ProfileT = TypeVar("ProfileT", bound=Profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from aiidadb.connecting.profile import Profile
 from aiidadb.exceptions import (
     ConfigurationError,
     ConfigurationVersionError,
+    InvalidTypeError,
     MissingConfigurationError,
     ProfileConfigurationError,
 )
@@ -662,3 +664,140 @@ def test_aiida_path_leads_where_it_leads_aiida_core(
     for path, directory in zip(paths, theirs, strict=True):
         monkeypatch.setenv("AIIDA_PATH", path)
         assert load_profile() == load_profile(config=directory), path
+
+
+# ------------------------------------------------------------------------------- not readable
+
+
+def refuse_to_look_at(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Let a directory be one that this process may not look into, also where it is root's."""
+    real = Path.stat
+
+    def stat(self: Path, **options: Any) -> os.stat_result:
+        if directory in self.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+
+
+def test_a_directory_that_may_not_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "second" / ".aiida", "second")
+    refuse_to_look_at(monkeypatch, tmp_path / "first")
+    monkeypatch.setenv("AIIDA_PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
+    assert load_profile().name == "second"
+    monkeypatch.setenv("AIIDA_PATH", str(tmp_path / "first"))
+    with pytest.raises(ConfigurationError, match="cannot be read: Permission denied"):
+        load_profile()
+    with pytest.raises(ConfigurationError, match="cannot be read: Permission denied"):
+        load_profile(config=tmp_path / "first" / "config.json")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    for path in (tmp_path, tmp_path / "config.json"):
+        with pytest.raises(ConfigurationError, match="is not a file"):
+            load_profile(config=path)
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        load_profile(config="/dev/zero")
+
+
+@pytest.mark.parametrize(
+    "path", ["x" * 5000, "/" + "y/" * 5000, "a\0b", "a\ud800b", "~nobody-such/x"]
+)
+def test_a_path_that_cannot_be_is_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_profile(config=path)
+    assert len(str(caught.value)) <= 500
+
+
+@pytest.mark.parametrize("wrong", [5, b"main", ["main"], object()])
+def test_name_and_path_of_a_wrong_type_are_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidTypeError):
+        load_profile(wrong)
+    with pytest.raises(InvalidTypeError):
+        load_profile(config=wrong)
+
+
+@pytest.mark.parametrize("name", ["database_username", "database_name", "database_hostname"])
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_text_that_postgresql_cannot_hold_is_refused(
+    name: str, text: str, write: Callable[[object], Path]
+) -> None:
+    content = configuration(10)
+    storage(content)[name] = text
+    with pytest.raises(ConfigurationError, match=r"NUL|surrogate"):
+        load_profile(config=write(content))
+
+
+# ------------------------------------------------------------------------------- AiiDA 2.x
+
+
+@pytest.mark.parametrize("version", range(6, 11))
+@pytest.mark.parametrize("existing", [None, "r%41", "rA"])
+def test_the_repository_is_where_aiida_of_that_version_has_it(
+    version: int, existing: str | None, tmp_path: Path, write: Callable[[object], Path]
+) -> None:
+    content = configuration(version)
+    storage(content)["repository_uri"] = f"file://{tmp_path}/r%41"
+    if existing is not None:
+        (tmp_path / existing).mkdir()
+    plain = version <= 8 or (version == 9 and existing == "r%41")
+    expected = tmp_path / ("r%41" if plain else "rA")
+    assert load_profile(config=write(content)).repository == expected
+
+
+def test_what_only_advises_the_driver_is_noted(write: Callable[[object], Path]) -> None:
+    content = configuration(10)
+    storage(content)["engine_kwargs"] = {
+        "connect_args": {
+            "keepalives": 1,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 5,
+            "tcp_user_timeout": 1000,
+            "application_name": "aiida",
+            "sslmode": "require",
+        }
+    }
+    profile = load_profile(config=write(content))
+    assert dict(profile.pool_options) == {
+        "ssl": "require",
+        "server_settings": (("application_name", "aiida"),),
+    }
+    assert len(profile.notes) == 5
+    assert profile.notes[0].endswith("connect_args.keepalives is not used: "
+                                     "asyncpg, the driver, does not set it")  # fmt: skip
+    assert profile.notes[0] in repr(profile)
+    storage(content)["engine_kwargs"]["connect_args"]["sslmode"] = "sometimes"
+    with pytest.raises(ConfigurationError, match="sslmode"):
+        load_profile(config=write(content))
+
+
+def test_a_profile_without_advice_has_no_notes(write: Callable[[object], Path]) -> None:
+    assert load_profile(config=write(configuration(10))).notes == ()
+
+
+# ------------------------------------------------------------------------------- passwords
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"database_port": "x"}, {"database_hostname": 5}, {"repository_uri": "http://x"}],
+    ids=str,
+)
+def test_no_frame_of_an_error_shows_a_password(
+    change: dict[str, object], write: Callable[[object], Path]
+) -> None:
+    content = configuration(10)
+    storage(content).update(change)
+    path = write(content)
+    del content
+    with pytest.raises(ConfigurationError) as caught:
+        load_profile(config=path)
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = "".join(told.format())
+    assert "load_profile" in frames
+    assert PASSWORD not in frames

@@ -77,6 +77,8 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
     [
         ("host=h dbname=db", "begins with postgresql://"),
         ("postgresql+asyncpg://h/db", "begins with postgresql://"),
+        ("postgresql+psycopg://h/db", r"drop '\+psycopg'"),
+        ("postgres+psycopg2://h/db", r"drop '\+psycopg2'"),
         ("postgresql:h", "begins with postgresql://"),
         ("sqlite:///x.db", "begins with postgresql://"),
         ("", "begins with postgresql://"),

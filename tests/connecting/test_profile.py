@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiidadb.connecting.profile import Profile
-from aiidadb.exceptions import ConfigurationError
+from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTypeError
 
 
 def test_a_profile_is_frozen_hashable_and_equal_to_its_like() -> None:
@@ -57,3 +59,71 @@ def test_arguments_for_asyncpg_are_new_each_time() -> None:
     arguments["server_settings"]["jit"] = "on"
     arguments["host"].clear()
     assert profile.connect_arguments() != arguments
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": 5},
+        {"name": None},
+        {"host": 5},
+        {"host": ["a", "b"]},
+        {"host": ("a", 5)},
+        {"port": "5432"},
+        {"port": True},
+        {"database": b"db"},
+        {"user": 5},
+        {"password": 5},
+        {"repository": "/data"},
+        {"pool_options": {}},
+        {"notes": "one"},
+    ],
+    ids=str,
+)
+def test_a_value_of_a_wrong_type_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidTypeError):
+        Profile(**{"name": "main", **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user": "a\0b"},
+        {"database": "a\ud800"},
+        {"password": "a\0b"},
+        {"host": "a\0b"},
+        {"port": 0},
+        {"port": 99999},
+        {"port": 10**5000},
+        {"host": ("a", "b"), "port": (1, 2, 3)},
+        {"repository": Path("a\0b")},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_what_no_database_can_have_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        Profile(**{"name": "main", **wrong})
+
+
+@pytest.mark.parametrize("argument", ["dsn", "name", "default_user_email", "repository"])
+@pytest.mark.parametrize("wrong", [5, b"x", ["x"], object()])
+def test_an_argument_of_a_wrong_type_is_refused(argument: str, wrong: Any) -> None:
+    with pytest.raises(InvalidTypeError):
+        Profile.from_dsn(**{"dsn": "postgresql:///db", argument: wrong})
+
+
+def test_no_frame_of_an_error_shows_a_password() -> None:
+    secret = "s3cret"
+    for dsn in (f"postgresql://ada:{secret}@h:x/db", f"postgresql://ada:{secret}@h@h/db"):
+        with pytest.raises(ConfigurationError) as caught:
+            Profile.from_dsn(dsn)
+        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        frames = [text for text in told.format() if "aiidadb/connecting/profile.py" in text]
+        assert frames
+        assert secret not in "".join(frames)
+
+
+def test_a_password_is_hidden_until_the_drivers_call() -> None:
+    arguments = Profile.from_dsn("postgresql://ada:s3cret@h/db").connect_arguments()
+    assert "s3cret" not in repr(arguments)
+    assert arguments["password"] == "s3cret"

@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
+from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.pool import PoolRegistry, default_registry
 from aiidadb.connecting.session import Session
 from aiidadb.exceptions import IncompatibleStorageSchema
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from aiidadb.pks import Pks
 
 __all__ = ["SERVED_VERSIONS", "Backend", "ServerFacts", "open_backend"]
+
+ACQUIRE_TIMEOUT: Final = 30.0
+"""Seconds that a call waits for a free place in the pool, if the caller does not say."""
 
 SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
 """The versions that every manager can serve; ``backend.schema`` serves them all."""
@@ -162,6 +167,9 @@ async def open_backend(
     *,
     registry: PoolRegistry | None = None,
     schema_check: bool = True,
+    acquire_timeout: float | None = ACQUIRE_TIMEOUT,
+    connect_timeout: float | None = CONNECT_TIMEOUT,
+    command_timeout: float | None = COMMAND_TIMEOUT,
     **options: Any,
 ) -> AsyncIterator[Backend]:
     """Open a profile's database.
@@ -174,7 +182,13 @@ async def open_backend(
         registry: Where to borrow the pool; None: the default registry.
         schema_check: False opens also what the managers cannot serve, such as an empty database or
             an old one, for ``backend.schema``.
-        options: For ``asyncpg.create_pool``: ``max_size``, ``command_timeout``, …
+        acquire_timeout: Seconds that a call waits for a free place in the pool, and for that alone.
+        connect_timeout: Seconds for connecting to each host, login included. Left as it is, the
+            profile's own holds if it has one, as by the key ``connect_timeout`` of a DSN.
+        command_timeout: Seconds for a statement. Where the profile's pool is open already, this and
+            ``connect_timeout`` are the pool's if they are left as they are. None for any of the
+            three: no bound.
+        options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
     Yields:
         The open backend.
@@ -183,12 +197,19 @@ async def open_backend(
         NotAnAiidaDatabase: Nothing of AiiDA's is noted in the database.
         IncompatibleStorageSchema: A version that cannot be served; the message says what to do.
         CorruptStorage: The database's bookkeeping contradicts itself.
-        DatabaseError: The server cannot be reached, or refuses.
+        UnreachableStorage: No host answered within ``connect_timeout``.
+        DatabaseError: The server refuses.
         PoolOptionsError: The profile is open already, with other options.
+        PoolTimeout: The profile is open already, and its pool was in use for too long.
     """
     pools = default_registry if registry is None else registry
+    require_seconds("acquire_timeout", acquire_timeout)
+    if connect_timeout != CONNECT_TIMEOUT:
+        options["connect_timeout"] = connect_timeout
+    if command_timeout != COMMAND_TIMEOUT:
+        options["command_timeout"] = command_timeout
     async with pools.borrow(profile, **options) as pool:
-        session = Session(profile, pool, options)
+        session = Session(profile, pool, options, acquire_timeout=acquire_timeout)
         async with session.acquire() as connection:
             bookkeeping = await read_bookkeeping(connection)
         if schema_check:

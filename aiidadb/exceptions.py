@@ -16,6 +16,7 @@ AiiDA's own names are kept where AiiDA has one::
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     ├── PoolError                         a pool cannot be used in the way asked for
     │   ├── PoolOptionsError                  the pool is already open with other options
+    │   ├── PoolTimeout                       all of its connections were in use for too long
     │   └── ClosedError                       backend, registry or transaction was closed before
     ├── SqlFileError                      a file of sql/ is not as it must be
     ├── EmbeddedServerError               the private PostgreSQL cannot be started
@@ -75,6 +76,7 @@ __all__ = [
     "PermissionDenied",
     "PoolError",
     "PoolOptionsError",
+    "PoolTimeout",
     "ProfileConfigurationError",
     "QueryTimeout",
     "ReadOnlyDatabase",
@@ -152,6 +154,10 @@ class PoolError(AiidaDbError):
 
 class PoolOptionsError(PoolError):
     """The profile's pool is already open in this loop, with other options."""
+
+
+class PoolTimeout(PoolError):
+    """All connections of the pool were in use for longer than the caller wanted to wait."""
 
 
 class ClosedError(PoolError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import types
 from contextlib import asynccontextmanager
@@ -133,6 +134,27 @@ async def test_its_web_service_says_when_the_database_is_away(campaign, database
         await databases.drop(databases.dsn(name))
         away = await client.get("/statistics")
     assert away.status_code == 503
+
+
+async def test_its_web_service_says_when_all_connections_are_in_use(campaign):
+    async with serving() as client:
+        session = client._transport.app.state.backend._session
+        session._acquire_timeout = 0.2
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(session.pool.get_max_size()):
+                await stack.enter_async_context(session.pool.acquire())
+            busy = await client.get("/statistics")
+        assert (busy.status_code, "connections" in busy.json()["detail"]) == (503, True)
+        assert (await client.get("/statistics")).status_code == 200
+
+
+async def test_its_web_service_says_when_no_server_can_be_reached(campaign):
+    async with serving() as client:
+        pool = client._transport.app.state.backend._session.pool
+        pool.set_connect_args(host="127.0.0.1", port=1, connect_timeout=5)
+        await pool.expire_connections()
+        away = await client.get("/statistics")
+        assert (away.status_code, "refused" in away.json()["detail"]) == (503, True)
 
 
 def test_the_commands_that_ci_runs_stand_alone_on_a_line():

@@ -6,28 +6,33 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-
-from aiidadb.connecting.hosts import connect_to_one_of
-from aiidadb.exceptions import PoolError, translate
+from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
+from aiidadb.exceptions import PoolError, PoolOptionsError, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import asyncpg
 
     from aiidadb.connecting.profile import Profile
 
-__all__ = ["connect", "connect_arguments", "connector", "require_asyncio", "set_codecs"]
+__all__ = [
+    "COMMAND_TIMEOUT",
+    "connect",
+    "connect_arguments",
+    "require_asyncio",
+    "require_seconds",
+    "set_codecs",
+]
 
 COMMAND_TIMEOUT: Final = 300.0
 """Seconds that a statement may take where the caller does not say otherwise."""
 
-# JIT compiles each first costly query of a connection for longer than the query runs; it must be
-# set at connecting, because the reset between two uses undoes any later SET.
-_SERVER_SETTINGS: Final = {"application_name": "aiidadb", "jit": "off"}
+_LONGEST: Final = 100 * 365 * 86400.0
+"""Seconds; timers of event loops overflow with far longer ones."""
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "min_size": 0,
     "max_size": 10,
+    "connect_timeout": CONNECT_TIMEOUT,
     "command_timeout": COMMAND_TIMEOUT,
 }
 
@@ -62,23 +67,42 @@ def _encode_json(value: object) -> str:
 def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments for asyncpg: the profile's, ours, and the caller's over both.
 
-    A ``statement_cache_size`` of 0 is the sign of PgBouncer in transaction mode, which refuses
-    session settings in the startup packet: then only the application's name is sent.
+    One of them asyncpg does not have, ``connect_timeout``: it is for our :class:`Connector`.
+
+    Raises:
+        PoolOptionsError: A time is none, or is given in the way of asyncpg alone.
     """
-    arguments = {**_DEFAULTS, **profile.connect_arguments(), **options}
-    ours = dict(_SERVER_SETTINGS)
-    if arguments.get("statement_cache_size") == 0:
-        del ours["jit"]
+    of_profile = dict(profile.pool_options)
+    if "timeout" in options or "timeout" in of_profile:
+        raise PoolOptionsError(
+            "asyncpg's own timeout is not taken: it spans all hosts",
+            advice="give connect_timeout, the seconds for each host",
+        )
+    arguments = {**_DEFAULTS, **profile.connect_arguments()}
+    arguments.pop("timeout", None)  # asyncpg's, for our connect_timeout
+    if "connect_timeout" in of_profile:
+        arguments["connect_timeout"] = of_profile["connect_timeout"]
+    arguments |= options
+    for name in ("connect_timeout", "command_timeout"):
+        require_seconds(name, arguments[name])
     given = arguments.get("server_settings") or {}
     asked = options.get("server_settings") or {}
+    ours = {"application_name": "aiidadb", **SERVER_SETTINGS}
     arguments["server_settings"] = {**ours, **given, **asked}
     return arguments
 
 
-def connector(arguments: dict[str, Any]) -> Callable[..., Awaitable[asyncpg.Connection]]:
-    """What connects with these arguments: asyncpg, or ours where there are several hosts."""
-    hosts = arguments.get("host")
-    return connect_to_one_of if isinstance(hosts, list) and len(hosts) > 1 else asyncpg.connect
+def require_seconds(name: str, value: object) -> None:
+    """Refuse what is no bound on a wait.
+
+    Raises:
+        PoolOptionsError: It is neither None nor a number of seconds above 0.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value <= _LONGEST):  # type: ignore[operator]
+        raise PoolOptionsError(
+            f"{name} must be a number of seconds above 0, or None for no bound, not {value!r}"
+        )
 
 
 # What create_pool() takes and connect() does not.
@@ -91,6 +115,7 @@ _FOR_POOLS: Final = (
     "init",
     "reset",
     "connect",
+    "init_size",
 )
 
 
@@ -106,13 +131,14 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
 
     Raises:
         DatabaseError: No connection could be made.
+        PoolOptionsError: A time among the options is none.
     """
     require_asyncio()
     arguments = connect_arguments(profile, {**options, "command_timeout": None})
     for name in _FOR_POOLS:
         arguments.pop(name, None)
     try:
-        connection: asyncpg.Connection = await connector(arguments)(**arguments)
+        connection: asyncpg.Connection = await Connector()(**arguments)
     except Exception as error:
         raise translate(error) or error from error
     await set_codecs(connection)

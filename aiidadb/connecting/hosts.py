@@ -1,36 +1,55 @@
-"""Connecting to one of several hosts: each gets its share of the time, so none can eat it all."""
+"""Connecting to one host, or to the first of several that can be used: each has its time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-import asyncpg
 from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMatched
 
+from aiidadb.exceptions import UnreachableStorage, translate
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["connect_to_one_of"]
+    import asyncpg
 
-_TIMEOUT: Final = 60.0
+__all__ = ["Address", "connect_to_one_of"]
 
 # What lets the next host be tried, as libpq does: not a refused password.
-_NEXT: Final = (
-    OSError,
-    TimeoutError,
-    CannotConnectNowError,
-    TargetServerAttributeNotMatched,
-)
+_NEXT: Final = (OSError, CannotConnectNowError, TargetServerAttributeNotMatched, UnreachableStorage)
+
+_DEFAULT_PORT: Final = 5432
+
+
+class Address(NamedTuple):
+    """Where a server is; None leaves it to libpq's defaults, which asyncpg knows."""
+
+    host: str | None
+    port: int | None
+
+    def __str__(self) -> str:
+        """As it is written in messages."""
+        if self.host is None:
+            return "the server"
+        port = _DEFAULT_PORT if self.port is None else self.port
+        if self.host.startswith("/"):
+            return f"the server of socket {self.host}/.s.PGSQL.{port}"
+        return f"the server {self.host}, port {port}"
+
+
+Attempt: TypeAlias = "Callable[[Address, str | None], Awaitable[asyncpg.Connection]]"
+"""Connects to an address, if the server is of a kind: one of ``target_session_attrs``."""
 
 
 async def connect_to_one_of(
-    dsn: str | None = None,
+    attempt: Attempt,
     *,
-    host: list[str],
-    port: int | list[int] | None = None,
-    timeout: float | None = _TIMEOUT,  # noqa: ASYNC109 - asyncpg's own argument
-    target_session_attrs: str | None = None,
-    **arguments: Any,
+    host: str | list[str] | None,
+    port: int | list[int] | None,
+    connect_timeout: float | None,
+    target_session_attrs: str | None,
 ) -> asyncpg.Connection:
     """Connect to the first host that answers and is of the kind asked for.
 
@@ -38,38 +57,55 @@ async def connect_to_one_of(
     behind a firewall, leaves nothing to the others.
 
     Args:
-        dsn: What asyncpg takes in no other way, or None.
-        host: The hosts, in the order in which to try them.
+        attempt: What connects.
+        host: The host, or several in the order in which to try them.
         port: One for each, or one for all.
-        timeout: Seconds for all of them together.
+        connect_timeout: Seconds for each host, login included; None: without a bound.
         target_session_attrs: As for libpq; ``prefer-standby`` tries all hosts twice.
-        arguments: For ``asyncpg.connect``.
 
     Raises:
-        OSError: No host could be reached; or what else the last one raised.
+        UnreachableStorage: None of them answers in time, or several cannot be used.
+        Exception: What ``attempt`` raises for the only one.
     """
     passes = [target_session_attrs]
-    if target_session_attrs == "prefer-standby":
+    addresses = list(_addresses(host, port))
+    if target_session_attrs == "prefer-standby" and len(addresses) > 1:
         passes = ["standby", "any"]
-    attempts = [(*one, wanted) for wanted in passes for one in _pairs(host, port)]
-    share = None if timeout is None else timeout / len(attempts)
-    failure: BaseException | None = None
-    for one_host, one_port, wanted in attempts:
-        try:
-            return await asyncpg.connect(
-                dsn,
-                host=one_host,
-                port=one_port,
-                timeout=share,
-                target_session_attrs=wanted,
-                **arguments,
-            )
-        except _NEXT as error:
-            failure = error
-    assert failure is not None
-    raise failure
+    failures: list[tuple[Address, Exception]] = []
+    for wanted in passes:
+        for address in addresses:
+            try:
+                return await _within(connect_timeout, attempt, address, wanted)
+            except _NEXT as error:
+                failures.append((address, error))
+    _, last = failures[-1]
+    if len(addresses) == 1:
+        raise last
+    reasons = "; ".join(f"{one}: {translate(error) or error}" for one, error in failures)
+    raise UnreachableStorage(f"none of the {len(addresses)} hosts can be used: {reasons}") from last
 
 
-def _pairs(hosts: list[str], port: int | list[int] | None) -> Iterator[tuple[str, int | None]]:
+async def _within(
+    seconds: float | None, attempt: Attempt, address: Address, wanted: str | None
+) -> asyncpg.Connection:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await attempt(address, wanted)
+    except TimeoutError as error:
+        if not limit.expired():  # the system's own
+            raise
+        raise UnreachableStorage(
+            f"{address} did not answer within {seconds:g} seconds",
+            advice="check that it is running and can be reached from here",
+        ) from error
+
+
+def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> Iterator[Address]:
+    if host is None and "," in (named := os.environ.get("PGHOST", "")):
+        host = named.split(",")
+        if port is None and "," in (ports_named := os.environ.get("PGPORT", "")):
+            port = [int(one) for one in ports_named.split(",")]
+    hosts = host if isinstance(host, list) else [host]
     ports = port if isinstance(port, list) else [port] * len(hosts)
-    return zip(hosts, ports, strict=True)
+    for one_host, one_port in zip(hosts, ports, strict=True):
+        yield Address(one_host, one_port)

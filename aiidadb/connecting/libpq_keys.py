@@ -184,8 +184,8 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
         where: What has these keys, for messages: ``"the DSN"``.
 
     Returns:
-        The same for asyncpg. ``connect_timeout`` is for one host in libpq and for all together in
-        asyncpg, so it is multiplied.
+        The same for asyncpg, but for ``connect_timeout``, which stays as it is: asyncpg's own
+        ``timeout`` spans all hosts.
 
     Raises:
         ConfigurationError: There is no such key, asyncpg has nothing for it, or the value is none
@@ -203,8 +203,7 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
             options[key] = given[key]
     options.update(_certificates(given, where))
     if "connect_timeout" in given:
-        hosts = len(host) if isinstance(host, tuple) else 1
-        options["timeout"] = _timeout(given["connect_timeout"], hosts, where)
+        options["connect_timeout"] = _timeout(given["connect_timeout"], where)
     if settings := _server_settings(given, where):
         options["server_settings"] = tuple(sorted(settings.items()))
     return ConnectionParameters(
@@ -353,12 +352,12 @@ def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]
     return options
 
 
-def _timeout(seconds: str, hosts: int, where: str) -> float | None:
+def _timeout(seconds: str, where: str) -> float | None:
     if not re.fullmatch(r"-?[0-9]{1,9}", seconds):
         raise ConfigurationError(
             f"{where} has {quote(seconds)} for connect_timeout: give whole seconds, 0 for no limit"
         )
-    return float(int(seconds) * hosts) if int(seconds) > 0 else None
+    return float(seconds) if int(seconds) > 0 else None
 
 
 def _server_settings(given: Mapping[str, str], where: str) -> dict[str, str]:

@@ -13,17 +13,14 @@ import os
 import socket
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import asyncpg
 
-from aiidadb.connecting.connection import (
-    connect_arguments,
-    connector,
-    require_asyncio,
-    set_codecs,
-)
+from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
+from aiidadb.connecting.connector import Connector
+from aiidadb.connecting.places import place_found
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
 from aiidadb.messages import quote
 
@@ -81,6 +78,7 @@ class _Entry:
     arguments: dict[str, Any]
     opened: anyio.Event = field(default_factory=anyio.Event)
     pool: asyncpg.Pool | None = None
+    failure: Exception | None = None  # what opening it raised
     connections: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)
     borrowers: int = 0
     pinned: bool = False  # handed out by get_pool: stays until a reset
@@ -139,14 +137,18 @@ class PoolRegistry:
 
         Args:
             profile: The database.
-            options: For ``asyncpg.create_pool``: ``min_size``, ``max_size``, ``command_timeout``
-                (seconds), ``statement_cache_size`` (0 behind PgBouncer), ``server_settings``, …
+            options: ``connect_timeout``, seconds for each host, login included (10), and those of
+                ``asyncpg.create_pool`` but for its ``timeout``: ``min_size`` (0), ``max_size``
+                (10), ``command_timeout``, seconds for a statement (300), ``server_settings``, … A
+                time of None is no bound.
 
         Returns:
             The open pool, the same for all who ask in this loop. It stays open until a reset.
 
         Raises:
-            PoolOptionsError: The pool is open already, with other options than these.
+            PoolOptionsError: The pool is open already, with other options than these; or there is
+                no such option, or no such value for it.
+            UnreachableStorage: No host answered within ``connect_timeout``.
             PoolError: No asyncio event loop is running.
             ClosedError: The registry was closed.
             DatabaseError: The pool could not be opened; nothing of it is kept.
@@ -207,7 +209,9 @@ class PoolRegistry:
                     return entry
                 del self._entries[key]  # somebody closed it by hand
             else:
-                await entry.opened.wait()  # another task opens it; look again, it may have failed
+                await entry.opened.wait()  # another task opens it
+                if entry.failure is not None:  # as it would here, and take as long
+                    raise entry.failure
 
     async def _open(
         self, key: tuple[int, Profile], loop: asyncio.AbstractEventLoop, arguments: dict[str, Any]
@@ -215,21 +219,14 @@ class PoolRegistry:
         entry = _Entry(loop, os.getpid(), arguments)
         self._entries[key] = entry
         _entries.add(entry)
-        init: Callable[[asyncpg.Connection], Awaitable[None]] | None = arguments.get("init")
-
-        async def prepare(connection: asyncpg.Connection) -> None:
-            entry.connections.add(connection)
-            await set_codecs(connection)
-            if init is not None:
-                await init(connection)
-
         try:
             pool = asyncpg.create_pool(
                 **{
                     "reset": _reset_unless_clean,
-                    "connect": connector(arguments),
                     **arguments,
-                    "init": prepare,
+                    "connect": _connecting(arguments.get("connect")),
+                    "init": _preparing(entry, arguments.get("init")),
+                    "setup": _beginning_use(arguments.get("setup")),
                 }
             )
             await pool
@@ -240,11 +237,15 @@ class PoolRegistry:
             # Awaiting this pool again would "succeed" and give one that is broken.
             if self._entries.get(key) is entry:
                 del self._entries[key]
-            if isinstance(error, Exception) and (ours := translate(error)):
-                raise ours from error
-            if isinstance(error, TypeError | ValueError):
-                raise PoolOptionsError(f"asyncpg refuses the pool's options: {error}") from error
-            raise
+            if not isinstance(error, Exception):
+                raise
+            ours: Exception | None = translate(error)
+            if ours is None and isinstance(error, TypeError | ValueError):
+                ours = PoolOptionsError(f"asyncpg refuses the pool's options: {error}")
+            entry.failure = ours or error
+            if ours is None:
+                raise
+            raise ours from error
         finally:
             entry.opened.set()
         return entry
@@ -255,6 +256,48 @@ class PoolRegistry:
                 _inherited.append(self._entries.pop(key))
             elif entry.loop.is_closed():
                 self._entries.pop(key).abandon()
+
+
+_Callback: TypeAlias = "Callable[[asyncpg.Connection], Awaitable[None]]"
+
+
+def _connecting(theirs: Callable[..., Awaitable[asyncpg.Connection]] | None) -> Any:
+    """What opens a pool's connections: ours, or what the caller gave."""
+    ours = Connector()
+
+    async def connect(*positional: Any, **named: Any) -> asyncpg.Connection:
+        place_found()
+        if theirs is None:
+            return await ours(*positional, **named)
+        # Theirs most likely hands on what asyncpg's own takes.
+        named["timeout"] = named.pop("connect_timeout")
+        return await theirs(*positional, **named)
+
+    return connect
+
+
+def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
+    """What is done to each new connection."""
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        entry.connections.add(connection)
+        await set_codecs(connection)
+        if init is not None:
+            await init(connection)
+
+    return prepare
+
+
+def _beginning_use(setup: _Callback | None) -> _Callback | None:
+    """What is done to a connection before each use of it."""
+    if setup is None:
+        return None
+
+    async def begin(connection: asyncpg.Connection) -> None:
+        place_found()
+        await setup(connection)
+
+    return begin
 
 
 async def _check_reachable(pool: asyncpg.Pool) -> None:

@@ -159,9 +159,10 @@ class Profile:
         Returns:
             Keyword arguments, in new containers: ``host``, ``port``, ``database``, ``user``,
             ``password`` as far as they are set, and where asked for ``ssl``, ``direct_tls``,
-            ``target_session_attrs``, ``timeout`` (seconds, for all hosts together),
-            ``server_settings``, ``passfile``, ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS
-            files that asyncpg takes in no other way. Not for messages or logs: the password is in.
+            ``target_session_attrs``, ``timeout`` (seconds; asyncpg's spans all hosts, so it is the
+            ``connect_timeout`` of one times their number), ``server_settings``, ``passfile``,
+            ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS files that asyncpg takes in no
+            other way. Not for messages or logs: the password is in.
 
         Raises:
             ConfigurationError: A file for TLS that would be needed is not there.
@@ -173,7 +174,12 @@ class Profile:
                 arguments[key] = list(value) if isinstance(value, tuple) else value
         if self.password is not None:
             arguments["password"] = Secret(self.password)
-        return arguments | to_arguments(self.pool_options)
+        arguments |= to_arguments(self.pool_options)
+        if "connect_timeout" in arguments:
+            seconds = arguments.pop("connect_timeout")
+            hosts = len(self.host) if isinstance(self.host, tuple) else 1
+            arguments["timeout"] = None if seconds is None else seconds * hosts
+        return arguments
 
 
 def _require_type(name: str, value: object, *kinds: type) -> None:

@@ -12,6 +12,8 @@ import anyio
 import asyncpg
 
 from aiidadb.connecting.connection import require_asyncio
+from aiidadb.connecting.connector import keeps_settings
+from aiidadb.connecting.places import take_place
 from aiidadb.connecting.pool import mark_clean
 from aiidadb.exceptions import (
     ClosedError,
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["NO_TIME_LIMIT", "Session"]
+
+RELEASE_TIMEOUT: Final = 5.0
+"""Seconds that a connection gets to be given back clean before it is cut."""
 
 NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
 """Seconds; for statements that may take as long as they take.
@@ -59,13 +64,18 @@ class Session:
     """
 
     def __init__(
-        self, profile: Profile, pool: asyncpg.Pool, options: Mapping[str, Any] | None = None
+        self,
+        profile: Profile,
+        pool: asyncpg.Pool,
+        options: Mapping[str, Any] | None = None,
+        *,
+        acquire_timeout: float | None = None,
     ) -> None:
         self.profile = profile
         self.options = dict(options or {})
         self.version: SchemaVersion | None = None
         self.pool = pool
-        self._sends_settings = self.options.get("statement_cache_size") != 0
+        self._acquire_timeout = acquire_timeout
         self._loop = require_asyncio()
         self._pid = os.getpid()
         self._closed = False
@@ -98,6 +108,7 @@ class Session:
 
         Raises:
             ClosedError: The backend was closed, or its transaction has ended.
+            PoolTimeout: No place in the pool became free in time.
             DatabaseError: What the server reported, by SQLSTATE.
         """
         current = self._current()
@@ -188,13 +199,13 @@ class Session:
             replan: Plan for these values. Where a statement is used again and again, the server
                 soon plans it once and for all, as if every array were short.
         """
-        if self._sends_settings and replan:
-            async with self.acquire() as connection:
+        async with self.acquire() as connection:
+            if keeps_settings(connection):
+                if not replan:
+                    return await query.fetch(connection, *arguments)
                 statement = await connection.prepare(query.text, name="")
                 rows: list[asyncpg.Record] = await statement.fetch(*arguments)
                 return rows
-        if self._sends_settings:
-            return await query.fetch(self, *arguments)
         async with self.transaction():
             await self.execute("set local jit = off")
             return await query.fetch(self, *arguments)
@@ -232,7 +243,7 @@ class Session:
     @contextlib.asynccontextmanager
     async def _from_pool(self) -> AsyncIterator[asyncpg.Connection]:
         with _translated():
-            connection = await self.pool.acquire()
+            connection = await take_place(self.pool, self._acquire_timeout)
             try:
                 yield connection
             except asyncpg.ReadOnlySQLTransactionError:
@@ -249,7 +260,7 @@ class Session:
 
     async def _release(self, connection: asyncpg.Connection) -> None:
         try:
-            await self.pool.release(connection, timeout=10)
+            await self.pool.release(connection, timeout=RELEASE_TIMEOUT)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             # It was broken, and asyncpg has cut it; what broke it is on its way to the caller.
             return

@@ -243,7 +243,7 @@ def test_what_aiida_hands_to_the_driver_goes_to_asyncpg(write: Callable[[object]
         },
     }
     profile = load_profile(config=write(content))
-    assert dict(profile.pool_options) == {"ssl": "require", "timeout": 5.0}
+    assert dict(profile.pool_options) == {"ssl": "require", "connect_timeout": 5.0}
     storage(content)["engine_kwargs"]["connect_args"] = {"channel_binding": "require"}
     with pytest.raises(ConfigurationError, match=r"config\.json: .*config asks for channel_bind"):
         load_profile(config=write(content))

@@ -33,7 +33,7 @@ def with_hosts(profile: aiidadb.Profile, *first: tuple[str, int], **options) -> 
 
 
 async def test_a_silent_first_host_does_not_eat_up_the_time_of_the_others(profile, silent_port):
-    several = with_hosts(profile, ("127.0.0.1", silent_port), ("127.0.0.1", 1), timeout=3.0)
+    several = with_hosts(profile, ("127.0.0.1", silent_port), ("127.0.0.1", 1), connect_timeout=1.0)
     async with PoolRegistry() as registry:
         pool = await registry.get_pool(several)
         assert await pool.fetchval("select current_database()") == profile.database

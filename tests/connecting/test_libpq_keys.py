@@ -30,9 +30,9 @@ def options(dsn: str) -> dict[str, object]:
         ("sslmode=verify-full", {"ssl": "verify-full"}),
         ("ssl=true", {"ssl": "require"}),
         ("target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
-        ("connect_timeout=7", {"timeout": 7.0}),
-        ("connect_timeout=0", {"timeout": None}),
-        ("connect_timeout=-1", {"timeout": None}),
+        ("connect_timeout=7", {"connect_timeout": 7.0}),
+        ("connect_timeout=0", {"connect_timeout": None}),
+        ("connect_timeout=-1", {"connect_timeout": None}),
         ("passfile=/etc/pgpass", {"passfile": "/etc/pgpass"}),
         ("krbsrvname=pg&gsslib=gssapi", {"gsslib": "gssapi", "krbsrvname": "pg"}),
         ("application_name=a%20b", {"server_settings": (("application_name", "a b"),)}),
@@ -81,7 +81,10 @@ def test_keys_become_what_asyncpg_calls_them(query: str, expected: dict[str, obj
 
 
 def test_time_to_connect_is_for_each_host() -> None:
-    assert options("postgresql://a,b,c/db?connect_timeout=5") == {"timeout": 15.0}
+    dsn = "postgresql://a,b,c/db?connect_timeout=5"
+    assert options(dsn) == {"connect_timeout": 5.0}
+    # asyncpg's own spans all hosts.
+    assert Profile.from_dsn(dsn).connect_arguments()["timeout"] == 15.0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -160,6 +160,12 @@ async def end_of(process: ForkServerProcess, seconds: float = 60) -> int | None:
     return code
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Proxy:
     """What stands between a client and the server.
@@ -169,11 +175,17 @@ class Proxy:
         cut_at_next_answer: Pass on what the client says next, but not what the server answers: cut
             both connections instead.
         edit_answer: What makes of the server's bytes those that the client gets.
+        passing: Cleared, it takes connections and bytes and passes nothing on, until it is set.
     """
 
     dsn: str
     cut_at_next_answer: bool = False
     edit_answer: Callable[[bytes], bytes] = bytes
+    passing: asyncio.Event = field(default_factory=_set_event)
+
+    def fall_silent(self) -> None:
+        """Pass nothing on any more, as a server that stopped and keeps its connections open."""
+        self.passing.clear()
 
 
 @contextlib.asynccontextmanager
@@ -190,24 +202,39 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                await between.passing.wait()
                 if is_answer and between.cut_at_next_answer:
                     break
                 writer.write(between.edit_answer(data) if is_answer else data)
                 await writer.drain()
         writer.close()
 
+    served: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if isinstance(address, str):
             behind = await asyncio.open_unix_connection(address)
         else:
             behind = await asyncio.open_connection(*address)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(pump(reader, behind[1], is_answer=False))
-            tasks.create_task(pump(behind[0], writer, is_answer=True))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(pump(reader, behind[1], is_answer=False))
+                tasks.create_task(pump(behind[0], writer, is_answer=True))
+        finally:
+            writer.close()
+            behind[1].close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         user = parts.username or "postgres"
         between.dsn = f"postgresql://{user}@127.0.0.1:{port}{parts.path}"
-        yield between
+        try:
+            yield between
+        finally:
+            for task in served:
+                task.cancel()
+            await asyncio.gather(*served, return_exceptions=True)

@@ -1,0 +1,143 @@
+"""What opens connections with one set of arguments, and learns what is at the other end."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from aiidadb.connecting.hosts import connect_to_one_of
+
+if TYPE_CHECKING:
+    from aiidadb.connecting.hosts import Address
+
+__all__ = ["CONNECT_TIMEOUT", "SERVER_SETTINGS", "Connector", "keeps_settings"]
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for each host, login included, if neither the caller nor the profile says."""
+
+# JIT compiles each first costly query of a connection for longer than the query runs; it must be
+# set at connecting, because the reset between two uses undoes any later SET.
+SERVER_SETTINGS: Final = {"jit": "off"}
+"""What connections ask of the server itself, and not of a pooler in front of it."""
+
+# Connections that have these settings for every statement.
+_with_settings: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
+
+
+def keeps_settings(connection: asyncpg.Connection) -> bool:
+    """Whether a connection has :data:`SERVER_SETTINGS`.
+
+    Not so behind a pooler such as PgBouncer, which refuses or forgets them: each transaction may be
+    served by another session.
+    """
+    # What a pool hands out is a proxy of one use, with the connection behind it.
+    return getattr(connection, "_con", connection) in _with_settings
+
+
+class Connector:
+    """Opens connections: all of one pool, or a single one.
+
+    The first connection to an address tells whether the server itself is there or a pooler such as
+    PgBouncer, which gives its clients a number in the place of that of the server's process. Behind
+    one, a prepared statement with a name would stay in a session that others use next, and break
+    their calls; so there, unless the caller chose a ``statement_cache_size``, none gets a name.
+    """
+
+    def __init__(self) -> None:
+        self._is_pooler: dict[Address, bool] = {}
+
+    async def __call__(
+        self,
+        dsn: str | None = None,
+        *,
+        host: str | list[str] | None = None,
+        port: int | list[int] | None = None,
+        connect_timeout: float | None = CONNECT_TIMEOUT,
+        target_session_attrs: str | None = None,
+        **arguments: Any,
+    ) -> asyncpg.Connection:
+        """Open a connection.
+
+        Args:
+            dsn: What asyncpg takes in no other way, or None.
+            host: The host, or several in the order in which to try them.
+            port: One for each, or one for all.
+            connect_timeout: Seconds for each host, login included; None: without a bound.
+            target_session_attrs: Of which kind the server must be, as for libpq.
+            arguments: For ``asyncpg.connect``.
+
+        Raises:
+            UnreachableStorage: No host answers in time.
+            Exception: What asyncpg raises.
+        """
+
+        async def attempt(address: Address, wanted: str | None) -> asyncpg.Connection:
+            there = {"host": address.host, "port": address.port, "target_session_attrs": wanted}
+            return await self._open(address, dsn, {**arguments, **there})
+
+        return await connect_to_one_of(
+            attempt,
+            host=host,
+            port=port,
+            connect_timeout=connect_timeout,
+            target_session_attrs=target_session_attrs,
+        )
+
+    async def _open(
+        self, address: Address, dsn: str | None, arguments: dict[str, Any]
+    ) -> asyncpg.Connection:
+        if arguments.get("statement_cache_size") == 0:  # so the caller says that there is a pooler
+            return await _connect(dsn, _for_pooler(arguments))
+        connection = None
+        if address not in self._is_pooler:
+            connection = await self._look(address, dsn, arguments)
+        is_pooler = self._is_pooler[address]
+        if connection is None:
+            connection = await _connect(dsn, _for_pooler(arguments) if is_pooler else arguments)
+        if not is_pooler:
+            _with_settings.add(connection)
+        return connection
+
+    async def _look(
+        self, address: Address, dsn: str | None, arguments: dict[str, Any]
+    ) -> asyncpg.Connection | None:
+        """Find out what is at an address; the connection, where it is one to go on with."""
+        trial = dict(arguments)
+        wanted = trial["target_session_attrs"] or os.environ.get("PGTARGETSESSIONATTRS")
+        if wanted not in (None, "any"):
+            trial["statement_cache_size"] = 0  # asyncpg asks by a statement, and would name it
+        try:
+            connection = await _connect(dsn, trial)
+        except asyncpg.ProtocolViolationError:
+            if _for_pooler(trial) == trial:
+                raise
+            # A setting was refused, as poolers do with those that they are not told to ignore.
+            self._is_pooler[address] = True
+            return None
+        try:
+            # By a statement without a name.
+            statement = await connection.prepare("select pg_backend_pid()", name="")
+            is_pooler = await statement.fetchval() != connection.get_server_pid()
+            self._is_pooler[address] = is_pooler
+            if trial == (_for_pooler(arguments) if is_pooler else arguments):
+                return connection
+            await connection.close()
+        except BaseException:
+            connection.terminate()
+            raise
+        return None
+
+
+async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connection:
+    connection: asyncpg.Connection = await asyncpg.connect(dsn, **arguments, timeout=None)
+    return connection
+
+
+def _for_pooler(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments without what a pooler refuses or what goes wrong behind one."""
+    settings = arguments.get("server_settings") or {}
+    left = {name: value for name, value in settings.items() if SERVER_SETTINGS.get(name) != value}
+    return {"statement_cache_size": 0, **arguments, "server_settings": left}

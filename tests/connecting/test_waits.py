@@ -27,8 +27,8 @@ IN_TIME = (PoolTimeout, UnreachableStorage, QueryTimeout)
 
 
 @pytest.fixture
-def profile(main_dsn):
-    return aiidadb.Profile.from_dsn(main_dsn)
+def profile(bare_dsn):
+    return aiidadb.Profile.from_dsn(bare_dsn)
 
 
 @contextlib.asynccontextmanager
@@ -206,8 +206,8 @@ async def test_each_of_200_tasks_ends_in_time_behind_a_server_that_falls_silent(
         await asyncio.wait_for(backend.settings.get_all(), 30)
 
 
-async def test_those_that_wait_for_one_connection_do_not_wait_for_each_other(main_dsn):
-    async with behind_a_proxy(main_dsn, max_size=1) as (between, backend):
+async def test_those_that_wait_for_one_connection_do_not_wait_for_each_other(bare_dsn):
+    async with behind_a_proxy(bare_dsn, max_size=1) as (between, backend):
         await backend.settings.get_all()
         between.fall_silent()
         ends = await asyncio.gather(*(ended(backend.settings.get_all()) for _ in range(4)))
@@ -215,9 +215,9 @@ async def test_those_that_wait_for_one_connection_do_not_wait_for_each_other(mai
         assert all(isinstance(error, IN_TIME) for _, error in ends)
 
 
-async def test_leaving_ends_in_time_behind_a_server_that_fell_silent(main_dsn):
+async def test_leaving_ends_in_time_behind_a_server_that_fell_silent(bare_dsn):
     async with contextlib.AsyncExitStack() as stack:
-        between, backend = await stack.enter_async_context(behind_a_proxy(main_dsn, max_size=3))
+        between, backend = await stack.enter_async_context(behind_a_proxy(bare_dsn, max_size=3))
         await asyncio.gather(*(backend.settings.get_all() for _ in range(3)))
         between.fall_silent()
         asking = asyncio.create_task(ended(backend.settings.get_all()))
@@ -229,8 +229,8 @@ async def test_leaving_ends_in_time_behind_a_server_that_fell_silent(main_dsn):
 
 
 @pytest.mark.parametrize("min_size", [0, 3])
-async def test_opening_ends_in_time_where_nobody_answers(main_dsn, min_size):
-    async with proxy(main_dsn) as between, PoolRegistry() as registry:
+async def test_opening_ends_in_time_where_nobody_answers(bare_dsn, min_size):
+    async with proxy(bare_dsn) as between, PoolRegistry() as registry:
         between.fall_silent()
         silent = aiidadb.Profile.from_dsn(between.dsn)
         seconds, error = await ended(
@@ -244,8 +244,8 @@ async def test_opening_ends_in_time_where_nobody_answers(main_dsn, min_size):
         await registry.get_pool(silent, connect_timeout=30, min_size=min_size)
 
 
-async def test_all_who_open_at_once_where_nobody_answers_end_together(main_dsn):
-    async with proxy(main_dsn) as between, PoolRegistry() as registry:
+async def test_all_who_open_at_once_where_nobody_answers_end_together(bare_dsn):
+    async with proxy(bare_dsn) as between, PoolRegistry() as registry:
         between.fall_silent()
         silent = aiidadb.Profile.from_dsn(f"{between.dsn}?connect_timeout=1")
         ends = await asyncio.gather(*(ended(registry.get_pool(silent)) for _ in range(20)))
@@ -253,8 +253,8 @@ async def test_all_who_open_at_once_where_nobody_answers_end_together(main_dsn):
         assert max(seconds for seconds, _ in ends) < 5
 
 
-async def test_a_server_that_falls_silent_after_the_login_has_not_answered_either(main_dsn):
-    async with proxy(main_dsn) as between, PoolRegistry() as registry:
+async def test_a_server_that_falls_silent_after_the_login_has_not_answered_either(bare_dsn):
+    async with proxy(bare_dsn) as between, PoolRegistry() as registry:
 
         def stop_after_login(answer: bytes) -> bytes:
             if b"server_version" in answer:
@@ -268,8 +268,8 @@ async def test_a_server_that_falls_silent_after_the_login_has_not_answered_eithe
         assert seconds < 5
 
 
-async def test_connecting_outside_of_pools_has_a_bound_too(main_dsn):
-    async with proxy(main_dsn) as between:
+async def test_connecting_outside_of_pools_has_a_bound_too(bare_dsn):
+    async with proxy(bare_dsn) as between:
         between.fall_silent()
         silent = aiidadb.Profile.from_dsn(between.dsn)
         seconds, error = await ended(connect(silent, connect_timeout=0.5))
@@ -277,8 +277,8 @@ async def test_connecting_outside_of_pools_has_a_bound_too(main_dsn):
         assert seconds < 5
 
 
-async def test_a_profiles_own_time_to_connect_holds_where_the_caller_says_nothing(main_dsn):
-    async with proxy(main_dsn) as between:
+async def test_a_profiles_own_time_to_connect_holds_where_the_caller_says_nothing(bare_dsn):
+    async with proxy(bare_dsn) as between:
         between.fall_silent()
         silent = aiidadb.Profile.from_dsn(f"{between.dsn}?connect_timeout=1")
         for options, said in (({}, "1 seconds"), ({"connect_timeout": 0.5}, "0.5 seconds")):
@@ -287,8 +287,8 @@ async def test_a_profiles_own_time_to_connect_holds_where_the_caller_says_nothin
                     pass
 
 
-async def test_of_several_hosts_each_is_told_with_what_it_lacked(main_dsn):
-    async with proxy(main_dsn) as one, proxy(main_dsn) as two:
+async def test_of_several_hosts_each_is_told_with_what_it_lacked(bare_dsn):
+    async with proxy(bare_dsn) as one, proxy(bare_dsn) as two:
         one.fall_silent()
         two.fall_silent()
         ports = [aiidadb.Profile.from_dsn(between.dsn).port for between in (one, two)]

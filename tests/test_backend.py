@@ -21,6 +21,7 @@ async def opened_version(dsn: str, **options: object) -> str:
         return str(backend.version)
 
 
+@pytest.mark.quick
 async def test_the_head_of_each_line_is_served(django_dsn, main_dsn):
     assert await opened_version(django_dsn) == "1.0.45"
     assert await opened_version(main_dsn) == "main_0002"
@@ -35,6 +36,7 @@ async def test_a_database_that_aiida_core_made_is_served(aiida_dsn):
     assert await opened_version(aiida_dsn) == "main_0002"
 
 
+@pytest.mark.quick
 async def test_an_empty_database_is_refused_with_advice_and_opens_unchecked(empty_dsn):
     with pytest.raises(NotAnAiidaDatabase, match=r"empty.*aiidadb init"):
         await opened_version(empty_dsn)
@@ -50,6 +52,7 @@ async def test_a_database_of_others_is_refused(empty_dsn):
         await opened_version(empty_dsn)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("version", "error", "message"),
     [

@@ -28,6 +28,8 @@ from aiidadb.exceptions import (
     translate,
 )
 
+pytestmark = pytest.mark.quick
+
 CLASSES = {
     name: one for name, one in vars(exceptions).items()
     if inspect.isclass(one) and issubclass(one, AiidaDbError)

@@ -3,9 +3,12 @@
 import json
 
 import hypothesis
+import pytest
 
 from aiidadb.jsonvalue import encode_json
 from tests.helpers.json_values import JSON, same
+
+pytestmark = pytest.mark.quick
 
 
 @hypothesis.given(JSON)

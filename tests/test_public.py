@@ -20,6 +20,8 @@ from tests.helpers.processes import finished
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.quick
+
 PACKAGE = Path(aiidadb.__file__).parent
 
 # Aliases of types and pypika's table: documented where they are defined, not on the object.

@@ -163,6 +163,7 @@ def test_the_commands_that_ci_runs_stand_alone_on_a_line():
         assert f"\n```\n{line}\n```\n" in README
 
 
+@pytest.mark.quick
 def test_the_names_that_it_gives_exist():
     parts = {
         "queries": aiidadb.QueryManager,
@@ -181,6 +182,7 @@ def test_the_names_that_it_gives_exist():
             assert hasattr(parts[row[1]], name), f"backend.{row[1]}.{name}"
 
 
+@pytest.mark.quick
 def test_the_commands_and_options_that_it_gives_exist():
     section = README.partition("## On the command line")[2].partition("\n## ")[0]
     for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE):
@@ -197,6 +199,7 @@ def test_the_commands_and_options_that_it_gives_exist():
         assert f"`{name}" in section, name
 
 
+@pytest.mark.quick
 def test_the_files_that_it_links_to_are_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:

@@ -43,6 +43,7 @@ async def test_the_lines_of_both_backends_end_in_one_schema(databases: Databases
         await databases.drop(made)
 
 
+@pytest.mark.quick
 async def test_what_differs_is_told_row_by_row(databases: Databases):
     ours, theirs = [
         await load_dump(databases, "legacy/3_after_aiida-2.9.4_main_0002") for _ in range(2)

@@ -153,6 +153,7 @@ async def test_a_role_that_may_only_read_is_told_the_version(
         await connection.close()
 
 
+@pytest.mark.quick
 async def test_validate_schema_accepts_the_heads_alone(django_dsn: str, main_dsn: str) -> None:
     for dsn, change, head in [
         (
@@ -195,6 +196,7 @@ async def test_the_generation_is_1_where_none_is_noted(databases: Databases, mai
     await databases.drop(old)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("noted", "generation"), [('"1"', "1"), ('"2"', "2"), ('"no number"', "1"), ("null", "1")]
 )
@@ -275,6 +277,7 @@ async def test_a_version_of_the_main_line_is_refused_for_a_django_database(djang
 # ------------------------------------------------------------------ a new database
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", ["1.0.45", "main_0002"])
 async def test_an_empty_database_is_brought_to_a_head_and_can_be_used(
     empty_dsn: str, version: str

@@ -14,6 +14,7 @@ from tests.helpers.examples import examples
 from tests.helpers.json_values import JSON, same
 
 
+@pytest.mark.quick
 async def test_a_setting_is_set_got_overwritten_and_deleted(backend):
     settings = backend.settings
     with pytest.raises(NotExistent, match=r"'a\|b'"):
@@ -36,6 +37,7 @@ async def test_a_setting_is_set_got_overwritten_and_deleted(backend):
         await settings.delete("a|b")
 
 
+@pytest.mark.quick
 async def test_all_settings_come_by_key(backend):
     for key in ("zeta", "alpha"):
         await backend.settings.set(key, key)
@@ -84,6 +86,7 @@ async def test_a_description_that_is_no_text_is_refused(backend, description):
         await backend.settings.set("a", 1, description)
 
 
+@pytest.mark.quick
 async def test_values_at_the_edge_come_back_equal(backend):
     values = [
         3.0, -0.0, 1e300, 1e-300, 5e-324, 1.7976931348623157e308, 0.1, 2**53, 2**64, -(10**400),
@@ -95,6 +98,7 @@ async def test_values_at_the_edge_come_back_equal(backend):
         assert same((await backend.settings.get("edge")).value, value), value
 
 
+@pytest.mark.quick
 @pytest.mark.hypothesis
 async def test_any_json_value_comes_back_equal(main_dsn):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:

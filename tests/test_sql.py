@@ -64,6 +64,7 @@ def load(directory: Path, **files: str) -> dict:
     return load_queries(directory)
 
 
+@pytest.mark.quick
 def test_a_good_file_is_read(tmp_path):
     query = load(tmp_path, good=GOOD)["good"]
     assert query.parameters == (("pks", "bigint[]"), ("label", "text"))
@@ -90,6 +91,7 @@ def test_a_table_is_one_of_those_that_the_header_lists(tmp_path):
             query.on_table(table)
 
 
+@pytest.mark.quick
 async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_path, backend):
     listed = load(tmp_path, good=NUMBERS)["good"]
     async with backend._session.acquire() as connection:
@@ -114,6 +116,7 @@ def test_a_header_names_the_versions_that_the_question_is_for(tmp_path):
     assert load(tmp_path, good=within)["good"].columns == ()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -5,6 +5,8 @@ import pytest
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.text import require_text
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("text", ["", "plain", "é\U0001f600", "\n\t\x01"])
 def test_text_is_given_back_as_it_is(text):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from aiidadb.demo.campaign import GROUPS, USERS
 
 
+@pytest.mark.quick
 def test_bands_are_listed_and_selected(run, main_campaign):
     every = run("bands", "list", "--all-users", "--dsn", main_campaign, "--json").json
     assert {"pk", "formula", "ctime", "label"} == set(every[0])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.quick
 def test_closest_parents_are_found(run, dsn):
     bands = [row["pk"] for row in run("bands", "list", "-A", "--dsn", dsn, "--json").json][:5]
     found = run("closest-parents", *bands, 999_999, "--dsn", dsn, "--json").json

@@ -15,6 +15,7 @@ from tests.helpers.processes import LIMIT, finished, started
 from tests.helpers.terminal import COMMAND
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -116,6 +117,7 @@ def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path
     assert said.endswith("is not in the database: add --all-users for everybody's bands\n")
 
 
+@pytest.mark.quick
 def test_text_of_the_caller_is_not_rewritten(run, main_dsn):
     said = one_line(run("settings", "get", "pass all_users=True", "--dsn", main_dsn), 1)
     assert said == "Error: there is no setting 'pass all_users=True'\n"

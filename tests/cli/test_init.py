@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 
+
+@pytest.mark.quick
 def test_init_makes_a_database_that_the_others_serve(run, empty_dsn):
     made = run("init", "--dsn", empty_dsn)
     assert made.status == 0

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.helpers.campaigns import NODES
 from tests.helpers.command_line import locked
 from tests.helpers.terminal import on_terminal
 
 
+@pytest.mark.quick
 def test_the_plan_says_what_will_run(run, old_campaign):
     told = run("migrate", "--plan", "--dsn", old_campaign)
     lines = told.out.splitlines()
@@ -25,6 +28,7 @@ def test_the_plan_says_what_will_run(run, old_campaign):
     assert run("status", "--dsn", old_campaign, "--json").json["schema_version"] == "1.0.45"
 
 
+@pytest.mark.quick
 def test_a_dry_run_and_then_the_migration(run, old_campaign):
     dry = run("migrate", "--dry-run", "--without-repository", "--dsn", old_campaign)
     assert (dry.status, dry.err) == (0, "")

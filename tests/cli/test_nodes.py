@@ -11,6 +11,7 @@ from tests.helpers.command_line import count, fetch
 from tests.helpers.terminal import on_terminal, piped
 
 
+@pytest.mark.quick
 def test_a_dry_run_deletes_nothing(run, main_campaign):
     of_structures = "node_type like 'data.core.structure.%'"
     first = fetch(main_campaign, f"select min(id) from db_dbnode where {of_structures}")[0][0]
@@ -33,6 +34,7 @@ def test_a_dry_run_deletes_nothing(run, main_campaign):
     assert count(main_campaign, "db_dbnode") == NODES
 
 
+@pytest.mark.quick
 def test_what_was_deleted_is_told(run, dsn):
     told = run("nodes", "delete", NODES, NODES + 1, "--yes", "--dsn", dsn, "--json").json
     assert told["pks"] == [NODES]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aiidadb.cli import aiidadb
 from aiidadb.demo.campaign import USERS
 from tests.helpers.campaigns import write_config
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.mark.quick
 def test_a_profile_of_aiidas_configuration_is_opened(run, main_campaign, tmp_path):
     config = write_config(tmp_path, main_campaign, "one")
     facts = run("status", "--config", config, "--json").json
@@ -22,6 +25,7 @@ def test_a_profile_of_aiidas_configuration_is_opened(run, main_campaign, tmp_pat
     assert "one" in one_line(run("stats", "--config", config, "-p", "two"), 1)
 
 
+@pytest.mark.quick
 def test_help_fits_80_columns(run):
     def commands(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield path
@@ -35,5 +39,6 @@ def test_help_fits_80_columns(run):
         assert "..." not in re.sub(r"\[ARGS\]\.\.\.|PKS\.\.\.", "", told.out), path
 
 
+@pytest.mark.quick
 def test_it_has_a_version(run):
     assert re.fullmatch(r"aiidadb (\d+\.\d+\.\d+|of a checkout .*)\n", run("--version").out)

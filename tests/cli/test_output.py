@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.helpers.terminal import on_terminal, piped
 
 
@@ -27,6 +29,7 @@ def test_a_narrow_terminal_folds_what_is_long(main_dsn):
     assert "one of several words one of several words" in wide
 
 
+@pytest.mark.quick
 def test_piped_there_are_no_colours_and_no_progress(main_campaign):
     done = piped("closest-parents", "1", "2", "--dsn", main_campaign)
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from tests.helpers.command_line import fetch
 from tests.helpers.terminal import on_terminal
 
 
+@pytest.mark.quick
 def test_settings_go_in_and_come_out(run, dsn):
     assert run("settings", "set", "neg", "-3", "--dsn", dsn).out == "neg = -3\n"
     value = {"a": [1, 3.0, None], "ü": "text"}

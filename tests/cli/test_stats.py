@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.helpers.campaigns import NODES
 from tests.helpers.terminal import piped
 
 
+@pytest.mark.quick
 def test_stats_counts_by_type_and_day(run, dsn):
     told = run("stats", "--dsn", dsn, "--timezone", "UTC", "--days", "3").out
     assert told.startswith(f"{NODES} nodes\nType ")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.helpers.command_line import fetch
 
 
+@pytest.mark.quick
 def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn):
     told = run("status", "--dsn", main_dsn)
     assert (told.status, told.err) == (0, "")

@@ -125,6 +125,7 @@ def write(tmp_path: Path) -> Callable[[object], Path]:
 # ------------------------------------------------------------------------------- all versions
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_version_is_read(version: int, write: Callable[[object], Path]) -> None:
     profile = load_profile("main", config=write(configuration(version)))
@@ -151,6 +152,7 @@ def test_every_version_is_read(version: int, write: Callable[[object], Path]) ->
     }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_a_name_it_is_the_default_profile(
     version: int, write: Callable[[object], Path]
@@ -168,6 +170,7 @@ def test_the_default_of_old_is_the_daemons_then_verdis(write: Callable[[object],
     assert load_profile(config=write(content)).name == "other"
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", VERSIONS)
 def test_host_and_password_may_be_null(version: int, write: Callable[[object], Path]) -> None:
     content = configuration(version)
@@ -265,6 +268,7 @@ def put(directory: Path, name: str) -> None:
     (directory / "config.json").write_text(json.dumps(content))
 
 
+@pytest.mark.quick
 def test_the_first_directory_of_aiida_path_that_exists_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +365,7 @@ def test_no_default_profile_is_told(content: object, write: Callable[[object], P
         load_profile(config=write(content))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "name",
@@ -520,6 +525,7 @@ def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
         load_profile(config=tmp_path)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_password_shows_nowhere(version: int, write: Callable[[object], Path]) -> None:
     profile = load_profile("main", config=write(configuration(version)))

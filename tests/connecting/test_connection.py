@@ -22,6 +22,7 @@ async def test_an_application_name_of_the_caller_wins(profile):
         assert await pool.fetchval("show jit") == "off"
 
 
+@pytest.mark.quick
 async def test_json_arrives_as_python_values(profile):
     async with PoolRegistry() as registry:
         pool = await registry.get_pool(profile)

@@ -28,6 +28,8 @@ from aiidadb.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("dsn", "expected"),

@@ -19,6 +19,8 @@ from aiidadb.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.quick
+
 
 def options(dsn: str) -> dict[str, object]:
     return dict(parse_dsn(dsn).options)

@@ -37,6 +37,7 @@ async def sessions_on(dsn: str) -> int:
         await connection.close()
 
 
+@pytest.mark.quick
 async def test_however_many_ask_at_once_there_is_one_pool(profile):
     async with PoolRegistry() as registry:
         pools = await asyncio.gather(*(registry.get_pool(profile) for _ in range(50)))
@@ -128,6 +129,7 @@ async def test_reset_ends_though_a_connection_was_never_given_back(profile, monk
     await registry.reset()
 
 
+@pytest.mark.quick
 async def test_reset_of_one_profile_leaves_the_other(databases, profile):
     other_dsn = await databases.create()
     other = aiidadb.Profile.from_dsn(other_dsn)
@@ -258,6 +260,7 @@ async def test_sessions_have_their_settings_and_keep_them_over_a_reset(profile):
                 await connection.execute("set jit = on")
 
 
+@pytest.mark.quick
 async def test_what_users_set_in_a_session_is_undone_when_they_give_it_back(profile):
     async with PoolRegistry() as registry:
         pool = await registry.get_pool(profile, max_size=1)

@@ -13,6 +13,8 @@ import pytest
 from aiidadb.connecting.profile import Profile
 from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTypeError
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_profile_is_frozen_hashable_and_equal_to_its_like() -> None:
     one, other = (Profile.from_dsn("postgresql://ada:s3@h/db?options=-c%20jit%3Doff") for _ in "ab")

@@ -44,6 +44,7 @@ async def keys(backend: aiidadb.Backend) -> set[str]:
     return {setting.key for setting in await backend.settings.get_all()}
 
 
+@pytest.mark.quick
 async def test_what_a_transaction_did_stays_or_goes_together(backend):
     async with backend.transaction():
         await backend.settings.set("a", 1)
@@ -56,6 +57,7 @@ async def test_what_a_transaction_did_stays_or_goes_together(backend):
     assert await keys(backend) == {"a", "b"}
 
 
+@pytest.mark.quick
 async def test_one_inside_another_is_a_savepoint(backend):
     async with backend.transaction():
         await backend.settings.set("outer", 1)
@@ -124,6 +126,7 @@ async def test_a_task_beside_a_transaction_is_no_part_of_it(backend):
     assert await keys(backend) == {"beside"}
 
 
+@pytest.mark.quick
 async def test_a_cancelled_call_gives_its_connection_back_and_stops_on_the_server(main_dsn, other):
     profile = aiidadb.Profile.from_dsn(main_dsn)
     async with aiidadb.open_backend(profile, max_size=1) as backend:
@@ -185,6 +188,7 @@ async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend
     assert await keys(backend) == {"a"}
 
 
+@pytest.mark.quick
 async def test_errors_of_the_server_are_ours_with_the_original_as_cause(backend):
     with pytest.raises(DatabaseError) as raised:
         await backend._session.fetch("select 1 / 0")

@@ -67,6 +67,7 @@ async def test_nodes_in_groups_by_label_and_by_pk(filled):
         assert await chosen(filled, query_group(ALL, **given)) == expected, given
 
 
+@pytest.mark.quick
 async def test_groups_on_either_line_and_as_djsite_took_them(filled):
     ask = filled.queries
     assert await chosen(filled, ask.query_group(ALL, group_name=["a", "b"])) == [1, 2, 3]
@@ -116,6 +117,7 @@ async def test_the_nodes_can_have_an_alias_and_be_joined(filled):
     assert await chosen(filled, query_group(joined, group_pk=3)) == []
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -347,6 +347,7 @@ async def test_json(filled):
     assert await chosen(filled, number * 2 < -2.5) == [1]
 
 
+@pytest.mark.quick
 async def test_times(filled):
     a_day = datetime.timedelta(days=1)
     assert await chosen(filled, nodes.ctime > SOME_TIME + a_day) == [5]
@@ -366,6 +367,7 @@ async def test_what_the_server_refuses_is_an_error_of_ours(filled):
         await chosen(filled, nodes.label == 1)
 
 
+@pytest.mark.quick
 async def test_rows_are_records_with_json_as_python_values(filled):
     query = Query.from_(nodes).select(nodes.id, nodes.attributes).where(node_pk == 1)
     (row,) = await filled.queries.fetch(query)
@@ -373,6 +375,7 @@ async def test_rows_are_records_with_json_as_python_values(filled):
     assert row["attributes"] == ROWS[0].attributes
 
 
+@pytest.mark.quick
 async def test_node_types_are_spelled_as_the_database_does(filled):
     assert await chosen(filled, nodes.node_type == "data.structure.StructureData.") == [1]
     assert await chosen(filled, nodes.node_type == "data.core.structure.StructureData.") == [1]

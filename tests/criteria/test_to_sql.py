@@ -28,6 +28,8 @@ from aiidadb.criteria.tables import groups, links
 from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError
 
+pytestmark = pytest.mark.quick
+
 PLACEHOLDER = re.compile(r"\$\d+(?:::[a-z0-9]+(?:\[\])?)*")
 
 

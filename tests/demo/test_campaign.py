@@ -111,6 +111,7 @@ async def test_one_node_in_eighteen_is_bands(connection):
     assert 1.4 < campaign.links / campaign.nodes < 1.65
 
 
+@pytest.mark.quick
 async def test_a_seed_gives_the_same_again_and_another_seed_does_not(databases, django_dsn):
     async def content(seed: int) -> list[list[asyncpg.Record]]:
         connection = await asyncpg.connect(django_dsn)

@@ -1,6 +1,10 @@
 """The crystals of generated databases."""
 
+import pytest
+
 from aiidadb.demo.compounds import COMPOUNDS
+
+pytestmark = pytest.mark.quick
 
 
 def test_compounds_have_alloys_and_vacancies():

@@ -19,21 +19,23 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
 from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext, StepOutcome
+from tests.helpers.databases import Databases, connected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import asyncpg
+
     from aiidadb.migration.python_step import PythonStep
-    from tests.helpers.databases import Databases
+
 
 __all__ = ["Step", "database_at", "django_steps", "prelude", "run_step"]
 
 _DESCRIPTION: Final = "Database schema version"  # AiiDA's words
 _MIGRATIONS: Final = Path(__file__).parents[2] / "sql" / "migrations"
+_STEPS_BETWEEN_TEMPLATES: Final = 12
 _COMMENTS = re.compile(r"^--.*$", re.MULTILINE)
 _CALL = re.compile(r"^-- call: (\w+)$", re.MULTILINE)
 
@@ -161,16 +163,19 @@ async def database_at(databases: Databases, version: int) -> str:
     Returns:
         Its DSN.
     """
-    template: str | None = None
-    for number in range(1, version + 1):
+    return await databases.create(await _template_at(databases, version))
 
-        async def build(dsn: str, number: int = number) -> None:
-            connection = await asyncpg.connect(dsn)
-            try:
+
+async def _template_at(databases: Databases, version: int) -> str | None:
+    if version == 0:
+        return None
+    # A few steps take as long as a copy of a database: not every version is worth one.
+    nearest = (version - 1) // _STEPS_BETWEEN_TEMPLATES * _STEPS_BETWEEN_TEMPLATES
+
+    async def build(dsn: str) -> None:
+        async with connected(dsn) as connection:
+            for number in range(nearest + 1, version + 1):
                 await run_step(connection, number, without_repository=True)
-            finally:
-                await connection.close()
 
-        # Each version is a template made from the one before: no step is replayed twice.
-        template = await databases.template(f"replayed_{number:04}", build, base=template)
-    return await databases.create(template)
+    base = await _template_at(databases, nearest)
+    return await databases.template(f"replayed_{version:04}", build, base=base)

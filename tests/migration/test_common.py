@@ -268,6 +268,7 @@ def as_aiida_stores(value: object) -> object:
             return value
 
 
+@pytest.mark.quick
 @settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 @given(values=st.lists(VALUES, min_size=20, max_size=20), ascii_only=st.booleans())
 async def test_any_json_that_python_writes_becomes_json(
@@ -287,6 +288,7 @@ async def test_any_json_that_python_writes_becomes_json(
     assert [json.loads(row[0]) for row in found] == [as_aiida_stores(value) for value in values]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "text", ["", " ", "{", "nan", "NaNNaN", "{'a': 1}", '"\\u0000"', '"\\ud800"']
 )

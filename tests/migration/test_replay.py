@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import asyncpg
+import pytest
 
 from tests.helpers.catalog import describe
 from tests.helpers.main_line import migrate_to_main
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 NOTED = "select app, name from django_migrations order by app, name"
 
 
+@pytest.mark.quick
 async def test_the_django_line_replayed_is_a_new_database(at: At, django_dsn: str) -> None:
     replayed = await at(45)
     new = await asyncpg.connect(django_dsn)

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
 # ------------------------------------------------------------------ what is done, and told
 
 
+@pytest.mark.quick
 async def test_the_newest_is_the_goal_and_the_report_tells_every_step(
     old: OldDatabase, tmp_path: Path
 ) -> None:

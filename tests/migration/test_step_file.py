@@ -13,6 +13,8 @@ from aiidadb.migration.steps import PYTHON_STEPS
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.quick
+
 HEADER = """\
 -- migration: django_0002
 -- from: 1.0.1

@@ -147,6 +147,7 @@ async def test_names_of_constraints_and_indexes_do_not_matter(start: int, at: At
     assert await describe(connection, names=False) == expected
 
 
+@pytest.mark.quick
 async def test_no_step_changes_what_is_none_of_its_business(at: At) -> None:
     connection = await at(1)
     source = await insert(connection, "db_dbnode", type="data.mine.Mine.", label="s")
@@ -422,6 +423,7 @@ async def test_0011_removes_the_old_daemon(at: At) -> None:
     assert not {"kombu_queue", "kombu_message"} & await tables(connection)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("number", "table"), [(12, "db_dblock"), (17, "db_dbcalcstate")])
 async def test_a_table_goes_with_its_rows(at: At, number: int, table: str) -> None:
     connection = await at(number - 1)

@@ -95,6 +95,7 @@ async def formulas(backend, **options):
 # ---------------------------------------------------------------- rows
 
 
+@pytest.mark.quick
 async def test_rows_are_typed_and_in_order_of_creation(opened):
     await fill(
         opened,
@@ -262,6 +263,7 @@ async def campaign(opened):
     return opened
 
 
+@pytest.mark.quick
 async def test_filters(campaign):
     for options, expected in [
         ({}, [16, 15, 14, 13, 11]),
@@ -302,6 +304,7 @@ async def test_djsites_namespace_is_taken_as_it_is(campaign):
         await campaign.queries.get_bands_and_parents_structure(**VERDI, vseparator="\t")
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -107,6 +107,7 @@ async def test_a_cycle_without_a_match_ends(backend):
     assert await backend.queries.get_closest_parents([1, 2], node_type=STRUCTURE) == {}
 
 
+@pytest.mark.quick
 async def test_of_several_at_the_same_distance_it_is_the_lowest_pk(backend):
     links_down = [(pk, 1, "create") for pk in (9, 4, 7)]
     graph = Graph(
@@ -127,6 +128,7 @@ async def test_starts_on_one_path_do_not_disturb_each_other(backend):
         assert found == {2: 1, 3: 1, 4: 1, 5: 4}
 
 
+@pytest.mark.quick
 async def test_only_the_link_types_asked_for_are_followed(backend):
     types = dict.fromkeys(range(1, 8), INT)
     graph = Graph(types, tuple((pk, 7, kind) for pk, kind in enumerate(LINK_TYPES, start=1)))
@@ -169,6 +171,7 @@ async def test_starts_that_do_not_exist_are_not_in_the_answer(backend):
     assert await backend.queries.get_closest_parents([]) == {}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "pks",
     [True, 1.0, "1", None, b"1", 2**63, -(2**63) - 1, [True], [1, 2.0], ["1"], [None], [[1]],

@@ -146,6 +146,7 @@ async def test_a_day_that_ends_and_comes_again_keeps_its_nodes_however_few(main_
                     assert found == expected(nodes, zone, core_prefix=True), (zone, turn, gap)
 
 
+@pytest.mark.quick
 async def test_a_database_without_nodes_has_none(backend):
     nothing = {"total": 0, "types": {}, "ctime_by_day": {}}
     assert await backend.queries.get_creation_statistics() == nothing
@@ -165,6 +166,7 @@ async def test_a_user_is_given_by_pk_or_as_an_object_and_need_not_exist(backend)
         assert await ask(nobody) == nothing
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("user", [True, 1.0, "1", [1, 2], [], 2**63, SimpleNamespace(pk=None)])
 async def test_what_is_no_user_is_refused(bare_dsn, user):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
@@ -200,6 +202,7 @@ async def test_time_zones_are_known_whatever_their_case(bare_dsn):
             await backend.queries.get_creation_statistics(timezone=zone)
 
 
+@pytest.mark.quick
 async def test_the_day_is_that_of_the_session_where_no_zone_is_given(backend, head_dsn):
     await write_users(backend._session)
     late = datetime.datetime(2024, 5, 17, 23, 30, tzinfo=UTC)

@@ -67,6 +67,7 @@ async def test_a_preview_counts_what_was_there_at_one_moment(connection, backend
         assert await backend.preview_deletion([5, 6]) == before
 
 
+@pytest.mark.quick
 async def test_all_that_hangs_on_the_nodes_goes_and_nothing_else(connection, backend):
     report = await backend.delete_nodes_and_connections([5, 6, 99, -1, 2**40])
     assert report == aiidadb.DeletionReport(
@@ -102,6 +103,7 @@ async def test_pks_come_in_any_form(connection, backend, form):
     assert (await backend.delete_nodes_and_connections(form())).nodes == 1
 
 
+@pytest.mark.quick
 async def test_no_pks_delete_nothing(connection, backend):
     assert await backend.delete_nodes_and_connections([]) == aiidadb.DeletionReport()
 
@@ -113,6 +115,7 @@ async def test_what_is_no_pk_is_refused(connection, backend, pks):
     assert await connection.fetchval("select count(*) from db_dbnode") == 40
 
 
+@pytest.mark.quick
 async def test_strict_deletes_nothing_where_a_node_is_missing(connection, backend):
     with pytest.raises(NotExistent, match="98, 99"):
         await backend.delete_nodes_and_connections([5, 98, 99], strict=True)

@@ -42,6 +42,7 @@ def aiidas_formula(symbols: Sequence[str], mode: str, separator: str = "") -> st
     return str(peer(list(symbols), mode=mode, separator=separator))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("mode", "formula"),
     [
@@ -83,6 +84,7 @@ def test_formulas_known_by_heart(
     assert aiidas_formula(symbols.split(), mode) == formula
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("mode", FORMULA_MODES)
 def test_no_sites_give_an_empty_formula(mode: FormulaMode) -> None:
     assert get_formula([kind("O", "O")], [], mode=mode) == ""
@@ -132,6 +134,7 @@ def test_a_kind_without_symbols_and_weights_is_refused(broken: dict[str, object]
     assert get_formula([{"name": "K", **broken}], sites("K")) == UNKNOWN_FORMULA
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("kinds", "where"),
     [
@@ -249,6 +252,7 @@ def _without_repeats(length: int) -> list[str]:
     return list(word[:length])
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("symbols", "formula"),
     [

@@ -74,6 +74,7 @@ async def test_by_default_all_parents_are_those_of_the_data_provenance(backend):
     assert await ask([7], link_types=None) == [(pk,) for pk in range(1, 7)]
 
 
+@pytest.mark.quick
 async def test_all_parents_give_the_columns_asked_for(backend):
     session, line = backend._session, backend.version.line
     await write_users(session)
@@ -97,6 +98,7 @@ async def test_all_parents_give_the_columns_asked_for(backend):
     assert str(first[0]) == "00000000-0000-4000-8000-000000000001"
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -201,6 +203,7 @@ async def uuids(backend):
     return {row["id"]: str(row["uuid"]) for row in rows}
 
 
+@pytest.mark.quick
 async def test_new_uuids_are_given_to_all_rows_or_to_none(backend):
     await write(backend, Graph(dict.fromkeys(range(1, 4), INT), ()))
     before = await uuids(backend)

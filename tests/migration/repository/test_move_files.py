@@ -131,6 +131,7 @@ def repository(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------- what is moved
 
 
+@pytest.mark.quick
 async def test_files_are_objects_and_the_metadata_finds_them(at: At, repository: Path) -> None:
     connection = await at(46)
     _, data = await add_node(connection, "data.Data.")
@@ -348,6 +349,7 @@ def expected_of(tree: object) -> dict[str, object]:
     return {"o": {name: expected_of(value) for name, value in tree.items()}} if tree else {}
 
 
+@pytest.mark.quick
 @settings(max_examples=examples(20))
 @given(tree=st.dictionaries(NAMES, TREES, max_size=4))
 def test_any_tree_of_files_has_the_metadata_of_its_names_and_contents(
@@ -596,6 +598,7 @@ async def test_a_setting_of_another_container_is_replaced_and_noted(
 # ---------------------------------------------------------------- dry runs, threads, memory
 
 
+@pytest.mark.quick
 async def test_a_dry_run_reads_all_and_leaves_nothing(at: At, repository: Path) -> None:
     connection = await at(46)
     await add_some(connection, repository)

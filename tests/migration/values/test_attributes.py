@@ -282,6 +282,7 @@ async def test_any_values_come_back_equal_in_text(
         await outer.rollback()
 
 
+@pytest.mark.quick
 async def test_lists_of_more_than_ten_items_keep_their_order(at: At) -> None:
     connection = await at(36)
     values: dict[str, Value] = {
@@ -312,6 +313,7 @@ async def test_the_order_of_the_rows_does_not_matter(at: At) -> None:
     await assert_comes_back(connection, stored)
 
 
+@pytest.mark.quick
 async def test_keys_may_be_as_long_as_the_column(at: At) -> None:
     connection = await at(36)
     node = await add_node(connection, {"ü" * 1024: 1})
@@ -325,6 +327,7 @@ async def test_keys_may_be_as_long_as_the_column(at: At) -> None:
     assert (await documents(connection))[node][0] == f'{{"x": {deep}, "{"ü" * 1024}": 1}}'
 
 
+@pytest.mark.quick
 async def test_items_of_a_list_without_a_row_are_null(at: At) -> None:
     connection = await at(36)
     node = await add_node(connection)
@@ -931,6 +934,7 @@ async def _upgrade(peer: Peer, dsn: str) -> None:
     await asyncio.to_thread(peer.upgrade, dsn)
 
 
+@pytest.mark.quick
 def test_a_placeholder_is_no_value_and_no_key() -> None:
     rows = rows_of({'"\\u00001"': '"\\u00001"', "%1$s": "%%", "\x01": ["\\"]})
     nested = nesting.nest([token_of(row) for row in rows])

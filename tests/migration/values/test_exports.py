@@ -73,6 +73,7 @@ def log_row(pk: int, objname: str, objpk: int | None, message: str = "m") -> dic
 # ---------------------------------------------------------------- logs (0024)
 
 
+@pytest.mark.quick
 async def test_logs_without_a_node_are_in_a_file_each_reason_and_the_others_stay(
     at: At, tmp_path: Path
 ) -> None:
@@ -413,6 +414,7 @@ def files_no_longer_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.quick
 async def test_a_full_disk_stops_the_step_and_leaves_no_part_of_a_file(
     at: At, tmp_path: Path
 ) -> None:

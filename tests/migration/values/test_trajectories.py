@@ -99,6 +99,7 @@ async def test_symbols_become_the_rows_that_aiida_keeps_of_a_list(
     ]
 
 
+@pytest.mark.quick
 async def test_an_attribute_symbols_that_is_there_is_replaced_as_a_whole(
     at: At, tmp_path: Path
 ) -> None:
@@ -285,6 +286,7 @@ async def test_an_array_that_is_no_list_of_symbols_is_refused_by_its_path(
     assert str(node_folder(tmp_path, uuid)) in str(caught.value)
 
 
+@pytest.mark.quick
 async def test_a_pickle_is_refused_and_not_run(at: At, tmp_path: Path) -> None:
     connection = await at(25)
     ran = tmp_path / "ran"

@@ -10,7 +10,8 @@ from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.pool import PoolRegistry, default_registry
 from aiidadb.connecting.session import Session
-from aiidadb.exceptions import IncompatibleStorageSchema
+from aiidadb.exceptions import IncompatibleStorageSchema, InvalidTypeError
+from aiidadb.messages import quote
 from aiidadb.queries.deletion import (
     DeletionPreview,
     DeletionReport,
@@ -203,6 +204,8 @@ async def open_backend(
         PoolTimeout: The profile is open already, and its pool was in use for too long.
     """
     pools = default_registry if registry is None else registry
+    if not isinstance(pools, PoolRegistry):
+        raise InvalidTypeError(f"registry must be a PoolRegistry, not {quote(registry)}")
     require_seconds("acquire_timeout", acquire_timeout)
     if connect_timeout != CONNECT_TIMEOUT:
         options["connect_timeout"] = connect_timeout

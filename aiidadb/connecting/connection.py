@@ -7,7 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
+from aiidadb.connecting.pool_options import check_options, hide_secrets
 from aiidadb.exceptions import PoolError, PoolOptionsError, translate
+from aiidadb.fresh_stack import on_fresh_stack
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     import asyncpg
@@ -56,8 +59,12 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
     """Let JSON arrive and go as Python values."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=json.loads
+            name, schema="pg_catalog", encoder=_encode_json, decoder=_decode_json
         )
+
+
+def _decode_json(text: str) -> object:
+    return on_fresh_stack(json.loads, text)
 
 
 def _encode_json(value: object) -> str:
@@ -70,8 +77,10 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     One of them asyncpg does not have, ``connect_timeout``: it is for our :class:`Connector`.
 
     Raises:
-        PoolOptionsError: A time is none, or is given in the way of asyncpg alone.
+        PoolOptionsError: There is no such option, or it cannot have this value; or a time is given
+            in the way of asyncpg alone.
     """
+    check_options(options)
     of_profile = dict(profile.pool_options)
     if "timeout" in options or "timeout" in of_profile:
         raise PoolOptionsError(
@@ -82,7 +91,7 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     arguments.pop("timeout", None)  # asyncpg's, for our connect_timeout
     if "connect_timeout" in of_profile:
         arguments["connect_timeout"] = of_profile["connect_timeout"]
-    arguments |= options
+    arguments = hide_secrets({**arguments, **options})
     for name in ("connect_timeout", "command_timeout"):
         require_seconds(name, arguments[name])
     given = arguments.get("server_settings") or {}
@@ -101,7 +110,7 @@ def require_seconds(name: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 < value <= _LONGEST):  # type: ignore[operator]
         raise PoolOptionsError(
-            f"{name} must be a number of seconds above 0, or None for no bound, not {value!r}"
+            f"{name} must be a number of seconds above 0, or None for no bound, not {quote(value)}"
         )
 
 

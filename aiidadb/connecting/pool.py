@@ -21,6 +21,7 @@ import asyncpg
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
 from aiidadb.connecting.connector import Connector
 from aiidadb.connecting.places import place_found
+from aiidadb.connecting.profile import require_profile
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
 from aiidadb.messages import quote
 
@@ -186,6 +187,8 @@ class PoolRegistry:
             profile: Close this profile's pool only; None: all.
         """
         loop = require_asyncio()
+        if profile is not None:
+            require_profile(profile)
         self._drop_stale()
         for key, entry in list(self._entries.items()):
             if entry.loop is loop and profile in (None, key[1]) and entry.pool is not None:
@@ -194,6 +197,7 @@ class PoolRegistry:
 
     async def _obtain(self, profile: Profile, options: dict[str, Any]) -> _Entry:
         loop = require_asyncio()
+        require_profile(profile)
         self._drop_stale()
         arguments = connect_arguments(profile, options)
         key = (id(loop), profile)

@@ -19,7 +19,7 @@ from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTyp
 from aiidadb.messages import Secret, quote
 from aiidadb.text import require_text
 
-__all__ = ["Profile", "make_profile", "read_file_uri"]
+__all__ = ["Profile", "make_profile", "read_file_uri", "require_profile"]
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,19 @@ def _require_type(name: str, value: object, *kinds: type) -> None:
         names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
         raise InvalidTypeError(
             f"the profile's {name} must be of type {names}, not {type(value).__name__}"
+        )
+
+
+def require_profile(profile: object) -> None:
+    """Refuse what is not a profile.
+
+    Raises:
+        InvalidTypeError: It is something else.
+    """
+    if not isinstance(profile, Profile):
+        raise InvalidTypeError(
+            f"this is not a profile, but of type {type(profile).__name__}: take one from "
+            "load_profile() or Profile.from_dsn()"
         )
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
-from pypika.terms import BasicCriterion, Criterion, Field, Star
+from pypika.terms import JSON, BasicCriterion, Criterion, Field, Star
 
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
 from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote, show
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
     found: list[Criterion] = []
     for criterion in criteria:
         found.append(_require_criterion(criterion))
-        _check_columns(criterion, frozenset({nodes.get_table_name()}))
+        try:
+            on_fresh_stack(_check_columns, criterion, frozenset({nodes.get_table_name()}))
+        except RecursionError:
+            raise InvalidInputError(
+                "the criterion is nested too deep: join many criteria in groups, or use isin(…)"
+            ) from None
     for name, value in lookups.items():
         column = "id" if name == "pk" else name
         if column not in NODE_COLUMNS:
@@ -63,7 +69,8 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
                 f"{name} is looked up by one value, not {quote(value)}: for several, give the "
                 f"criterion nodes.{column}.isin(…)"
             )
-        found.append(nodes.field(column) == value)
+        # As JSON from the start: pypika would take a list apart, however deep it is.
+        found.append(nodes.field(column) == (JSON(value) if isinstance(value, list) else value))
     return found
 
 

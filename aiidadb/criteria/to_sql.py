@@ -72,6 +72,7 @@ from aiidadb.criteria.values import (
     without_enum,
 )
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.jsonvalue import encode_json
 from aiidadb.messages import quote
 from aiidadb.text import require_text
@@ -80,6 +81,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["bind"]
+
+MOST_PARAMETERS: Final = 32_767
+"""As many as one statement can have."""
 
 _EQUALITIES: Final = frozenset(Equality)
 _JSON_PATHS: Final = frozenset(
@@ -117,14 +121,34 @@ def bind(
         SQL text with ``$n`` for the values, and the values.
 
     Raises:
-        InvalidInputError: A value that PostgreSQL cannot hold, or of a type unknown here; a
-            placeholder; an operator that PostgreSQL does not have.
+        InvalidInputError: A value or name that PostgreSQL cannot hold; a placeholder; an operator
+            that PostgreSQL does not have; something nested too deep.
+        InvalidTypeError: Not a criterion, or a value of a type unknown here.
     """
     if not isinstance(term, Term):
         raise InvalidTypeError(f"not a pypika criterion or query: {quote(term)}")
+    if not isinstance(first, int) or isinstance(first, bool):
+        raise InvalidTypeError(f"first must be the number of a parameter, not {quote(first)}")
+    if not 1 <= first <= MOST_PARAMETERS:
+        raise InvalidInputError(f"first must be from 1 to {MOST_PARAMETERS}, not {quote(first)}")
+    try:
+        text, values = on_fresh_stack(_bind, term, first, node_types)
+    except RecursionError:
+        raise InvalidInputError(
+            f"{_what(term)} is nested too deep: join many criteria in groups, or use isin(…)"
+        ) from None
+    return require_text(text, f"{_what(term)}, in a name or literal,"), values
+
+
+def _bind(
+    term: Term, first: int, node_types: Callable[[str], str] | None
+) -> tuple[str, list[object]]:
     binder = _Binder(first, node_types)
-    bound = binder.bind(term)
-    return _render(bound), binder.values
+    return _render(binder.bind(term)), binder.values
+
+
+def _what(term: Term) -> str:
+    return "the query" if isinstance(term, QueryBuilder | SetOperation) else "the criterion"
 
 
 def _render(bound: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import Literal
+from typing import Literal, get_args
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
@@ -38,6 +38,15 @@ class SchemaVersion:
 
     line: Line
     number: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.line, str) or type(self.number) is not int:
+            raise InvalidTypeError("a version is a line and a whole number")
+        if self.line not in get_args(Line) or self.number < 0:
+            raise InvalidInputError(
+                f"there is no version {quote(self.number)} of a line {quote(self.line)}: lines "
+                f"are {' and '.join(get_args(Line))}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> SchemaVersion:

@@ -14,6 +14,7 @@ from pypika import Case, Criterion, Interval, JoinType, Order, Query, Table
 from pypika import functions as fn
 from pypika.analytics import Preceding, Sum
 from pypika.terms import (
+    JSON,
     Array,
     AtTimezone,
     Negative,
@@ -26,7 +27,7 @@ from aiidadb import nodes
 from aiidadb.criteria.selection import is_select
 from aiidadb.criteria.tables import groups, links
 from aiidadb.criteria.to_sql import bind
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 
 pytestmark = pytest.mark.quick
 
@@ -277,3 +278,48 @@ async def test_fetch_takes_queries_that_only_select(bare_dsn, query):
 
 def test_null_stays_null():
     assert bind(fn.Coalesce(nodes.label, NullValue())) == ('COALESCE("db_dbnode"."label",null)', [])
+
+
+# ------------------------------------------------------------- names, numbers and depth
+
+
+def test_a_name_that_postgresql_cannot_hold_is_refused():
+    for name in ("a\0b", "a\ud800b"):
+        with pytest.raises(InvalidInputError, match="the criterion, in a name"):
+            bind(nodes.field(name) == 1)
+
+
+@pytest.mark.parametrize("first", [0, -1, 32_768, 10**400])
+def test_the_number_of_the_first_parameter_is_one_that_can_be(first):
+    with pytest.raises(InvalidInputError):
+        bind(nodes.id == 1, first=first)
+
+
+@pytest.mark.parametrize("first", ["1", 1.0, True, None])
+def test_the_number_of_the_first_parameter_is_a_number(first):
+    with pytest.raises(InvalidTypeError):
+        bind(nodes.id == 1, first=first)
+
+
+def joined(count):
+    criterion = nodes.id == 0
+    for number in range(1, count):
+        criterion |= nodes.id == number
+    return criterion
+
+
+def test_many_criteria_can_be_joined_but_not_without_end():
+    # Half of what a whole stack holds.
+    text, values = bind(joined(50))
+    assert len(values) == 50
+    assert text.count(" OR ") == 49
+    with pytest.raises(InvalidInputError, match="nested too deep"):
+        bind(joined(5000))
+
+
+def test_a_value_may_be_nested_as_deep_as_json_may_be():
+    value = []
+    for _ in range(298):
+        value = [value]
+    _, values = bind(nodes.attributes == JSON(value))
+    assert values == ["[" * 299 + "]" * 299]

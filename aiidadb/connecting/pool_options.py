@@ -1,0 +1,173 @@
+"""What a caller may set for connections and pools: checked before asyncpg sees it.
+
+asyncpg refuses some values when the pool is made, some when it connects, and takes others that it
+cannot work with: a pool of 10**9 places fills the memory, a text with a NUL character never logs
+in. What it refuses by itself, and says so clearly, is left to it; bounds on waits are
+:func:`aiidadb.connecting.connection.require_seconds`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from aiidadb.exceptions import PoolOptionsError
+from aiidadb.messages import Secret, quote
+from aiidadb.text import find_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["check_options", "hide_secrets"]
+
+MOST_CONNECTIONS: Final = 262_143
+"""As many connections as the server can be told to take: the most of ``max_connections``."""
+
+_KNOWN: Final = frozenset({"connect_timeout"}) | frozenset(
+    name
+    for call in (asyncpg.create_pool, asyncpg.connect)
+    for name in inspect.signature(call).parameters
+) - {"connect_kwargs"}
+
+_SECRETS: Final = ("password", "dsn")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what no pool can have.
+
+    Args:
+        options: By the names that ``asyncpg.create_pool`` and ``asyncpg.connect`` have for them.
+
+    Raises:
+        PoolOptionsError: There is no such option, or it cannot have this value.
+    """
+    for name, value in options.items():
+        if name not in _KNOWN:
+            raise PoolOptionsError(
+                f"there is no option {quote(name)}: options are those of asyncpg.create_pool()"
+            )
+        check = _CHECKS.get(name)
+        if check is not None and (problem := check(value)):
+            shown = "this" if name in _SECRETS else quote(value)
+            raise PoolOptionsError(f"{name} must be {problem}, not {shown}")
+
+
+def hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same options, of which those that hold a password do not show it in their ``repr``."""
+    return {
+        name: Secret(value) if name in _SECRETS and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+# ---------------------------------------------------------------- what a value must be
+#
+# None where it is that already.
+
+
+def _whole(least: int, most: int) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return None if is_number and least <= value <= most else text
+
+    text = f"a whole number from {least:,} to {most:,}"
+    return check
+
+
+def _seconds(value: Any) -> str | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 <= value < _LONGEST:  # which NaN is not
+        return None
+    return "a number of seconds, 0 or more"
+
+
+def _function(value: Any) -> str | None:
+    return None if value is None or callable(value) else "a function"
+
+
+def _text(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and find_problem(value) is None):
+        return None
+    return "a text without NUL characters and lone surrogates"
+
+
+def _password(value: Any) -> str | None:
+    return None if callable(value) else _text(value)
+
+
+def _path(value: Any) -> str | None:
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _hosts(value: Any) -> str | None:
+    if isinstance(value, list | tuple) and value:
+        return None if all(isinstance(one, str) and not _text(one) for one in value) else _HOSTS
+    return _HOSTS if _text(value) else None
+
+
+def _ports(value: Any) -> str | None:
+    ports = value if isinstance(value, list | tuple) and value else [value]
+    return None if value is None or not any(map(_port, ports)) else "a port, or one for each host"
+
+
+def _settings(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and all(
+        isinstance(one, str) and not _text(one) for pair in value.items() for one in pair
+    ):
+        return None
+    return "a mapping of texts to texts"
+
+
+def _loop(value: Any) -> str | None:
+    # A pool is one of the running loop.
+    return None if value is None or value is asyncio.get_running_loop() else "the running loop"
+
+
+def _class(kind: type) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        is_one = isinstance(value, type) and issubclass(value, kind)
+        return None if is_one else f"a subclass of asyncpg.{kind.__name__}"
+
+    return check
+
+
+_LONGEST: Final = 100 * 365 * 86400.0  # seconds; event loops' timers overflow with far longer ones
+_HOSTS: Final = "a host, or a list of some"
+_port: Final = _whole(1, 65535)
+
+_CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    "connect": _function,
+    "connection_class": _class(asyncpg.Connection),
+    "database": _text,
+    "dsn": _text,
+    "gsslib": _text,
+    "host": _hosts,
+    "init": _function,
+    "krbsrvname": _text,
+    "loop": _loop,
+    "max_cacheable_statement_size": _whole(0, 2**31 - 1),
+    "max_cached_statement_lifetime": _seconds,
+    "max_inactive_connection_lifetime": _seconds,
+    "max_queries": _whole(1, 2**63 - 1),
+    "max_size": _whole(1, MOST_CONNECTIONS),
+    "min_size": _whole(0, MOST_CONNECTIONS),
+    "passfile": _path,
+    "password": _password,
+    "port": _ports,
+    "record_class": _class(asyncpg.Record),
+    "reset": _function,
+    "server_settings": _settings,
+    "service": _text,
+    "servicefile": _path,
+    "setup": _function,
+    "statement_cache_size": _whole(0, 2**31 - 1),
+    "target_session_attrs": _text,
+    "user": _text,
+}

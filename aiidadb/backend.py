@@ -6,10 +6,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aiidadb.connecting.commit import COMMIT_TIMEOUT
 from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.pool import PoolRegistry, default_registry
-from aiidadb.connecting.session import Session
+from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
 from aiidadb.exceptions import IncompatibleStorageSchema, InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.queries.deletion import (
@@ -29,6 +30,8 @@ from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
+
+    import asyncpg
 
     from aiidadb.connecting.profile import Profile
     from aiidadb.pks import Pks
@@ -85,16 +88,43 @@ class Backend:
         assert row is not None
         return ServerFacts(row["server"], row["size"], row["read_only"])
 
-    def transaction(self) -> AbstractAsyncContextManager[None]:
-        """All calls of every manager inside succeed or fail together.
+    def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """All calls of every manager inside succeed or fail together, and SQL of your own.
 
-        One inside another is a savepoint. Tasks started inside take part, one call at a time.
+        One inside another is a savepoint. Tasks started inside take part, one call at a time; while
+        a savepoint is open, those that were started before it must not be awaited inside it.
+
+        What your own code raises inside comes out unchanged. Cancelled while COMMIT is under way,
+        the answer is waited for, for ``commit_timeout`` more seconds at most, and decides what is
+        raised: ``CancelledError`` with a note that the transaction was committed, or one of the
+        errors below. A second cancellation changes nothing of that.
+
+        Yields:
+            asyncpg's connection, for SQL of your own. Its errors are asyncpg's own. It can do one
+            thing at a time: await each use of it before the next call of a manager.
 
         Raises:
             ClosedError: The backend was closed.
-            UnknownOutcome: The connection was lost during the commit.
+            ConcurrencyError: A savepoint is open, or a use of the connection is under way.
+            UnknownOutcome: The connection was lost during COMMIT, or no answer came in time.
+            DatabaseError: The server refused to commit; nothing was changed.
         """
-        return self._session.transaction()
+        return self._session.transaction(by_caller=True)
+
+    def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """A connection of asyncpg's, for SQL of your own.
+
+        Inside :meth:`transaction` it is the transaction's. Elsewhere it is one of the pool, which
+        gets it back at the end, reset: session settings, temporary tables and locks are gone.
+
+        Yields:
+            The connection. Its errors are asyncpg's own; JSON arrives as Python values.
+
+        Raises:
+            ClosedError: The backend was closed, or its transaction has ended.
+            DatabaseError: No connection could be made.
+        """
+        return self._session.connection()
 
     async def delete_nodes_and_connections(
         self, pks: Pks, *, strict: bool = False
@@ -157,9 +187,17 @@ class Backend:
             call_work_forward=call_work_forward,
         )
 
-    async def close(self) -> None:
-        """Refuse further calls. The pool goes back when ``async with open_backend(…)`` ends."""
-        self._session.close()
+    async def close(self, timeout: float | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109
+        """Refuse further calls, and see that none goes on.
+
+        The pool goes back when ``async with open_backend(…)`` ends.
+
+        Args:
+            timeout: Seconds that calls under way in other tasks get. Then their statements are
+                cancelled on the server, and they raise a :class:`ClosedError`; connections that are
+                not given back even so are cut. None: no bound.
+        """
+        await self._session.close(timeout)
 
 
 @contextlib.asynccontextmanager
@@ -171,6 +209,7 @@ async def open_backend(
     acquire_timeout: float | None = ACQUIRE_TIMEOUT,
     connect_timeout: float | None = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
+    commit_timeout: float | None = COMMIT_TIMEOUT,
     **options: Any,
 ) -> AsyncIterator[Backend]:
     """Open a profile's database.
@@ -189,6 +228,8 @@ async def open_backend(
         command_timeout: Seconds for a statement. Where the profile's pool is open already, this and
             ``connect_timeout`` are the pool's if they are left as they are. None for any of the
             three: no bound.
+        commit_timeout: Seconds that whoever is cancelled during a COMMIT waits for the answer to
+            it; None: no bound.
         options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
     Yields:
@@ -212,9 +253,14 @@ async def open_backend(
     if command_timeout != COMMAND_TIMEOUT:
         options["command_timeout"] = command_timeout
     async with pools.borrow(profile, **options) as pool:
-        session = Session(profile, pool, options, acquire_timeout=acquire_timeout)
-        async with session.acquire() as connection:
-            bookkeeping = await read_bookkeeping(connection)
+        session = Session(
+            profile,
+            pool,
+            options,
+            acquire_timeout=acquire_timeout,
+            commit_timeout=commit_timeout,
+        )
+        bookkeeping = await session.run(read_bookkeeping)
         if schema_check:
             session.version = bookkeeping.version()
             _refuse_unserved(session.version)

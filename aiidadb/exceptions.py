@@ -27,11 +27,11 @@ AiiDA's own names are kept where AiiDA has one::
     │   ├── PermissionDenied                  the role may not do this
     │   ├── ReadOnlyDatabase                  the session, server or transaction is read-only
     │   ├── IntegrityError                    a constraint would be violated; nothing was changed
-    │   ├── ConcurrencyError                  deadlock or serialisation failure: try again
+    │   ├── ConcurrencyError                  deadlock, serialisation failure, or overlapping calls
     │   ├── LockTimeout                       somebody else holds the lock: try again
     │   ├── QueryTimeout                      the statement was cancelled, or took too long
     │   ├── ResourceError                     disk, memory or connections of the server ran out
-    │   └── UnknownOutcome                    the connection was lost during COMMIT
+    │   └── UnknownOutcome                    no answer to COMMIT came
     └── SchemaError                       the database's schema does not allow the call
         ├── NotAnAiidaDatabase                none of AiiDA's bookkeeping is there
         ├── IncompatibleStorageSchema         a version that this call cannot serve
@@ -216,7 +216,7 @@ class IntegrityError(DatabaseError):
 
 
 class ConcurrencyError(DatabaseError):
-    """A deadlock or a serialisation failure: nothing was changed, try again."""
+    """A deadlock, a serialisation failure, or calls that overlap: nothing was changed."""
 
 
 class LockTimeout(DatabaseError):
@@ -232,7 +232,7 @@ class ResourceError(DatabaseError):
 
 
 class UnknownOutcome(DatabaseError):
-    """The connection was lost during COMMIT: look before trying again."""
+    """The connection was lost during COMMIT, or there was no answer: look before trying again."""
 
 
 class SchemaError(AiidaDbError):
@@ -334,10 +334,11 @@ def translate(error: BaseException) -> AiidaDbError | None:
 
 
 def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | None:
-    # A connection that died inside `transaction()` hides behind an InterfaceError.
-    hidden = error.__context__
-    if hidden is not None and (found_inside := translate(hidden)) is not None:
-        return found_inside
+    if "another operation" in str(error):
+        return ConcurrencyError(
+            "a statement of the caller's own is under way on the transaction's connection",
+            advice="await it before the next call inside the transaction",
+        )
     if isinstance(error, ValueError):  # asyncpg's DataError, not the server's of that name
         return InvalidInputError(f"a value does not fit the type it is sent as: {error}")
     if isinstance(
@@ -346,8 +347,14 @@ def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | 
         return DatabaseError(_first_line(error))
     if "cannot exceed" in str(error):
         return InvalidInputError(f"too many values for one statement: {_first_line(error)}")
-    if "closed" in str(error):
+    if "closed" in str(error) or "released back to the pool" in str(error):
         return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
+    # What the connection died of may hide behind it. (Or what the caller handles now does: only
+    # the loss of a connection is looked for.)
+    hidden = error.__context__
+    if isinstance(hidden, asyncpg.PostgresError):
+        found = translate(hidden)
+        return found if isinstance(found, UnreachableStorage) else None
     return None
 
 

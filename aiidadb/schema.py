@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from aiidadb.connecting.pool import expire_connections
+from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
@@ -246,9 +246,12 @@ class SchemaManager:
             SchemaError: The database cannot be migrated, as for :meth:`migrate`.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
-        async with self._session.acquire() as connection:
+
+        async def look(connection: asyncpg.Connection) -> MigrationPlan:
             plan = make_plan(await read_bookkeeping(connection), wanted)
             return await count_rows(connection, plan)
+
+        return await self._session.run(look)
 
     async def migrate(
         self,
@@ -308,10 +311,9 @@ class SchemaManager:
         try:
             async with self._connection(options) as connection:
                 report = await run_migration(connection, wanted, options)
-        except BaseException:
+        except BaseException as error:
             # Steps may have been committed; what stopped the migration is what is to be told.
-            with anyio.move_on_after(_REFRESH_TIMEOUT, shield=True), contextlib.suppress(Exception):
-                await self._take_note((await self._bookkeeping()).version())
+            await clean_up_after(error, self._look_again(), within=_REFRESH_TIMEOUT)
             raise
         if not dry_run:
             await self._take_note(report.version)
@@ -330,8 +332,12 @@ class SchemaManager:
         )
 
     async def _bookkeeping(self) -> Bookkeeping:
-        async with self._session.acquire() as connection:
-            return await read_bookkeeping(connection)
+        return await self._session.run(read_bookkeeping)
+
+    async def _look_again(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_REFRESH_TIMEOUT):
+                await self._take_note((await self._bookkeeping()).version())
 
     async def _take_note(self, version: SchemaVersion) -> None:
         """Let this backend and the process's pools know that the schema is another."""

@@ -13,11 +13,11 @@ from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Awaitable
 
     import asyncpg
 
     from aiidadb.connecting.session import Session
-    from aiidadb.sql import Query
 
 __all__ = ["Setting", "SettingsManager"]
 
@@ -59,7 +59,7 @@ class SettingsManager:
         Raises:
             NotExistent: It is not.
         """
-        await self._fetch(QUERIES["setting_get"], "")
+        await _answer(QUERIES["setting_get"].fetch(self._session, ""))
 
     async def get(self, key: str) -> Setting:
         """The setting with this key.
@@ -68,7 +68,7 @@ class SettingsManager:
             InvalidInputError: No setting can have such a key.
             NotExistent: There is no such setting, or no table of settings.
         """
-        rows = await self._fetch(QUERIES["setting_get"], _require_key(key))
+        rows = await _answer(QUERIES["setting_get"].fetch(self._session, _require_key(key)))
         if not rows:
             raise _no_such(key)
         return Setting(**rows[0])
@@ -79,7 +79,9 @@ class SettingsManager:
         Raises:
             NotExistent: There is no table of settings.
         """
-        return [Setting(**row) for row in await self._fetch(QUERIES["setting_list"])]
+        return [
+            Setting(**row) for row in await _answer(QUERIES["setting_list"].fetch(self._session))
+        ]
 
     async def set(self, key: str, value: JsonValue, description: str | None = None) -> None:
         """Write a setting, new or not.
@@ -92,6 +94,7 @@ class SettingsManager:
         Raises:
             InvalidInputError: Key, value or description cannot be stored; nothing was sent.
             NotExistent: There is no table of settings.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
         text = None if value is None else encode_json(value)
         if description is not None:
@@ -100,7 +103,8 @@ class SettingsManager:
                     f"the description must be a string, not {quote(description)}"
                 )
             require_text(description, "the description")
-        await self._fetch(QUERIES["setting_set"], _require_key(key), text, description)
+        query, key = QUERIES["setting_set"], _require_key(key)
+        await _answer(self._session.write(query, key, text, description))
 
     async def delete(self, key: str) -> None:
         """Remove a setting.
@@ -108,20 +112,23 @@ class SettingsManager:
         Raises:
             InvalidInputError: No setting can have such a key.
             NotExistent: There is no such setting, or no table of settings.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
-        if not await self._fetch(QUERIES["setting_delete"], _require_key(key)):
+        query = QUERIES["setting_delete"]
+        if not await _answer(self._session.write(query, _require_key(key))):
             raise _no_such(key)
 
-    async def _fetch(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await query.fetch(self._session, *arguments)
-        except DatabaseError as error:
-            if error.sqlstate == _UNDEFINED_TABLE:
-                raise NotExistent(
-                    f"the database has no table {self.table_name}: it is no AiiDA database, or "
-                    "its schema was not made yet"
-                ) from error
-            raise
+
+async def _answer(call: Awaitable[list[asyncpg.Record]]) -> list[asyncpg.Record]:
+    try:
+        return await call
+    except DatabaseError as error:
+        if error.sqlstate == _UNDEFINED_TABLE:
+            raise NotExistent(
+                f"the database has no table {SettingsManager.table_name}: it is no AiiDA database, "
+                "or its schema was not made yet"
+            ) from error
+        raise
 
 
 def _require_key(key: str) -> str:

@@ -94,7 +94,7 @@ def test_a_table_is_one_of_those_that_the_header_lists(tmp_path):
 @pytest.mark.quick
 async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_path, backend):
     listed = load(tmp_path, good=NUMBERS)["good"]
-    async with backend._session.acquire() as connection:
+    async with backend.connection() as connection:
         for runner in (backend._session, connection):
             assert [row["number"] for row in await listed.fetch(runner, 3, timeout=60)] == [1, 2, 3]
             assert dict(await listed.fetchrow(runner, 2)) == {"number": 1}

@@ -8,6 +8,7 @@ was never given back.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -22,11 +23,12 @@ from aiidadb.connecting.connection import connect_arguments, require_asyncio, se
 from aiidadb.connecting.connector import Connector
 from aiidadb.connecting.places import place_found
 from aiidadb.connecting.profile import require_profile
+from aiidadb.connecting.statement import cancel_statement
+from aiidadb.connecting.uninterrupted import uninterrupted
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
 from aiidadb.messages import quote
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
@@ -43,6 +45,8 @@ __all__ = [
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that a pool gets to close in peace before its connections are cut."""
+
+_CANCEL_TIMEOUT: Final = 0.5
 
 # Pools from before a fork: kept for ever, because even their finalisation would touch the
 # parent's sockets and selector.
@@ -175,7 +179,7 @@ class PoolRegistry:
             key = (id(entry.loop), profile)
             if not entry.borrowers and not entry.pinned and self._entries.get(key) is entry:
                 del self._entries[key]
-                await _close(entry.pool)
+                await _close(entry)
 
     async def reset(self, profile: Profile | None = None) -> None:
         """Close the pools of the running loop, in bounded time.
@@ -193,7 +197,7 @@ class PoolRegistry:
         for key, entry in list(self._entries.items()):
             if entry.loop is loop and profile in (None, key[1]) and entry.pool is not None:
                 del self._entries[key]
-                await _close(entry.pool)
+                await _close(entry)
 
     async def _obtain(self, profile: Profile, options: dict[str, Any]) -> _Entry:
         loop = require_asyncio()
@@ -332,12 +336,22 @@ def _shown(name: str, arguments: dict[str, Any]) -> str:
     return "…" if name in {"password", "dsn", "passfile"} else repr(arguments.get(name))
 
 
-async def _close(pool: asyncpg.Pool) -> None:
+async def _close(entry: _Entry) -> None:
     """Close in peace if that works soon, else cut; not even a cancelled caller leaves it open."""
-    with anyio.CancelScope(shield=True):
-        with anyio.move_on_after(CLOSE_TIMEOUT), contextlib.suppress(Exception):
-            await pool.close()
-            return
+    assert entry.pool is not None
+    await uninterrupted(_close_soon(entry, entry.pool), within=None)
+
+
+async def _close_soon(entry: _Entry, pool: asyncpg.Pool) -> None:
+    closing = asyncio.ensure_future(pool.close())
+    done, _ = await asyncio.wait((closing,), timeout=CLOSE_TIMEOUT)
+    if not done:
+        # Cancelled, the driver cuts its connections, and what runs on them would run on.
+        await asyncio.gather(*map(cancel_statement, list(entry.connections)))
+        await asyncio.wait((closing,), timeout=_CANCEL_TIMEOUT)
+        closing.cancel()
+        await asyncio.wait((closing,))
+    if closing.cancelled() or closing.exception() is not None:
         pool.terminate()
 
 

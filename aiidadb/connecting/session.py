@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import anyio
 import asyncpg
 
+from aiidadb.connecting.commit import COMMIT_TIMEOUT, committed
 from aiidadb.connecting.connection import require_asyncio
 from aiidadb.connecting.connector import keeps_settings
 from aiidadb.connecting.places import take_place
 from aiidadb.connecting.pool import mark_clean
+from aiidadb.connecting.statement import cancel_statement, cut
+from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     ClosedError,
+    ConcurrencyError,
     IncompatibleStorageSchema,
-    UnknownOutcome,
+    ReadOnlyDatabase,
     translate,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from asyncpg.transaction import Transaction
 
     from aiidadb.connecting.profile import Profile
     from aiidadb.sql import Query
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["NO_TIME_LIMIT", "Session"]
+__all__ = ["CLOSE_TIMEOUT", "NO_TIME_LIMIT", "Session"]
+
+T = TypeVar("T")
 
 RELEASE_TIMEOUT: Final = 5.0
 """Seconds that a connection gets to be given back clean before it is cut."""
@@ -40,14 +49,55 @@ NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
 (asyncpg takes a timeout of None for "as the pool's", which is not the same.)
 """
 
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that calls under way get when a backend is closed, if not said otherwise."""
+
+# Seconds for what should take a moment, before a connection is cut.
+_CANCEL_TIMEOUT: Final = 0.5
+
+# Seconds that a savepoint of the caller's may keep others waiting. They may be what it waits for.
+_PATIENCE: Final = 0.5
+
 
 @dataclass(eq=False)
 class _Transaction:
     """One level of an open transaction, and whose turn it is on its connection."""
 
     connection: asyncpg.Connection
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     open: bool = True
+    savepoint_since: float | None = None  # when the caller opened one that has the turn now
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Have the connection for oneself.
+
+        Raises:
+            ConcurrencyError: A savepoint that the caller opened does not let go of it.
+        """
+        if self.turn.locked():
+            await self._wait()
+        else:
+            await self.turn.acquire()
+        try:
+            yield
+        finally:
+            self.turn.release()
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self.turn.acquire()
+                    return
+            since = self.savepoint_since
+            if since is not None and loop.time() - since >= _PATIENCE:
+                raise ConcurrencyError(
+                    "this call belongs to a transaction in which a savepoint is open (one "
+                    "backend.transaction() inside another), and cannot be made before its end",
+                    advice="await tasks that were started before the savepoint outside of it",
+                )
 
 
 class Session:
@@ -57,9 +107,13 @@ class Session:
     itself; inside :meth:`transaction` it takes the transaction's, one call at a time, also where
     tasks that were started inside call at once.
 
+    Errors of the driver become ours where the driver is called, and nowhere else: what the
+    caller's own code raises inside :meth:`transaction` comes out as it is.
+
     Attributes:
         profile: The database.
         options: How the caller wanted connections to be made, beside what the profile says.
+        commit_timeout: Seconds that a cancelled caller waits for the answer to COMMIT.
         version: The schema's version as found at opening, None where there is none.
     """
 
@@ -70,9 +124,11 @@ class Session:
         options: Mapping[str, Any] | None = None,
         *,
         acquire_timeout: float | None = None,
+        commit_timeout: float | None = COMMIT_TIMEOUT,
     ) -> None:
         self.profile = profile
         self.options = dict(options or {})
+        self.commit_timeout = commit_timeout
         self.version: SchemaVersion | None = None
         self.pool = pool
         self._acquire_timeout = acquire_timeout
@@ -80,10 +136,27 @@ class Session:
         self._pid = os.getpid()
         self._closed = False
         self._transaction: ContextVar[_Transaction | None] = ContextVar("transaction", default=None)
+        self._in_use: set[asyncpg.Connection] = set()
+        self._given_back = asyncio.Event()
 
-    def close(self) -> None:
-        """Refuse every further call."""
+    async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
+        """Refuse every further call, and see that none is under way.
+
+        Args:
+            timeout: Seconds that calls under way get; then their statements are cancelled on the
+                server, and connections that are not given back even so are cut. None: no bound.
+        """
         self._closed = True
+        # A transaction of the task that closes cannot end before this does.
+        current = self._transaction.get()
+        own = {current.connection} if current is not None and current.open else set()
+        try:
+            await self._let_end(own, timeout)
+        except asyncio.CancelledError as error:
+            await clean_up_after(error, self._end_calls(own), within=None)
+            raise
+        if self._in_use - own:
+            await uninterrupted(self._end_calls(own), within=None)
 
     def require_version(self) -> SchemaVersion:
         """The version of the schema.
@@ -103,48 +176,53 @@ class Session:
         return self._transaction.get() is not None
 
     @contextlib.asynccontextmanager
-    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for this call: the open transaction's, or one of the pool.
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for the caller: the open transaction's, or one of the pool.
 
         Raises:
             ClosedError: The backend was closed, or its transaction has ended.
             PoolTimeout: No place in the pool became free in time.
-            DatabaseError: What the server reported, by SQLSTATE.
+            DatabaseError: No connection could be made.
         """
         current = self._current()
-        if current is None:
-            async with self._from_pool() as connection:
-                yield connection
+        if current is not None:
+            yield current.connection
             return
-        async with current.turn:
-            if not current.open:
-                raise _transaction_over()
-            with _translated():
-                yield current.connection
+        async with self._from_pool(reset=True) as connection:
+            yield connection
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def transaction(self, *, by_caller: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """All calls inside succeed or fail together; one inside another is a savepoint.
 
         Tasks started inside take part, one call at a time; one that goes on calling after the end
         gets a :class:`ClosedError`, not a transaction of its own.
 
+        Args:
+            by_caller: Whether it is the caller's own. What goes on inside is not known then: the
+                connection is reset after it, and others wait for a savepoint only for a moment.
+
+        Yields:
+            The connection.
+
         Raises:
             ClosedError: The backend was closed.
-            UnknownOutcome: The connection was lost during the commit.
+            ConcurrencyError: A savepoint is open, or a statement of the caller's own under way.
+            UnknownOutcome: The connection was lost during the commit, or there was no answer.
             DatabaseError: What the server reported, by SQLSTATE.
         """
         outer = self._current()
         if outer is None:
-            async with self._from_pool() as connection, self._level(connection):
-                yield
+            async with self._from_pool(reset=by_caller) as connection, self._level(connection):
+                yield connection
             return
-        async with outer.turn:
-            if not outer.open:
-                raise _transaction_over()
-            with _translated():
-                async with self._level(outer.connection):
-                    yield
+        async with self._turn_of(outer):
+            outer.savepoint_since = self._loop.time() if by_caller else None
+            try:
+                async with self._level(outer.connection, nested=True):
+                    yield outer.connection
+            finally:
+                outer.savepoint_since = None
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
@@ -163,6 +241,20 @@ class Session:
         async with self._from_pool() as connection, self._level(connection, snapshot=True):
             yield
 
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do something that takes several statements, on one connection.
+
+        Args:
+            work: Called with the connection. It calls nothing of the caller's.
+
+        Raises:
+            ClosedError: The backend was closed.
+            DatabaseError: What the server reported, by SQLSTATE.
+        """
+        async with self._for_a_call() as connection:
+            with self._translated():
+                return await work(connection)
+
     async def fetch(
         self,
         text: str,
@@ -179,11 +271,43 @@ class Session:
 
         Raises:
             ClosedError: The backend was closed.
+            ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        async with self.acquire() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=timeout)
-            return rows
+        async with self._for_a_call() as connection:
+            with self._translated():
+                rows: list[asyncpg.Record] = await connection.fetch(
+                    text, *arguments, timeout=timeout
+                )
+                return rows
+
+    async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
+        """Run one statement that changes rows.
+
+        Outside of a transaction the end of it is a COMMIT. Cancelled, it is cancelled on the
+        server, whose answer says whether that came in time.
+
+        Args:
+            query: One of :data:`aiidadb.sql.QUERIES`.
+            arguments: The values.
+
+        Raises:
+            UnknownOutcome: The connection was lost before the answer, or there was none in time.
+            DatabaseError: As for :meth:`fetch`.
+        """
+        if self._current() is not None:
+            return await query.fetch(self, *arguments)
+        async with self._from_pool() as connection:
+            with self._translated():
+                return await committed(
+                    partial(query.fetch, connection, *arguments),
+                    connection,
+                    what="a statement that changes the database",
+                    consequence="whether it did is not known, look before trying again",
+                    note="the change was made all the same: it is in the database",
+                    within=self.commit_timeout,
+                    stop=Stop(partial(cancel_statement, connection), (asyncpg.QueryCanceledError,)),
+                )
 
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False
@@ -199,13 +323,14 @@ class Session:
             replan: Plan for these values. Where a statement is used again and again, the server
                 soon plans it once and for all, as if every array were short.
         """
-        async with self.acquire() as connection:
+        async with self._for_a_call() as connection:
             if keeps_settings(connection):
-                if not replan:
-                    return await query.fetch(connection, *arguments)
-                statement = await connection.prepare(query.text, name="")
-                rows: list[asyncpg.Record] = await statement.fetch(*arguments)
-                return rows
+                with self._translated():
+                    if not replan:
+                        return await query.fetch(connection, *arguments)
+                    statement = await connection.prepare(query.text, name="")
+                    rows: list[asyncpg.Record] = await statement.fetch(*arguments)
+                    return rows
         async with self.transaction():
             await self.execute("set local jit = off")
             return await query.fetch(self, *arguments)
@@ -224,9 +349,10 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-        async with self.acquire() as connection:
-            status: str = await connection.execute(text, *arguments, timeout=timeout)
-            return status
+        async with self._for_a_call() as connection:
+            with self._translated():
+                status: str = await connection.execute(text, *arguments, timeout=timeout)
+                return status
 
     def _current(self) -> _Transaction | None:
         if self._closed:
@@ -241,89 +367,203 @@ class Session:
         return current
 
     @contextlib.asynccontextmanager
-    async def _from_pool(self) -> AsyncIterator[asyncpg.Connection]:
-        with _translated():
-            connection = await take_place(self.pool, self._acquire_timeout)
-            try:
+    async def _for_a_call(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for a call of ours: the open transaction's when it is free, or a pool's."""
+        current = self._current()
+        if current is None:
+            async with self._from_pool() as connection:
                 yield connection
-            except asyncpg.ReadOnlySQLTransactionError:
+        else:
+            async with self._turn_of(current):
+                yield current.connection
+
+    @contextlib.asynccontextmanager
+    async def _turn_of(self, level: _Transaction) -> AsyncIterator[None]:
+        async with level.taken():
+            if not level.open:
+                raise _transaction_over()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _from_pool(self, *, reset: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """One of the pool's connections.
+
+        Args:
+            reset: Whether what it is used for may change its session.
+        """
+        with self._translated():
+            connection = await take_place(self.pool, self._acquire_timeout)
+        self._in_use.add(connection)
+        try:
+            yield connection
+        except BaseException as error:
+            if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
                 # Which server takes writes is looked at on connecting only, and may have changed:
                 # the next calls connect anew.
                 await self.pool.expire_connections()
-                raise
-            finally:
-                # Whoever cancels waits for this: the statement is cancelled on the server and the
-                # connection goes back clean.
-                with anyio.CancelScope(shield=True):
-                    mark_clean(connection)
-                    await self._release(connection)
+            # Whoever cancels waits for this: the statement is cancelled on the server and the
+            # connection goes back clean.
+            await clean_up_after(
+                error,
+                self._release(connection, reset=reset),
+                within=RELEASE_TIMEOUT,
+                give_up=partial(cut, connection),
+            )
+            raise
+        else:
+            # Nothing is under way on it, and the driver gives it back also where this is cancelled.
+            await self._release(connection, reset=reset)
+        finally:
+            self._in_use.discard(connection)
+            self._given_back.set()
 
-    async def _release(self, connection: asyncpg.Connection) -> None:
-        try:
+    async def _release(self, connection: asyncpg.Connection, *, reset: bool) -> None:
+        if not reset:
+            mark_clean(connection)
+        # Where it fails the connection was broken, and asyncpg has cut it; what broke it is on its
+        # way to the caller.
+        with contextlib.suppress(
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
+        ):
             await self.pool.release(connection, timeout=RELEASE_TIMEOUT)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            # It was broken, and asyncpg has cut it; what broke it is on its way to the caller.
-            return
 
     @contextlib.asynccontextmanager
     async def _level(
-        self, connection: asyncpg.Connection, *, snapshot: bool = False
+        self, connection: asyncpg.Connection, *, snapshot: bool = False, nested: bool = False
     ) -> AsyncIterator[None]:
         isolation = "repeatable_read" if snapshot else None
         block = connection.transaction(isolation=isolation, readonly=snapshot)
-        await block.start()
         level = _Transaction(connection)
+        await self._begin(level, block)
         token = self._transaction.set(level)
         try:
             yield
-        except BaseException:
-            await self._end(level, block)
+            if not snapshot:
+                await self._commit(level, block, nested=nested)
+        except BaseException as error:
+            await self._undo_after(error, level, block)
             raise
         else:
-            # A snapshot has nothing to commit, so no outcome that could be unknown.
-            await (self._end if snapshot else self._commit)(level, block)
+            if snapshot:  # which has nothing to commit, so no outcome that could be unknown
+                await uninterrupted(
+                    self._undo(level, block),
+                    within=RELEASE_TIMEOUT,
+                    give_up=partial(cut, connection),
+                )
         finally:
-            level.open = False
             # A generator that is closed from another context cannot reset it, and need not.
             with contextlib.suppress(ValueError):
                 self._transaction.reset(token)
 
-    async def _end(self, level: _Transaction, block: Any) -> None:
-        """Roll a level back once the call that is under way, if any, is through."""
-        with anyio.CancelScope(shield=True):
-            async with level.turn:
-                level.open = False
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                    await block.rollback()
+    async def _begin(self, level: _Transaction, block: Transaction) -> None:
+        cutting = partial(cut, level.connection)
+        try:
+            # Not to be cut either: whether there is a transaction to undo must be known.
+            with self._translated():
+                await uninterrupted(block.start(), within=_CANCEL_TIMEOUT, give_up=cutting)
+        except asyncio.CancelledError as error:
+            await self._undo_after(error, level, block)
+            raise
+        except Exception as error:
+            if not _is_answer(error):
+                cutting()
+            raise
 
-    async def _commit(self, level: _Transaction, block: Any) -> None:
-        async with level.turn:
+    async def _undo_after(
+        self, error: BaseException, level: _Transaction, block: Transaction
+    ) -> None:
+        await clean_up_after(
+            error,
+            self._undo(level, block),
+            within=RELEASE_TIMEOUT,
+            give_up=partial(cut, level.connection),
+        )
+
+    async def _undo(self, level: _Transaction, block: Transaction) -> None:
+        """Roll a level back once the call that is under way, if any, is through."""
+        try:
+            async with level.taken():
+                is_over, level.open = not level.open, False
+                if not is_over:
+                    await block.rollback()
+        except (ConcurrencyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            # Something else is under way on the connection, or it is broken: the server undoes it.
             level.open = False
+            cut(level.connection)
+
+    async def _commit(self, level: _Transaction, block: Transaction, *, nested: bool) -> None:
+        async with level.taken():
+            level.open = False
+            cutting = partial(cut, level.connection)
             try:
-                # Cut short, a COMMIT has an unknown outcome: it is waited for even when cancelled.
-                with anyio.CancelScope(shield=True):
-                    await block.commit()
-            except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError) as error:
-                raise UnknownOutcome(
-                    "the connection was lost during COMMIT: whether the changes are in the "
-                    "database is not known, look before trying again"
+                with self._translated():
+                    await (
+                        uninterrupted(block.commit(), within=self.commit_timeout, give_up=cutting)
+                        if nested
+                        else committed(
+                            block.commit,
+                            level.connection,
+                            what="COMMIT",
+                            consequence="whether the changes are in the database is not known, "
+                            "look before trying again",
+                            note="the transaction was committed all the same: its changes are in "
+                            "the database",
+                            within=self.commit_timeout,
+                        )
+                    )
+            except Exception as error:
+                if not _is_answer(error):
+                    cutting()
+                raise
+
+    async def _let_end(self, own: set[asyncpg.Connection], seconds: float | None) -> None:
+        """Wait until all connections but the closing task's own are given back."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._in_use - own:
+                    self._given_back.clear()
+                    await self._given_back.wait()
+
+    async def _end_calls(self, own: set[asyncpg.Connection]) -> None:
+        await asyncio.gather(*map(cancel_statement, self._in_use - own))
+        await self._let_end(own, _CANCEL_TIMEOUT)
+        for connection in self._in_use - own:
+            cut(connection)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise our error in the place of the driver's, with the original as its cause."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
+                raise ClosedError(
+                    "the profile's pools were reset: open the backend again"
                 ) from error
+            if self._closed and isinstance(error, _ENDED_BY_CLOSING):
+                raise ClosedError(
+                    "the backend was closed while this call was under way, and its statement was "
+                    "cancelled"
+                ) from error
+            if (ours := translate(error)) is not None:
+                raise ours from error
+            raise
+
+
+# What a call sees whose statement was cancelled, or connection cut, because the backend closes.
+_ENDED_BY_CLOSING: Final = (
+    asyncpg.QueryCanceledError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InterfaceError,
+)
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether the server said that a statement failed, so that the connection is as it was."""
+    return isinstance(error.__cause__ or error, asyncpg.PostgresError)
 
 
 def _transaction_over() -> ClosedError:
     return ClosedError(
         "this task was started inside a transaction that has ended: wait for such tasks inside it"
     )
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Raise our error in the place of the driver's, with the original as its cause."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
-            raise ClosedError("the profile's pools were reset: open the backend again") from error
-        if (ours := translate(error)) is not None:
-            raise ours from error
-        raise

@@ -7,10 +7,10 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 import asyncpg
 
 from aiidadb.connecting.connection import connect
+from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     PermissionDenied,
     ReadOnlyDatabase,
@@ -97,14 +97,22 @@ async def migrating_connection(
         await _prepare_session(connection)
         await take_lock(connection, patience, waiting)
         yield connection
-    except DRIVER_ERRORS as error:
-        raise translate(error) or error from error
-    finally:
-        # Even when cancelled: closing is what cancels a running statement and undoes the rest.
-        with anyio.CancelScope(shield=True):
-            with contextlib.suppress(Exception):
-                await connection.close(timeout=_CLOSE_TIMEOUT)
-            connection.terminate()
+    except BaseException as error:
+        # Closing is what cancels a running statement and undoes the rest.
+        await clean_up_after(
+            error, _close(connection), within=_CLOSE_TIMEOUT, give_up=connection.terminate
+        )
+        if isinstance(error, DRIVER_ERRORS):
+            raise translate(error) or error from error
+        raise
+    else:
+        await uninterrupted(_close(connection), within=_CLOSE_TIMEOUT, give_up=connection.terminate)
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    with contextlib.suppress(Exception):
+        await connection.close(timeout=_CLOSE_TIMEOUT)
+    connection.terminate()
 
 
 async def _check_server(connection: asyncpg.Connection) -> None:

@@ -6,9 +6,9 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio
 from anyio import to_thread
 
+from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.crash_safe_files import NewFile
 
@@ -78,12 +78,11 @@ class ExportFile:
         """Remove what was written and not published."""
         if self._file is not None:
             # A cancelled step cleans up as well.
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self._file.discard)
+            await in_thread(self._file.discard)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         try:
-            return await to_thread.run_sync(function)
+            return await in_thread(function)
         except OSError as error:
             raise StorageMigrationError(
                 f"{self._content} could not be written to {self._directory}: "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-import anyio
-from anyio import to_thread
+import asyncpg
 
+from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import DatabaseNotEmpty, UnknownOutcome
 from aiidadb.migration.repository.container import (
     container_path,
@@ -20,8 +19,6 @@ from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import asyncpg
 
     from aiidadb.version.schema_version import SchemaVersion
 
@@ -51,39 +48,29 @@ async def make_schema(
     """
     await _refuse_tables(connection)
     made: list[str] = []
+    is_sent = False
     try:
         async with atomic(connection, "the new schema"):
             await connection.execute(SCHEMAS[version.schema_name])
             if repository is not None:
-                await _make_container(repository, made)
+                # Noted by the thread: it goes on to its end also where this is cancelled.
+                await in_thread(lambda: made.append(create_container(repository)))
                 await QUERIES["repository_uuid_write"].execute(connection, made[0])
-    except UnknownOutcome as error:
-        if repository is None:
+            is_sent = True
+    except BaseException as error:
+        # Once COMMIT was sent, only the server's answer says that the database has no schema.
+        if repository is None or (is_sent and not isinstance(error, asyncpg.PostgresError)):
+            if repository is not None and isinstance(error, UnknownOutcome):
+                error.add_note(
+                    "look whether the database has the new schema; if it is empty, remove "
+                    f"{container_path(repository)} and run again"
+                )
             raise
-        raise UnknownOutcome(
-            "the connection was lost while the new schema was committed: look whether the database "
-            f"has it; if it is empty, remove {container_path(repository)} and run again"
-        ) from error
-    except BaseException:
-        if repository is not None and made:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(discard_container, repository, made[0])
+        if made:
+            await clean_up_after(
+                error, in_thread(discard_container, repository, made[0]), within=None
+            )
         raise
-
-
-async def _make_container(repository: Path, made: list[str]) -> None:
-    """Add the id of a new container, also where this is cancelled meanwhile."""
-
-    def make() -> None:
-        made.append(create_container(repository))
-
-    # A thread cannot be stopped, and asyncio's own cancellation does not wait for it.
-    task = asyncio.ensure_future(to_thread.run_sync(make))
-    try:
-        await asyncio.shield(task)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
 
 
 async def _refuse_tables(connection: asyncpg.Connection) -> None:

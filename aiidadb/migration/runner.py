@@ -7,14 +7,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
 from aiidadb.migration.checks.before_migrating import check_before_migrating
 from aiidadb.migration.plan import make_plan
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.step_runner import StepRunner
 from aiidadb.migration.steps import PRELUDE
-from aiidadb.migration.transaction import DRIVER_ERRORS
+from aiidadb.migration.transaction import DRIVER_ERRORS, roll_back
 from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
 
@@ -96,11 +94,12 @@ class _Runner:
             # Rows that the transaction itself has written count as new, and are checked again when
             # a later step changes them; a check that waits would be in that step's way.
             await self._connection.execute("set constraints all immediate")
-            return await self._run_each()
-        finally:
-            # Where the connection is lost, the server undoes it by itself.
-            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-                await transaction.rollback()
+            reports = await self._run_each()
+        except BaseException as error:
+            await roll_back(transaction, self._connection, error)
+            raise
+        await roll_back(transaction, self._connection)
+        return reports
 
     async def _run_each(self) -> tuple[StepReport, ...]:
         reports = []

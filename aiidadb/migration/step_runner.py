@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import asyncpg
-from anyio import to_thread
 
+from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import (
     AiidaDbError,
     ConcurrencyError,
@@ -178,7 +178,7 @@ class StepRunner:
         notes = []
         for call in () if self._options.dry_run else outcome.after_commit:
             try:
-                await to_thread.run_sync(call)
+                await in_thread(call)
             except Exception as error:
                 notes.append(f"clearing away after step {self._name} failed: {error}")
         return notes

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import asyncpg
 
-from aiidadb.exceptions import UnknownOutcome
+from aiidadb.connecting.commit import COMMIT_TIMEOUT, committed
+from aiidadb.connecting.statement import cut
+from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["DRIVER_ERRORS", "atomic"]
+    from asyncpg.transaction import Transaction
+
+__all__ = ["DRIVER_ERRORS", "atomic", "roll_back"]
+
+_ROLLBACK_TIMEOUT: Final = 10.0
 
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises on a connection that was open, also where the other end is gone."""
@@ -35,22 +41,40 @@ async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[Non
     await transaction.start()
     try:
         yield
-    except BaseException:
-        # Where the connection is lost, the server undoes it by itself.
-        with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-            await transaction.rollback()
+    except BaseException as error:
+        await roll_back(transaction, connection, error)
         raise
-    try:
-        # Cut short, a COMMIT has an unknown outcome: it is waited for even when cancelled.
-        with anyio.CancelScope(shield=True):
-            await transaction.commit()
-    except (
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        raise UnknownOutcome(
-            f"the connection was lost while {what} was committed, so it is not known whether the "
-            "database has it: run again, which goes on from where the database is"
-        ) from error
+    await committed(
+        transaction.commit,
+        connection,
+        what=f"the commit of {what}",
+        consequence="it is not known whether the database has it; run again, which goes on from "
+        "where the database is",
+        note=f"{what} was committed all the same",
+        within=COMMIT_TIMEOUT,
+    )
+
+
+async def roll_back(
+    transaction: Transaction, connection: asyncpg.Connection, error: BaseException | None = None
+) -> None:
+    """Undo a transaction; where the connection is lost, the server does so by itself.
+
+    Args:
+        transaction: The transaction, or a savepoint.
+        connection: Its connection. It is cut where there is no answer in time.
+        error: What is on its way to the caller meanwhile.
+
+    Raises:
+        asyncio.CancelledError: This was cancelled, and no error or another one is on its way.
+    """
+
+    async def undo() -> None:
+        with contextlib.suppress(Exception):
+            await transaction.rollback()
+
+    cutting = partial(cut, connection)
+    if error is None:
+        await uninterrupted(undo(), within=_ROLLBACK_TIMEOUT, give_up=cutting)
+    else:
+        await clean_up_after(error, undo(), within=_ROLLBACK_TIMEOUT, give_up=cutting)

@@ -176,6 +176,8 @@ class Proxy:
             both connections instead.
         edit_answer: What makes of the server's bytes those that the client gets.
         passing: Cleared, it takes connections and bytes and passes nothing on, until it is set.
+        holds_answers_to: From when a client has said this on, answers are kept back; empty: never.
+        is_holding: Set when that has happened. Cleared, the answers go on their way.
     """
 
     dsn: str
@@ -186,6 +188,9 @@ class Proxy:
     def fall_silent(self) -> None:
         """Pass nothing on any more, as a server that stopped and keeps its connections open."""
         self.passing.clear()
+
+    holds_answers_to: bytes = b""
+    is_holding: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @contextlib.asynccontextmanager
@@ -205,6 +210,10 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
                 await between.passing.wait()
                 if is_answer and between.cut_at_next_answer:
                     break
+                if not is_answer and between.holds_answers_to and between.holds_answers_to in data:
+                    between.is_holding.set()
+                while is_answer and between.is_holding.is_set():
+                    await asyncio.sleep(0.01)
                 writer.write(between.edit_answer(data) if is_answer else data)
                 await writer.drain()
         writer.close()

@@ -15,7 +15,7 @@ async def test_doubles_are_refused_then_given_new_uuids_then_migrated(databases,
     dsn = await database_at(databases, version)
     profile = aiidadb.Profile.from_dsn(dsn)
     async with aiidadb.open_backend(profile, schema_check=False) as backend:
-        async with backend._session.acquire() as connection:
+        async with backend.connection() as connection:
             first, text = await add_node(connection)
             second, _ = await add_node(connection, uuid=text)
         twice, new = uuid.UUID(text), uuid.uuid4()

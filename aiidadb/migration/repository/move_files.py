@@ -16,8 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
-from anyio import from_thread, to_thread
+from anyio import from_thread
 
+from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import RepositoryError, StorageMigrationError
 from aiidadb.migration.crash_safe_files import sync_directory
 from aiidadb.migration.python_step import PythonStep, StepOutcome
@@ -341,7 +342,7 @@ async def _write_setting(context: StepContext, container_id: str, notes: list[st
 async def _in_thread(function: Callable[..., T], *values: object) -> T:
     """Run what blocks in a thread, and say what failed on the disk."""
     try:
-        return await to_thread.run_sync(partial(function, *values))
+        return await in_thread(function, *values)
     except RepositoryError as error:
         raise StorageMigrationError(str(error)) from error
     except OSError as error:

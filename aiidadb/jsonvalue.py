@@ -2,25 +2,51 @@
 
 JSONB keeps numbers as decimals: ``1e300`` comes back as an integer of 301 digits, which Python does
 not find equal. Floats are therefore written out with a decimal point, which JSONB keeps.
+
+A value can be of any size and the event loop waits for it, so the work is left to what is written
+in C: ``json`` writes the text, and what it lets through is looked for in whole levels of the value
+and in the whole text. Only where something is found is the value walked item by item, to say where.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
-from typing import Final, TypeAlias
+import re
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.text import require_text
+from aiidadb.fresh_stack import on_fresh_stack
+from aiidadb.messages import quote
+from aiidadb.text import find_problem
 
-__all__ = ["JsonValue", "encode_json"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["JsonValue", "decode_json", "encode_json"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 """What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
 
+A = TypeVar("A")
+
 MAX_DEPTH: Final = 300
 MAX_DIGITS: Final = 4300  # Python itself reads no longer integers
+
+_write: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+_SCALARS: Final = (str, int, float, type(None))
+_KINDS: Final = (*_SCALARS, list, dict)
+_PLAIN_SCALARS: Final = frozenset({bool, *_SCALARS})
+_PLAIN_KINDS: Final = _PLAIN_SCALARS | {list, dict}
+
+# An escape of NUL, and not a backslash that is escaped before "u0000".
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_EXPONENT: Final = re.compile(r"e\+(\d+)")
+_ENDINGS: Final = {str(at): f"{'0' * at}.0" for at in range(sys.float_info.max_10_exp + 1)}
+"""What is written in the place of an exponent."""
 
 
 def encode_json(value: JsonValue) -> str:
@@ -38,44 +64,167 @@ def encode_json(value: JsonValue) -> str:
             characters, lone surrogates, keys that are no strings, tuples, sets, other objects. The
             message says where in the value.
     """
-    return _encode(value, "the value", 0)
+    try:
+        text = on_fresh_stack(_write, value)
+    except (TypeError, ValueError, RecursionError):
+        _refuse_unstorable(value)
+        raise
+    if not _has_only_what_json_has(value) or not _is_storable(text):
+        _refuse_unstorable(value)
+    return _with_decimal_points(text) if "e+" in text else text
 
 
-def _encode(value: object, where: str, depth: int) -> str:
-    if depth > MAX_DEPTH:
-        raise InvalidInputError(f"the value is nested deeper than {MAX_DEPTH} levels")
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, str):
-        return json.dumps(require_text(value, where), ensure_ascii=False)
-    if isinstance(value, int):
-        return _encode_int(value, where)
-    if isinstance(value, float):
-        return _encode_float(value, where)
+def decode_json(text: str) -> Any:
+    """The value of JSON text that the server sent.
+
+    Raises:
+        RecursionError: It is nested deeper than Python can read.
+    """
+    return on_fresh_stack(json.loads, text)
+
+
+def _has_only_what_json_has(value: object) -> bool:
+    """Whether there is nothing in a value that ``json`` writes as if it were something else.
+
+    That is a tuple, or a key that is no string; and nothing is nested too deep.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))
+        if kinds <= _PLAIN_SCALARS:
+            return True
+        if not all(issubclass(kind, _KINDS) for kind in kinds - _PLAIN_KINDS):
+            return False
+        lists = _those_of(list, level, kinds)
+        dictionaries = _those_of(dict, level, kinds)
+        keys = set(map(type, chain.from_iterable(dictionaries)))
+        if not all(issubclass(kind, str) for kind in keys):
+            return False
+        level = list(chain.from_iterable(lists))
+        level.extend(chain.from_iterable(map(dict.values, dictionaries)))
+    return not level
+
+
+def _those_of(kind: type[A], items: list[Any], kinds: set[type]) -> list[A]:
+    """The items of a kind that are not empty."""
+    if kinds == {kind}:
+        return list(filter(None, items))
+    if kinds <= _PLAIN_KINDS:
+        return [item for item in items if type(item) is kind and item] if kind in kinds else []
+    return [item for item in items if isinstance(item, kind) and item]
+
+
+def _is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the texts and numbers in some JSON text."""
+    if "\\u0000" in text and _NUL.search(text):
+        return False
+    if not text.isascii() and find_problem(text):
+        return False
+    # Where this process was told to write integers of any length, they are looked for one by one.
+    return 0 < sys.get_int_max_str_digits() <= MAX_DIGITS or len(text) <= MAX_DIGITS
+
+
+def _with_decimal_points(text: str) -> str:
+    """Write out the numbers of some JSON text that have an exponent above zero.
+
+    No others are floats that JSONB would keep as integers.
+    """
+    # The same with nothing escaped: what is left of the quotes begins and ends strings.
+    plain = text.replace("\\\\", "--").replace('\\"', "--") if "\\" in text else text
+    parts = []
+    done = 0  # up to where, outside of any string
+    while (at := plain.find("e+", done)) >= 0:
+        end = plain.find('"', at)
+        if plain.count('"', done, at) % 2:  # inside a string
+            parts.append(text[done : end + 1])
+            done = end + 1
+            continue
+        begin = max(done, plain.rfind('"', done, at))
+        end = len(plain) if end < 0 else end
+        parts.append(text[done:begin])
+        parts += _written_out(text[begin:end])
+        done = end
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def _written_out(text: str) -> list[str]:
+    parts = _EXPONENT.split(text)  # what is in front of an exponent, the exponent, …
+    if "." not in text:
+        parts[1::2] = map(_ENDINGS.__getitem__, parts[1::2])
+        return parts
+    for at in range(1, len(parts), 2):
+        before, point, digits = parts[at - 1].rpartition(".")
+        exponent = parts[at]
+        if point and digits.isdigit():
+            # A float is written with an exponent only where that is larger than its digits are
+            # many.
+            parts[at - 1] = before + digits
+            exponent = str(int(exponent) - len(digits))
+        parts[at] = _ENDINGS[exponent]
+    return parts
+
+
+def _refuse_unstorable(value: object) -> None:
+    """Walk a value item by item, up to the first that cannot be stored.
+
+    Raises:
+        InvalidInputError: There is one; the message says where.
+    """
+    path: list[int | str] = []
+    _refuse_item(value, path)
+    open_ones = [_contents(value, path)]
+    while open_ones:
+        found = next(open_ones[-1], None)
+        if found is None:
+            open_ones.pop()
+            del path[-1:]
+            continue
+        place, item = found
+        path.append(place)
+        _refuse_item(item, path)
+        if isinstance(item, list | dict):
+            open_ones.append(_contents(item, path))
+        else:
+            path.pop()
+
+
+def _contents(value: object, path: list[int | str]) -> Iterator[tuple[int | str, object]]:
+    """What is in a list or dictionary, with its place; nothing for what is neither."""
     if isinstance(value, list):
-        items = (_encode(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value))
-        return f"[{','.join(items)}]"
-    if isinstance(value, dict):
-        pairs = (_encode_pair(key, item, where, depth) for key, item in value.items())
-        return f"{{{','.join(pairs)}}}"
-    raise InvalidInputError(f"{where} is of type {type(value).__name__}, which JSON does not have")
+        yield from enumerate(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidInputError(
+                    f"{_where(path)} has the key {quote(key)}: keys of JSON are strings"
+                )
+            if problem := find_problem(key):
+                raise InvalidInputError(f"the key {quote(key)} in {_where(path)} holds {problem}")
+            yield key, item
 
 
-def _encode_pair(key: object, item: object, where: str, depth: int) -> str:
-    if not isinstance(key, str):
-        raise InvalidInputError(f"{where} has the key {key!r}: keys of JSON are strings")
-    require_text(key, f"the key {key!r} in {where}")
-    return f"{json.dumps(key, ensure_ascii=False)}:{_encode(item, f'{where}[{key!r}]', depth + 1)}"
+def _refuse_item(item: object, path: list[int | str]) -> None:
+    """Refuse what cannot be stored, but for what is in it."""
+    if len(path) > MAX_DEPTH:
+        raise InvalidInputError(f"the value is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(item, str):
+        if problem := find_problem(item):
+            raise InvalidInputError(f"{_where(path)} holds {problem}")
+    elif isinstance(item, int):
+        # Python may have been told to write less digits, or more, which it does not read then.
+        digits = min(MAX_DIGITS, sys.get_int_max_str_digits() or MAX_DIGITS)
+        if item.bit_length() > 3 * digits and abs(item) >= 10**digits:
+            raise InvalidInputError(f"{_where(path)} is an integer of more than {digits} digits")
+    elif isinstance(item, float):
+        if not math.isfinite(item):
+            raise InvalidInputError(f"{_where(path)} is {item!r}, which JSON does not have")
+    elif not isinstance(item, list | dict | None):
+        raise InvalidInputError(
+            f"{_where(path)} is of type {type(item).__name__}, which JSON does not have"
+        )
 
 
-def _encode_int(value: int, where: str) -> str:
-    if abs(value) >= 10**MAX_DIGITS:
-        raise InvalidInputError(f"{where} is an integer of more than {MAX_DIGITS} digits")
-    return int.__repr__(value)
-
-
-def _encode_float(value: float, where: str) -> str:
-    if not math.isfinite(value):
-        raise InvalidInputError(f"{where} is {value!r}, which JSON does not have")
-    text = format(Decimal(float.__repr__(value)), "f")
-    return text if "." in text else f"{text}.0"
+def _where(path: list[int | str]) -> str:
+    steps = (f"[{step if isinstance(step, int) else quote(step)}]" for step in path)
+    return "the value" + "".join(steps)

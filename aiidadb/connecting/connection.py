@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
 from aiidadb.connecting.pool_options import check_options, hide_secrets
 from aiidadb.exceptions import PoolError, PoolOptionsError, translate
-from aiidadb.fresh_stack import on_fresh_stack
+from aiidadb.jsonvalue import decode_json
 from aiidadb.messages import quote
 
 if TYPE_CHECKING:
@@ -59,12 +59,8 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
     """Let JSON arrive and go as Python values."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=_decode_json
+            name, schema="pg_catalog", encoder=_encode_json, decoder=decode_json
         )
-
-
-def _decode_json(text: str) -> object:
-    return on_fresh_stack(json.loads, text)
 
 
 def _encode_json(value: object) -> str:

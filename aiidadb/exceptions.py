@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from asyncpg.exceptions import OutdatedSchemaCacheError
 
+from aiidadb.callers_own import is_callers_own
 from aiidadb.messages import MOST_CHARACTERS, shorten
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class AiidaDbError(Exception):
         self.advice = advice
         self.command_advice = advice if command_advice is None else command_advice
         self._message = message
+
+    @property
+    def what(self) -> str:
+        """What happened, without advice."""
+        return self._message
 
     def for_command_line(self) -> str:
         """What happened, and what to do about it on the command line."""
@@ -298,8 +304,10 @@ def translate(error: BaseException) -> AiidaDbError | None:
 
     Returns:
         The error to raise ``from`` the original, or None where the original should pass:
-        errors of ours, programming errors, cancellation.
+        errors of ours, the caller's own, programming errors, cancellation.
     """
+    if is_callers_own(error):
+        return None
     if isinstance(error, asyncpg.InvalidCachedStatementError | OutdatedSchemaCacheError):
         # Both are asyncpg's own; the first has the server's SQLSTATE for what is not supported.
         return ConcurrencyError(
@@ -314,7 +322,15 @@ def translate(error: BaseException) -> AiidaDbError | None:
                     f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate, advice=advice
                 )
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
-    if isinstance(error, TimeoutError):  # before OSError, which it is a kind of
+    if isinstance(error, OSError | asyncpg.InternalClientError):
+        return _translate_lost_connection(error)
+    if isinstance(error, asyncpg.InterfaceError):
+        return _translate_interface_error(error)
+    return None
+
+
+def _translate_lost_connection(error: OSError | asyncpg.InternalClientError) -> DatabaseError:
+    if isinstance(error, TimeoutError):  # which is a kind of OSError
         return QueryTimeout("the server did not answer within the time allowed")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return UnreachableStorage(
@@ -323,14 +339,10 @@ def translate(error: BaseException) -> AiidaDbError | None:
     if isinstance(error, asyncpg.InternalClientError):
         # Its own words are on states of the protocol, such as "cannot switch to state 12".
         return UnreachableStorage("the connection to the server broke", advice="try again")
-    if isinstance(error, OSError):
-        return UnreachableStorage(
-            f"the connection to the server broke or was refused ({_first_line(error)})",
-            advice="check that the server is running, and try again",
-        )
-    if isinstance(error, asyncpg.InterfaceError):
-        return _translate_interface_error(error)
-    return None
+    return UnreachableStorage(
+        f"the connection to the server broke or was refused ({_first_line(error)})",
+        advice="check that the server is running, and try again",
+    )
 
 
 def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMatched
-
-from aiidadb.exceptions import UnreachableStorage, translate
+from aiidadb.connecting.connect_errors import explain
+from aiidadb.connecting.libpq_keys import DEFAULT_PORT, parse_port
+from aiidadb.exceptions import ConfigurationError, UnreachableStorage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "connect_to_one_of"]
 
-# What lets the next host be tried, as libpq does: not a refused password.
-_NEXT: Final = (OSError, CannotConnectNowError, TargetServerAttributeNotMatched, UnreachableStorage)
-
-_DEFAULT_PORT: Final = 5432
-
 
 class Address(NamedTuple):
     """Where a server is; None leaves it to libpq's defaults, which asyncpg knows."""
@@ -29,12 +24,17 @@ class Address(NamedTuple):
     host: str | None
     port: int | None
 
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket, in the directory ``host``."""
+        return self.host is not None and self.host.startswith("/")
+
     def __str__(self) -> str:
         """As it is written in messages."""
         if self.host is None:
             return "the server"
-        port = _DEFAULT_PORT if self.port is None else self.port
-        if self.host.startswith("/"):
+        port = DEFAULT_PORT if self.port is None else self.port
+        if self.is_socket:
             return f"the server of socket {self.host}/.s.PGSQL.{port}"
         return f"the server {self.host}, port {port}"
 
@@ -65,23 +65,23 @@ async def connect_to_one_of(
 
     Raises:
         UnreachableStorage: None of them answers in time, or several cannot be used.
-        Exception: What ``attempt`` raises for the only one.
+        AiidaDbError: What else keeps a connection from being made, such as a refused password.
     """
     passes = [target_session_attrs]
     addresses = list(_addresses(host, port))
     if target_session_attrs == "prefer-standby" and len(addresses) > 1:
         passes = ["standby", "any"]
-    failures: list[tuple[Address, Exception]] = []
+    failures: list[UnreachableStorage] = []
     for wanted in passes:
         for address in addresses:
             try:
                 return await _within(connect_timeout, attempt, address, wanted)
-            except _NEXT as error:
-                failures.append((address, error))
-    _, last = failures[-1]
+            except UnreachableStorage as error:  # as libpq: not a refused password
+                failures.append(error)
+    last = failures[-1]
     if len(addresses) == 1:
         raise last
-    reasons = "; ".join(f"{one}: {translate(error) or error}" for one, error in failures)
+    reasons = "; ".join(error.what for error in failures)
     raise UnreachableStorage(f"none of the {len(addresses)} hosts can be used: {reasons}") from last
 
 
@@ -91,21 +91,34 @@ async def _within(
     try:
         async with asyncio.timeout(seconds) as limit:
             return await attempt(address, wanted)
-    except TimeoutError as error:
-        if not limit.expired():  # the system's own
+    except Exception as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            raise UnreachableStorage(
+                f"{address} did not answer within {seconds:g} seconds",
+                advice="check that it is running and can be reached from here",
+            ) from error
+        explained = explain(error, address)
+        if explained is error:
             raise
-        raise UnreachableStorage(
-            f"{address} did not answer within {seconds:g} seconds",
-            advice="check that it is running and can be reached from here",
-        ) from error
+        raise explained from error
 
 
 def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> Iterator[Address]:
     if host is None and "," in (named := os.environ.get("PGHOST", "")):
         host = named.split(",")
         if port is None and "," in (ports_named := os.environ.get("PGPORT", "")):
-            port = [int(one) for one in ports_named.split(",")]
-    hosts = host if isinstance(host, list) else [host]
-    ports = port if isinstance(port, list) else [port] * len(hosts)
+            port = [_port_of_environment(one) for one in ports_named.split(",")]
+    hosts = list(host) if isinstance(host, list | tuple) else [host]
+    ports = list(port) if isinstance(port, list | tuple) else [port] * len(hosts)
+    if len(ports) != len(hosts):
+        raise ConfigurationError(
+            f"there are {len(ports)} ports for {len(hosts)} hosts: give one for all, or each one"
+        )
     for one_host, one_port in zip(hosts, ports, strict=True):
         yield Address(one_host, one_port)
+
+
+def _port_of_environment(text: str) -> int:
+    if (port := parse_port(text)) is None:
+        raise ConfigurationError("PGPORT has a port that is no number from 1 to 65535")
+    return port

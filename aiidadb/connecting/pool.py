@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import socket
 import weakref
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import anyio
 import asyncpg
 
+from aiidadb.callers_own import callers_own
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
 from aiidadb.connecting.connector import Connector
 from aiidadb.connecting.places import place_found
@@ -228,15 +230,7 @@ class PoolRegistry:
         self._entries[key] = entry
         _entries.add(entry)
         try:
-            pool = asyncpg.create_pool(
-                **{
-                    "reset": _reset_unless_clean,
-                    **arguments,
-                    "connect": _connecting(arguments.get("connect")),
-                    "init": _preparing(entry, arguments.get("init")),
-                    "setup": _beginning_use(arguments.get("setup")),
-                }
-            )
+            pool = _make_pool(entry)
             await pool
             if not arguments["min_size"]:
                 await _check_reachable(pool)
@@ -248,8 +242,6 @@ class PoolRegistry:
             if not isinstance(error, Exception):
                 raise
             ours: Exception | None = translate(error)
-            if ours is None and isinstance(error, TypeError | ValueError):
-                ours = PoolOptionsError(f"asyncpg refuses the pool's options: {error}")
             entry.failure = ours or error
             if ours is None:
                 raise
@@ -266,6 +258,23 @@ class PoolRegistry:
                 self._entries.pop(key).abandon()
 
 
+def _make_pool(entry: _Entry) -> asyncpg.Pool:
+    """Make a pool, not connected yet."""
+    arguments = entry.arguments
+    try:
+        return asyncpg.create_pool(
+            **{
+                "reset": _reset_unless_clean,
+                **arguments,
+                "connect": _connecting(arguments.get("connect")),
+                "init": _preparing(entry, arguments.get("init")),
+                "setup": _beginning_use(arguments.get("setup")),
+            }
+        )
+    except (TypeError, ValueError, asyncpg.InterfaceError) as error:
+        raise PoolOptionsError(f"asyncpg refuses the pool's options: {error}") from error
+
+
 _Callback: TypeAlias = "Callable[[asyncpg.Connection], Awaitable[None]]"
 
 
@@ -279,7 +288,11 @@ def _connecting(theirs: Callable[..., Awaitable[asyncpg.Connection]] | None) -> 
             return await ours(*positional, **named)
         # Theirs most likely hands on what asyncpg's own takes.
         named["timeout"] = named.pop("connect_timeout")
-        return await theirs(*positional, **named)
+        called = theirs(*positional, **named)
+        connection = await called if inspect.isawaitable(called) else called
+        if not isinstance(connection, asyncpg.Connection):
+            raise PoolOptionsError("connect must be an async function that gives a connection")
+        return connection
 
     return connect
 
@@ -291,7 +304,7 @@ def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
         entry.connections.add(connection)
         await set_codecs(connection)
         if init is not None:
-            await init(connection)
+            await _call(init, "init", connection)
 
     return prepare
 
@@ -303,9 +316,19 @@ def _beginning_use(setup: _Callback | None) -> _Callback | None:
 
     async def begin(connection: asyncpg.Connection) -> None:
         place_found()
-        await setup(connection)
+        await _call(setup, "setup", connection)
 
     return begin
+
+
+async def _call(function: _Callback, name: str, connection: asyncpg.Connection) -> None:
+    """Call a function of the caller's; what it raises is the caller's own."""
+    with callers_own():
+        called = function(connection)
+    if not inspect.isawaitable(called):
+        raise PoolOptionsError(f"{name} must be an async function, not {quote(function)}")
+    with callers_own():
+        await called
 
 
 async def _check_reachable(pool: asyncpg.Pool) -> None:
@@ -333,7 +356,7 @@ def _refuse_other_options(
 
 
 def _shown(name: str, arguments: dict[str, Any]) -> str:
-    return "…" if name in {"password", "dsn", "passfile"} else repr(arguments.get(name))
+    return "…" if name in {"password", "dsn", "passfile"} else quote(arguments.get(name))
 
 
 async def _close(entry: _Entry) -> None:

@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncpg
 
+from aiidadb.callers_own import callers_own
 from aiidadb.exceptions import PoolOptionsError
 from aiidadb.messages import Secret, quote
 from aiidadb.text import find_problem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["check_options", "hide_secrets"]
 
@@ -59,10 +58,33 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 def hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     """The same options, of which those that hold a password do not show it in their ``repr``."""
-    return {
-        name: Secret(value) if name in _SECRETS and isinstance(value, str) else value
-        for name, value in options.items()
-    }
+    return {name: _hidden(value) if name in _SECRETS else value for name, value in options.items()}
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return Secret(value)
+    return _Asked(value) if callable(value) and not isinstance(value, _Asked) else value
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A password that a function of the caller's gives each time that asyncpg connects.
+
+    Attributes:
+        function: That function, async or not.
+    """
+
+    function: Callable[[], Any]
+
+    async def __call__(self) -> str:
+        with callers_own():
+            password = self.function()
+            if inspect.isawaitable(password):
+                password = await password
+        if not isinstance(password, str) or _text(password):
+            raise PoolOptionsError("what is given as the password must give a text")
+        return Secret(password)
 
 
 # ---------------------------------------------------------------- what a value must be

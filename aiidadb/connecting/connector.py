@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from aiidadb.connecting.hosts import connect_to_one_of
+from aiidadb.exceptions import PoolOptionsError
 
 if TYPE_CHECKING:
     from aiidadb.connecting.hosts import Address
@@ -71,6 +72,7 @@ class Connector:
 
         Raises:
             UnreachableStorage: No host answers in time.
+            PoolOptionsError: A pooler refuses a setting of the caller's.
             Exception: What asyncpg raises.
         """
 
@@ -111,11 +113,10 @@ class Connector:
             trial["statement_cache_size"] = 0  # asyncpg asks by a statement, and would name it
         try:
             connection = await _connect(dsn, trial)
-        except asyncpg.ProtocolViolationError:
+        except PoolOptionsError:
             if _for_pooler(trial) == trial:
                 raise
-            # A setting was refused, as poolers do with those that they are not told to ignore.
-            self._is_pooler[address] = True
+            self._is_pooler[address] = True  # no server refuses ours
             return None
         try:
             # By a statement without a name.
@@ -132,7 +133,16 @@ class Connector:
 
 
 async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connection:
-    connection: asyncpg.Connection = await asyncpg.connect(dsn, **arguments, timeout=None)
+    try:
+        connection: asyncpg.Connection = await asyncpg.connect(dsn, **arguments, timeout=None)
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" not in str(error):
+            raise
+        raise PoolOptionsError(
+            f"the connection pooler in front of the server refuses a setting: {error}",
+            advice="set it on the role, or let the pooler ignore it (PgBouncer has "
+            "ignore_startup_parameters for that)",
+        ) from error
     return connection
 
 

@@ -60,6 +60,7 @@ class ConnectionParameters:
         user: The role.
         password: The role's password.
         options: What else ``asyncpg.create_pool`` is to be given.
+        statement_cache_size: How many prepared statements a connection keeps.
     """
 
     host: str | tuple[str, ...] | None = None
@@ -68,6 +69,7 @@ class ConnectionParameters:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     options: PoolOptions = field(default=(), repr=False)
+    statement_cache_size: int | None = None
 
 
 # Keys of one of several values that asyncpg knows, under asyncpg's name.
@@ -162,6 +164,9 @@ LIBPQ_KEYS: Final = frozenset(
 )
 """The keys that :func:`translate_keys` knows: libpq's, and ``gsslib`` as asyncpg has it."""
 
+# Ours, because what is between client and server is a matter of the way to the database.
+_CACHE_SIZE: Final = "statement_cache_size"
+
 ADVISORY_KEYS: Final = frozenset(
     {
         "keepalives",
@@ -180,7 +185,8 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
     """Put libpq's connection keys in asyncpg's terms.
 
     Args:
-        keys: Values as text by libpq's name; an empty value is none.
+        keys: Values as text by libpq's name, and ``statement_cache_size``, which libpq does not
+            have; an empty value is none.
         where: What has these keys, for messages: ``"the DSN"``.
 
     Returns:
@@ -213,6 +219,7 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
         user=given.get("user"),
         password=given.get("password"),
         options=tuple(sorted(options.items())),
+        statement_cache_size=_cache_size(given, where),
     )
 
 
@@ -269,11 +276,11 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
 
 def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
     for key, value in keys.items():
-        if key not in LIBPQ_KEYS:
+        if key not in LIBPQ_KEYS and key != _CACHE_SIZE:
             raise ConfigurationError(
                 f"{where} has a key {quote(key)}, which is none of libpq's: options of the pool go "
-                "to open_backend() or get_pool(), settings of the server into "
-                "options=-c%20name=value"
+                f"to open_backend() or get_pool() (only {_CACHE_SIZE} can be here too), settings "
+                "of the server into options=-c%20name=value"
             )
         if problem := find_problem(value):
             raise ConfigurationError(f"{where} has for {key} {problem}")
@@ -350,6 +357,17 @@ def _certificates(given: Mapping[str, str], where: str) -> dict[str, PoolOption]
     elif in_uri:
         options["dsn"] = tuple(in_uri.items())
     return options
+
+
+def _cache_size(given: Mapping[str, str], where: str) -> int | None:
+    if _CACHE_SIZE not in given:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", given[_CACHE_SIZE]):
+        raise ConfigurationError(
+            f"{where} has {quote(given[_CACHE_SIZE])} for {_CACHE_SIZE}: give a whole number, 0 "
+            "for none"
+        )
+    return int(given[_CACHE_SIZE])
 
 
 def _timeout(seconds: str, where: str) -> float | None:

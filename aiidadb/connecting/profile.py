@@ -48,6 +48,9 @@ class Profile:
             given; read it with :meth:`connect_arguments`.
         notes: What the configuration says and asyncpg does not do, where that changes no answer:
             one sentence each.
+        statement_cache_size: How many prepared statements a connection keeps; 0: none, for behind a
+            connection pooler such as PgBouncer. None for the default: 100 where the server itself
+            is connected to, and 0 behind a pooler, which is found out.
 
     Raises:
         InvalidTypeError: One of these is of another type.
@@ -66,6 +69,7 @@ class Profile:
     backend: str = "core.psql_dos"
     pool_options: PoolOptions = field(default=(), repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    statement_cache_size: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "backend"):
@@ -82,6 +86,12 @@ class Profile:
             raise InvalidInputError("the profile's repository is a path with a NUL character")
         _require_type("pool_options", self.pool_options, tuple)
         _require_type("notes", self.notes, tuple)
+        size = self.statement_cache_size
+        _require_type("statement_cache_size", size, int, type(None))
+        if size is not None and not 0 <= size < 2**31:
+            raise InvalidInputError(
+                f"the profile's statement_cache_size is {quote(size)}: give 0 or a number above it"
+            )
         self._check_hosts()
 
     def _check_hosts(self) -> None:
@@ -116,7 +126,7 @@ class Profile:
                 read by the rules of libpq: Unix sockets (``%2Fvar%2Frun%2Fpostgresql`` as the host,
                 or the key ``host``), several hosts, ``target_session_attrs``, TLS. What is special
                 in a URI must be percent-encoded. The keys are those of
-                :mod:`aiidadb.connecting.libpq_keys`.
+                :mod:`aiidadb.connecting.libpq_keys`, and ``statement_cache_size``.
             name: What to call the profile; by default as the database.
             default_user_email: The e-mail address of AiiDA's user.
             repository: The directory of the profile's files, or a ``file://`` URI of it.
@@ -158,11 +168,11 @@ class Profile:
 
         Returns:
             Keyword arguments, in new containers: ``host``, ``port``, ``database``, ``user``,
-            ``password`` as far as they are set, and where asked for ``ssl``, ``direct_tls``,
-            ``target_session_attrs``, ``timeout`` (seconds; asyncpg's spans all hosts, so it is the
-            ``connect_timeout`` of one times their number), ``server_settings``, ``passfile``,
-            ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS files that asyncpg takes in no
-            other way. Not for messages or logs: the password is in.
+            ``password``, ``statement_cache_size`` as far as they are set, and where asked for
+            ``ssl``, ``direct_tls``, ``target_session_attrs``, ``timeout`` (seconds; asyncpg's spans
+            all hosts, so it is the ``connect_timeout`` of one times their number),
+            ``server_settings``, ``passfile``, ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS
+            files that asyncpg takes in no other way. Not for messages or logs: the password is in.
 
         Raises:
             ConfigurationError: A file for TLS that would be needed is not there.
@@ -174,6 +184,8 @@ class Profile:
                 arguments[key] = list(value) if isinstance(value, tuple) else value
         if self.password is not None:
             arguments["password"] = Secret(self.password)
+        if self.statement_cache_size is not None:
+            arguments["statement_cache_size"] = self.statement_cache_size
         arguments |= to_arguments(self.pool_options)
         if "connect_timeout" in arguments:
             seconds = arguments.pop("connect_timeout")
@@ -216,6 +228,7 @@ def make_profile(kind: type[ProfileT], parameters: ConnectionParameters, **field
         user=parameters.user,
         password=parameters.password,
         pool_options=parameters.options,
+        statement_cache_size=parameters.statement_cache_size,
         **fields,
     )
 

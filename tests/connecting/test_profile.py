@@ -114,6 +114,20 @@ def test_an_argument_of_a_wrong_type_is_refused(argument: str, wrong: Any) -> No
         Profile.from_dsn(**{"dsn": "postgresql:///db", argument: wrong})
 
 
+def test_how_many_statements_are_kept_is_a_part_of_the_way_to_a_database():
+    profile = Profile.from_dsn("postgresql://h/db?statement_cache_size=0")
+    assert profile.statement_cache_size == 0
+    assert profile.connect_arguments()["statement_cache_size"] == 0
+    default = Profile.from_dsn("postgresql://h/db")
+    assert default != profile
+    assert "statement_cache_size" not in default.connect_arguments()
+    assert Profile("x", statement_cache_size=5).connect_arguments() == {"statement_cache_size": 5}
+    with pytest.raises(InvalidInputError, match="statement_cache_size"):
+        Profile("x", statement_cache_size=-1)
+    with pytest.raises(InvalidTypeError, match="statement_cache_size"):
+        Profile("x", statement_cache_size="0")
+
+
 @pytest.mark.parametrize("rest", ["h:x/db", "h@h/db", "h/db?sslmode=sometimes"])
 def test_no_frame_of_an_error_shows_a_password(rest: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -7,9 +7,12 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from aiidadb.connecting.pool import expire_connections
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
+    ConcurrencyError,
     CorruptStorage,
     IncompatibleStorageSchema,
     InvalidInputError,
@@ -18,6 +21,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.messages import quote
 from aiidadb.migration.connection import migrating_connection
+from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
@@ -25,6 +29,7 @@ from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
+from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
@@ -32,8 +37,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
-
-    import asyncpg
 
     from aiidadb.connecting.session import Session
     from aiidadb.migration.report import MigrationReport, ProgressCallback
@@ -45,6 +48,7 @@ GENERATION: Final = "1"
 """The only generation of the schema that AiiDA has had; a new one would count versions anew."""
 
 _REFRESH_TIMEOUT: Final = 5.0
+_ATTEMPTS: Final = 10
 _VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
 
 
@@ -106,11 +110,7 @@ class SchemaManager:
 
         AiiDA writes it from 1.0.42 on, and takes what is no number for ``"1"`` as well.
         """
-        noted = (await self._bookkeeping()).settings.get("schema_generation")
-        try:
-            return str(int(noted or GENERATION))
-        except ValueError:
-            return GENERATION
+        return _noted_generation(await self._bookkeeping())
 
     async def get_schema_generation_code(self) -> str:
         """The generation that a database should have: ``"1"``."""
@@ -144,13 +144,14 @@ class SchemaManager:
             CorruptStorage: What the database says of itself contradicts itself.
             NotAnAiidaDatabase: It says nothing.
         """
-        generation = await self.get_schema_generation_database()
+        bookkeeping = await self._bookkeeping()
+        generation = _noted_generation(bookkeeping)
         if generation != GENERATION:
             raise IncompatibleStorageSchema(
                 f"the database has schema generation {generation}, and only {GENERATION} is known: "
                 "a newer AiiDA made it; use a newer aiidadb"
             )
-        version = (await self._bookkeeping()).version()
+        version = bookkeeping.version()
         head = head_for(version)
         if version > head:
             raise IncompatibleStorageSchema(
@@ -181,7 +182,12 @@ class SchemaManager:
             NotAnAiidaDatabase: There is no table to write it to.
         """
         parsed = _parse(version)
-        bookkeeping = await self._bookkeeping()
+        async with self._session.transaction():
+            # Nobody else writes versions until the end of the transaction.
+            await QUERIES["migration_lock_in_transaction"].fetch(self._session, LOCK_KEY)
+            await self._write_version(parsed, await self._bookkeeping())
+
+    async def _write_version(self, parsed: SchemaVersion, bookkeeping: Bookkeeping) -> None:
         has_revision = bool(bookkeeping.alembic_versions)
         if bookkeeping.has_json_settings is None:
             raise NotAnAiidaDatabase(
@@ -193,30 +199,34 @@ class SchemaManager:
                 f"{parsed} is of the main line, and the database has no alembic_version: it is of "
                 "the django line (1.0.N); backend.schema.migrate() brings it over"
             )
-        async with self._session.transaction():
-            await self._session.execute(NOTES)
-            if has_revision:
-                await self._session.execute(
-                    "select pg_temp.aiidadb_note_revision($1::text)", parsed.schema_name
-                )
-            if parsed.line == "django":
-                await self._session.execute(
-                    "select pg_temp.aiidadb_note_setting($1::text)", str(parsed)
-                )
+        await self._session.execute(NOTES)
+        if has_revision:
+            await self._session.execute(
+                "select pg_temp.aiidadb_note_revision($1::text)", parsed.schema_name
+            )
+        if parsed.line == "django":
+            await self._session.execute(
+                "select pg_temp.aiidadb_note_setting($1::text)", str(parsed)
+            )
 
     async def initialise(self, version: str | SchemaVersion = MAIN_HEAD) -> None:
         """Make AiiDA's schema, with its bookkeeping, in an empty database.
 
-        For ``main_0002``, where the profile names a repository, the container of AiiDA 2.x is made
-        in it and the setting ``repository|uuid`` ties the two together; without, aiida-core opens
-        the database only once both are there. If the database fails, the container is removed.
+        It is made where PostgreSQL makes new tables: in the first schema of the ``search_path``
+        that is there. For ``main_0002``, where the profile names a repository, the container of
+        AiiDA 2.x is made in it and the setting ``repository|uuid`` ties the two together; without,
+        aiida-core opens the database only once both are there. If the database fails, the container
+        is removed.
 
         Args:
             version: ``main_0002`` (AiiDA 2.x) or ``1.0.45`` (AiiDA 1.x).
 
         Raises:
             InvalidInputError: New databases are made of these two versions only.
-            DatabaseNotEmpty: There are tables already.
+            DatabaseNotEmpty: There are tables already in that schema, or AiiDA's in another one
+                of the ``search_path``.
+            StorageMigrationError: The ``search_path`` leads to no schema, or the server is reached
+                through a connection pooler.
             MissingExtraError: The extra for containers is not installed.
             RepositoryError: The container cannot be made; nothing was changed.
             UnknownOutcome: The connection was lost during the commit; the container stays.
@@ -244,12 +254,28 @@ class SchemaManager:
         Raises:
             InvalidInputError: There is no such version.
             SchemaError: The database cannot be migrated, as for :meth:`migrate`.
+            ConcurrencyError: Another process migrates it meanwhile.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
 
         async def look(connection: asyncpg.Connection) -> MigrationPlan:
-            plan = make_plan(await read_bookkeeping(connection), wanted)
-            return await count_rows(connection, plan)
+            changed: Exception | None = None
+            for _ in range(_ATTEMPTS):
+                bookkeeping = await read_bookkeeping(connection)
+                plan = make_plan(bookkeeping, wanted)
+                readable = bookkeeping.tables - bookkeeping.unreadable
+                try:
+                    counted = await count_rows(connection, plan, readable)
+                except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+                    changed = error
+                else:
+                    # The numbers are of this version if it is the same before and after.
+                    if not plan.steps or await read_bookkeeping(connection) == bookkeeping:
+                        return counted
+            raise ConcurrencyError(
+                "the database is being migrated, so that its rows cannot be counted: wait for the "
+                "end"
+            ) from changed
 
         return await self._session.run(look)
 
@@ -353,6 +379,14 @@ class SchemaManager:
 
 def _parse(version: str | SchemaVersion) -> SchemaVersion:
     return version if isinstance(version, SchemaVersion) else SchemaVersion.parse(version)
+
+
+def _noted_generation(bookkeeping: Bookkeeping) -> str:
+    noted = bookkeeping.settings.get("schema_generation")
+    try:
+        return str(int(noted or GENERATION))
+    except ValueError:
+        return GENERATION
 
 
 def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:

@@ -10,7 +10,7 @@ from aiidadb.cli.options import command_options
 from aiidadb.cli.output.console import visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.exceptions import CorruptStorage, IncompatibleStorageSchema, SchemaError
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend
@@ -52,13 +52,14 @@ async def _facts(backend: Backend) -> dict[str, object]:
         "problem": None,
         "notes": profile.notes or None,
     }
+    version: SchemaVersion | None = None
     try:
         version = await backend.schema.get_schema_version_database()
         facts |= {"schema_version": str(version), "aiida": _aiida_of(version)}
         await backend.schema.validate_schema()
     except IncompatibleStorageSchema as error:
         # Behind is no problem: the line before says what to do.
-        if facts["aiida"] is None or await backend.schema.is_database_schema_ahead():
+        if version is None or version > head_for(version):
             facts["problem"] = error.for_command_line()
     except (CorruptStorage, SchemaError) as error:
         facts["problem"] = error.for_command_line()

@@ -20,6 +20,7 @@ from aiidadb.exceptions import (
 from aiidadb.migration.migration_lock import take_lock
 from aiidadb.migration.transaction import DRIVER_ERRORS
 from aiidadb.sql import QUERIES
+from aiidadb.version.database_version import find_schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,8 +33,6 @@ MINIMAL_SERVER: Final = 13
 """The first PostgreSQL with ``gen_random_uuid()``."""
 
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
-    # The steps name tables without a schema; a table of the same name elsewhere is none of theirs.
-    "search_path": "public",
     # Rows that a policy would hide are an error, not rows to be passed over.
     "row_security": "off",
     # What SQL files say means what it says, whatever an old application once needed.
@@ -56,7 +55,11 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
     "datestyle": "ISO, MDY",
     "extra_float_digits": "1",
 }
-"""What each migrating session sets, where the server knows the setting."""
+"""What each migrating session sets, where the server knows the setting.
+
+Beside these, the ``search_path`` is that schema alone which holds AiiDA's tables: the steps name
+tables without a schema, and a table of the same name elsewhere is none of theirs.
+"""
 
 _CLOSE_TIMEOUT: Final = 10.0
 
@@ -82,7 +85,9 @@ async def migrating_connection(
         was not committed is undone, and a statement that still runs is cancelled.
 
     Raises:
-        StorageMigrationError: The server is too old, or reached through a connection pooler.
+        StorageMigrationError: The server is too old, or reached through a connection pooler; the
+            role's ``search_path`` leads to no schema.
+        IncompatibleStorageSchema: AiiDA's tables are in several schemas.
         LockTimeout: Another process kept the lock; the message says who.
         ReadOnlyDatabase: The server takes no writes.
         PermissionDenied: The role may not make the temporary functions that steps use.
@@ -93,8 +98,8 @@ async def migrating_connection(
     settings = {**(given.pop("server_settings", None) or {}), "application_name": name[:63]}
     connection = await connect(profile, **given, server_settings=settings)
     try:
-        await _check_server(connection)
-        await _prepare_session(connection)
+        schema = await _check_server(connection, await _find_schema(connection))
+        await _prepare_session(connection, schema)
         await take_lock(connection, patience, waiting)
         yield connection
     except BaseException as error:
@@ -115,14 +120,25 @@ async def _close(connection: asyncpg.Connection) -> None:
     connection.terminate()
 
 
-async def _check_server(connection: asyncpg.Connection) -> None:
+async def _find_schema(connection: asyncpg.Connection) -> str:
+    schema = await find_schema(connection)
+    if schema is None:
+        raise StorageMigrationError(
+            "none of the schemas in the role's search_path is there: create one with "
+            "`create schema …`, or set another search_path"
+        )
+    return schema
+
+
+async def _check_server(connection: asyncpg.Connection, schema: str) -> str:
+    """Refuse what cannot be migrated; returns the schema's name as it is written in SQL."""
     version = connection.get_server_version()
     if version.major < MINIMAL_SERVER:
         raise StorageMigrationError(
             f"the server is PostgreSQL {version.major}.{version.minor}, and migrating needs "
             f"{MINIMAL_SERVER} or newer: upgrade the server first (pg_upgrade, or dump and restore)"
         )
-    server = await QUERIES["migration_server"].fetchrow(connection)
+    server = await QUERIES["migration_server"].fetchrow(connection, schema)
     assert server is not None
     # A pooler gives its clients a number of its own; behind one, two transactions may be served
     # by two sessions, and a lock may outlive the client.
@@ -139,7 +155,7 @@ async def _check_server(connection: asyncpg.Connection) -> None:
         )
     if not server["may_make_temporary"] or not server["may_create"]:
         missing = (
-            f"create on schema public to {server['role']}"
+            f"create on schema {server['schema']} to {server['role']}"
             if server["may_make_temporary"]
             else f"temporary on database {server['database']} to {server['role']}"
         )
@@ -148,13 +164,15 @@ async def _check_server(connection: asyncpg.Connection) -> None:
             "migrate as the owner of the database",
             sqlstate="42501",
         )
+    return str(server["schema"])
 
 
-async def _prepare_session(connection: asyncpg.Connection) -> None:
+async def _prepare_session(connection: asyncpg.Connection, schema: str) -> None:
+    settings = {**SESSION_SETTINGS, "search_path": schema}
     await QUERIES["migration_session"].fetch(
         connection,
-        list(SESSION_SETTINGS.keys()),
-        list(SESSION_SETTINGS.values()),
+        list(settings.keys()),
+        list(settings.values()),
     )
     await QUERIES["migration_lock_timeout"].fetch(connection)
     # Without this, the statement of a process that was killed runs on, and keeps the lock. Servers

@@ -69,6 +69,7 @@ class MigrationPlan:
         origin: The version that the database has.
         target: The version that it will have.
         steps: The steps; empty where there is nothing to do.
+        schema: The schema that holds AiiDA's tables.
         is_half_way: Whether aiida-core 2.x began to migrate the database and left it with both
             bookkeepings; the first step puts that right.
     """
@@ -76,6 +77,7 @@ class MigrationPlan:
     origin: SchemaVersion
     target: SchemaVersion
     steps: tuple[PlannedStep, ...]
+    schema: str
     is_half_way: bool = False
 
     @property
@@ -115,6 +117,7 @@ class MigrationPlan:
             f"-- From {self.origin} to {self.target}: {len(self.steps)} steps.",
             "-- Needs to be alone: nothing else may use the database meanwhile.",
             "",
+            f"select set_config('search_path', quote_ident({_literal(self.schema)}), false);",
             *(_set(name, text) for name, text in SESSION_SETTINGS.items()),
             "",
             PRELUDE,
@@ -147,6 +150,7 @@ def make_plan(bookkeeping: Bookkeeping, target: SchemaVersion) -> MigrationPlan:
         origin,
         target,
         tuple(PlannedStep(step) for step in route(origin, target)),
+        schema=bookkeeping.schema or "",
         is_half_way=bookkeeping.is_half_way,
     )
 
@@ -194,7 +198,12 @@ def route(origin: SchemaVersion, target: SchemaVersion) -> list[MigrationStep]:
 def _set(name: str, text: str) -> str:
     """A statement that passes over a setting that the server does not know."""
     known = f"from pg_settings where lower(name) = '{name}'"
-    return f"select set_config(name, '{text}', false) {known};"
+    return f"select set_config(name, {_literal(text)}, false) {known};"
+
+
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
 
 
 def _last_django() -> SchemaVersion:

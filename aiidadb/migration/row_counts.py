@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from aiidadb.sql import QUERIES
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import asyncpg
 
     from aiidadb.migration.plan import MigrationPlan
 
 __all__ = ["count_rows"]
 
+_EXACT: Final = "rows of the first step"
 
-async def count_rows(connection: asyncpg.Connection, plan: MigrationPlan) -> MigrationPlan:
-    """Find out how many rows each step will touch, as things are now.
+
+async def count_rows(
+    connection: asyncpg.Connection, plan: MigrationPlan, tables: Collection[str]
+) -> MigrationPlan:
+    """Find out how many rows each step will touch, as things are at one moment.
 
     Args:
         connection: Of a role that may read.
         plan: What will run.
+        tables: Those that are there and that the role may read.
 
     Returns:
         The plan with numbers.
+
+    Raises:
+        asyncpg.PostgresError: Among others, that a table or column is no longer there. It leaves a
+            transaction of the connection's as it was.
     """
     if not plan.steps:
         return plan
-    async with connection.transaction(readonly=True):
-        found = await QUERIES["schema_tables"].fetch(connection)
-        there = {row["name"] for row in found if row["readable"]}
-        sizes: dict[str, int] = {}
-        for table in plan.tables:
-            if table in there:
-                # The name comes from the header of a step, where only letters, digits and _ pass.
-                statement = f'select count(*) from public."{table}"'  # noqa: S608
-                sizes[table] = await connection.fetchval(statement)
-        first = plan.steps[0].step
-        exact = None if first.row_count is None else await connection.fetchval(first.row_count)
+    # The names come from the headers of steps, where only letters, digits and _ pass.
+    counts = {table: f'select count(*) from "{table}"' for table in plan.tables if table in tables}  # noqa: S608
+    first = plan.steps[0].step
+    if first.row_count is not None:
+        counts[_EXACT] = first.row_count
+    sizes: dict[str, int] = {}
+    if counts:
+        # One statement: all are of one snapshot, which comes after the locks of all tables.
+        statement = "\nunion all\n".join(
+            f"select '{name}' as name, ({count})::bigint as number"
+            for name, count in counts.items()
+        )
+        async with connection.transaction(readonly=True):
+            sizes = dict(await connection.fetch(statement))
+    exact = sizes.pop(_EXACT, None)
     counted = []
     for position, planned in enumerate(plan.steps):
         if position == 0 and exact is not None:

@@ -10,28 +10,50 @@ latter is what holds.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
 
 from aiidadb.exceptions import (
+    ConcurrencyError,
     CorruptStorage,
     IncompatibleStorageSchema,
     InvalidInputError,
     NotAnAiidaDatabase,
     PermissionDenied,
 )
+from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import asyncpg
-
-__all__ = ["Bookkeeping", "read_bookkeeping"]
+__all__ = ["Bookkeeping", "find_schema", "read_bookkeeping"]
 
 _SQLALCHEMY_REVISION = re.compile(r"[0-9a-f]{10,12}")
 _STEP_NAME = re.compile(r"(\d{4})_\w+")
+
+_VERSION_IN: Final = frozenset({"alembic_version", "django_migrations"})
+_NOTED_IN: Final = {
+    "alembic_version": "schema_alembic_versions",
+    "django_migrations": "schema_django_migrations",
+    "db_dbsetting": "schema_settings",
+}
+"""The tables of the bookkeeping, each with the question on what it holds."""
+
+_ATTEMPTS: Final = 10
+_NAMED_AT_MOST: Final = 3
+
+# A table went between the look and the reading, or the locks of the reading met those of a step.
+_TABLES_CHANGED: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InternalServerError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +61,19 @@ class Bookkeeping:
     """What was read; nothing of it is judged before :meth:`version` is asked.
 
     Attributes:
-        tables: The names of all tables of the schema ``public``.
+        tables: The names of all tables of the schema.
         alembic_versions: The revisions in ``alembic_version``; None where there is no such table.
         django_steps: The names in ``django_migrations`` for AiiDA's application, ascending; None
             where there is no such table.
         settings: ``db|schemaversion`` and ``schema_generation``, those that are set.
         has_json_settings: Whether settings lie in a JSONB column; None where there is no table.
+        schema: The schema that was looked at: the one in which the ``search_path`` finds
+            ``db_dbnode``, or else the one in which it makes new tables; None where it leads to
+            none.
+        search_path: The session's, as it is set.
+        hidden_in: The schemas with a ``db_dbnode`` that the ``search_path`` does not lead to, where
+            it finds none.
+        unreadable: Tables that the role may not read.
     """
 
     tables: frozenset[str]
@@ -52,6 +81,10 @@ class Bookkeeping:
     django_steps: tuple[str, ...] | None
     settings: Mapping[str, str | None]
     has_json_settings: bool | None
+    schema: str | None
+    search_path: str
+    hidden_in: tuple[str, ...]
+    unreadable: frozenset[str]
 
     @property
     def is_empty(self) -> bool:
@@ -155,43 +188,159 @@ class Bookkeeping:
             )
 
     def _nothing_found(self) -> str:
+        if self.hidden_in:
+            schemas = " and ".join(quote(schema) for schema in self.hidden_in[:_NAMED_AT_MOST])
+            return (
+                f"AiiDA's tables are in the schema {schemas}, which the role's search_path "
+                f"({self.search_path}) does not lead to: `alter role … set search_path = …` to it"
+            )
+        if self.schema is None:
+            return (
+                f"none of the schemas in the role's search_path ({self.search_path}) is there: "
+                "create one, or set another search_path"
+            )
         if self.is_empty:
             return (
-                "the database is empty, or its tables are not in the schema public, which alone "
-                "is looked at: make AiiDA's schema with `backend.schema.initialise()` or "
-                "`aiidadb init`"
+                f"the database is empty (there is no table in the schema {quote(self.schema)}, "
+                f"which is the first of the search_path): make AiiDA's schema with "
+                "`backend.schema.initialise()` or `aiidadb init`"
             )
         return (
             "this is not an AiiDA database: neither alembic_version nor django_migrations says "
-            f"anything of AiiDA (there are {len(self.tables)} other tables)"
+            f"anything of AiiDA (there are {len(self.tables)} other tables in the schema "
+            f"{quote(self.schema)})"
         )
 
 
 async def read_bookkeeping(connection: asyncpg.Connection) -> Bookkeeping:
     """Read what the database says of its version; a role that may read is enough.
 
+    While another process migrates the database it is read as it is before a step or after it, never
+    as something between. Where a step keeps the tables locked, its end is waited for.
+
     Raises:
+        IncompatibleStorageSchema: AiiDA's tables are in several schemas; the message names two.
         PermissionDenied: The role may not read the bookkeeping.
+        ConcurrencyError: Tables came and went each time that they were looked at.
     """
-    rows = await QUERIES["schema_tables"].fetch(connection)
-    tables = {row["name"]: row for row in rows}
-    for name in ("alembic_version", "django_migrations", "db_dbsetting"):
-        if name in tables and not tables[name]["readable"]:
-            raise PermissionDenied(
-                f"the role may not read {name}, where AiiDA notes the schema's version: "
-                f"grant select on all tables to it",
-                sqlstate="42501",
+    # What there is to read is known only after a look, and may be gone by the time it is read. So
+    # one statement looks again and reads: its locks come before its snapshot, and all is of one
+    # moment. (A transaction's snapshot would not do: a table that was remade since appears empty.)
+    facts = await _look(connection, ())
+    changed: asyncpg.PostgresError | None = None
+    for _ in range(_ATTEMPTS):
+        asked = facts.tables_to_ask()
+        if facts.asked == asked:
+            return facts.as_bookkeeping()
+        try:
+            facts = await _look(connection, asked)
+        except _TABLES_CHANGED as error:
+            changed = error
+            facts = await _look(connection, ())
+    raise ConcurrencyError(
+        "the tables that hold the schema's version came and went while they were read: somebody "
+        "changes the database's schema; try again"
+    ) from changed
+
+
+async def find_schema(connection: asyncpg.Connection) -> str | None:
+    """The schema that holds AiiDA's tables, or will. Waits for no lock.
+
+    It is the one in which the session's ``search_path`` finds ``db_dbnode``, or else the one in
+    which it makes new tables.
+
+    Returns:
+        Its name, not quoted; None where the ``search_path`` leads to no schema that is there.
+
+    Raises:
+        IncompatibleStorageSchema: AiiDA's tables are in several schemas; the message names two.
+    """
+    facts = await _look(connection, ())
+    facts.refuse_several_schemas()
+    return facts.home
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What one statement found.
+
+    Attributes:
+        asked: The tables that were read.
+        values: By source, names and values, as ``sql/queries/schema/schema_tables.sql`` has them.
+    """
+
+    asked: tuple[str, ...]
+    values: Mapping[str, Mapping[str, str | None]]
+
+    @property
+    def home(self) -> str | None:
+        return next(iter(self.values["home"]), None)
+
+    def tables_to_ask(self) -> tuple[str, ...]:
+        """The tables of the bookkeeping that are there.
+
+        Raises:
+            IncompatibleStorageSchema: The name of one of AiiDA's tables leads to another schema.
+            PermissionDenied: The role may not read one of them.
+        """
+        self.refuse_several_schemas()
+        asked = tuple(name for name in _NOTED_IN if name in self.values["table"])
+        for name in asked:
+            if name in self.values["unreadable"]:
+                raise PermissionDenied(
+                    f"the role may not read {name}, where AiiDA notes the schema's version: "
+                    f"grant select on all tables to it",
+                    sqlstate="42501",
+                )
+        return asked
+
+    def refuse_several_schemas(self) -> None:
+        """Every statement names tables without a schema: they must lead to one and the same."""
+        tables = self.values["table"]
+        if "db_dbnode" not in tables:
+            return
+        # A database has one of the two tables for its version; the other is another database's.
+        others = _VERSION_IN if tables.keys() & _VERSION_IN else frozenset[str]()
+        astray = sorted(
+            (name, where)
+            for name, where in (*tables.items(), *self.values["elsewhere"].items())
+            if where not in (None, self.home) and not (name in others and name not in tables)
+        )
+        if astray:
+            name, where = astray[0]
+            raise IncompatibleStorageSchema(
+                f"AiiDA's tables are found in different schemas by the search_path: db_dbnode in "
+                f"{quote(self.home)}, but {name} in {quote(where)}: set a search_path for the role "
+                "that leads to one of them alone (`alter role … set search_path = …`)"
             )
-    alembic = django = None
-    if "alembic_version" in tables:
-        found = await QUERIES["schema_alembic_versions"].fetch(connection)
-        alembic = tuple(row["version"] for row in found)
-    if "django_migrations" in tables:
-        found = await QUERIES["schema_django_migrations"].fetch(connection)
-        django = tuple(row["name"] for row in found)
-    settings: dict[str, str | None] = {}
-    has_val = tables["db_dbsetting"]["has_val"] if "db_dbsetting" in tables else None
-    if has_val is not None:
-        query = QUERIES["schema_settings" if has_val else "schema_settings_eav"]
-        settings = {row["key"]: row["value"] for row in await query.fetch(connection)}
-    return Bookkeeping(frozenset(tables), alembic, django, settings, has_val)
+
+    def as_bookkeeping(self) -> Bookkeeping:
+        values, tables = self.values, self.values["table"]
+        return Bookkeeping(
+            tables=frozenset(tables),
+            alembic_versions=self._names("alembic_version"),
+            django_steps=self._names("django_migrations"),
+            settings=values["db_dbsetting"],
+            has_json_settings=bool(values["json_settings"]) if "db_dbsetting" in tables else None,
+            schema=self.home,
+            search_path=next(iter(values["search_path"])),
+            hidden_in=tuple(sorted(values["hidden"])),
+            unreadable=frozenset(values["unreadable"]),
+        )
+
+    def _names(self, table: str) -> tuple[str, ...] | None:
+        return tuple(sorted(self.values[table])) if table in self.values["table"] else None
+
+
+async def _look(connection: asyncpg.Connection, asked: tuple[str, ...]) -> _Facts:
+    text = "\nunion all\n".join(
+        QUERIES[name].text for name in ("schema_tables", *(_NOTED_IN[table] for table in asked))
+    )
+    values: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+    # A statement that fails must not spoil the caller's transaction.
+    async with connection.transaction() if connection.is_in_transaction() else nullcontext():
+        # Without a name: it is asked once, and a named one would stay behind on a pooler's server.
+        statement = await connection.prepare(text, name="")
+        for source, name, value in await statement.fetch():
+            values[source][name] = value
+    return _Facts(asked, values)

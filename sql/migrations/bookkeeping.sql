@@ -18,23 +18,23 @@ begin
     if exists (
         select
         from pg_catalog.pg_attribute as attribute
-        where attribute.attrelid = 'public.db_dbsetting'::regclass
+        where attribute.attrelid = 'db_dbsetting'::regclass
             and attribute.attname = 'tval'
             and not attribute.attisdropped
     ) then
-        update public.db_dbsetting
+        update db_dbsetting
         set tval = version, datatype = 'txt', time = now()
         where key = 'db|schemaversion';
         if not found then
-            insert into public.db_dbsetting (key, tval, datatype, description, time)
+            insert into db_dbsetting (key, tval, datatype, description, time)
             values ('db|schemaversion', version, 'txt', 'Database schema version', now());
         end if;
     else
-        update public.db_dbsetting
+        update db_dbsetting
         set val = to_jsonb(version), time = now()
         where key = 'db|schemaversion';
         if not found then
-            insert into public.db_dbsetting (key, val, description, time)
+            insert into db_dbsetting (key, val, description, time)
             values ('db|schemaversion', to_jsonb(version), 'Database schema version', now());
         end if;
     end if;
@@ -45,7 +45,7 @@ $$;
 create or replace function pg_temp.aiidadb_note_step(step_name text, version text) returns void
 language plpgsql as $$
 begin
-    insert into public.django_migrations (app, name, applied)
+    insert into django_migrations (app, name, applied)
     values ('db', step_name, now());
     perform pg_temp.aiidadb_note_setting(version);
 end
@@ -60,27 +60,27 @@ declare
 begin
     select pg_get_userbyid(settings.relowner) into owner_name
     from pg_catalog.pg_class as settings
-    where settings.oid = 'public.db_dbsetting'::regclass;
+    where settings.oid = 'db_dbsetting'::regclass;
     for given in
         select
             acl.privilege_type as privilege,
             case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end as grantee
         from pg_catalog.pg_class as settings
         inner join lateral aclexplode(settings.relacl) as acl on true
-        where settings.oid = 'public.db_dbsetting'::regclass
+        where settings.oid = 'db_dbsetting'::regclass
             and acl.grantee <> settings.relowner
     loop
         execute format(
-            'grant %s on public.%I to %s', given.privilege, table_name, given.grantee
+            'grant %s on %I to %s', given.privilege, table_name, given.grantee
         );
     end loop;
     if owner_name <> current_user then
-        execute format('alter table public.%I owner to %I', table_name, owner_name);
+        execute format('alter table %I owner to %I', table_name, owner_name);
     end if;
 exception
     -- Of an owner that may make no tables of its own.
     when insufficient_privilege then
-        execute format('grant all on public.%I to %I', table_name, owner_name);
+        execute format('grant all on %I to %I', table_name, owner_name);
 end
 $$;
 
@@ -89,14 +89,14 @@ create or replace function pg_temp.aiidadb_note_revision(revision text) returns 
 language plpgsql as $$
 begin
     -- As Alembic makes it.
-    if to_regclass('public.alembic_version') is null then
-        create table public.alembic_version (
+    if to_regclass('alembic_version') is null then
+        create table alembic_version (
             version_num varchar(32) not null constraint alembic_version_pkc primary key
         );
         perform pg_temp.aiidadb_hand_on('alembic_version');
     end if;
-    delete from public.alembic_version;
-    insert into public.alembic_version (version_num)
+    delete from alembic_version;
+    insert into alembic_version (version_num)
     values (revision);
 end
 $$;
@@ -110,11 +110,11 @@ begin
     if not exists (
         select
         from pg_catalog.pg_attribute as attribute
-        where attribute.attrelid = to_regclass('public.django_migrations')
+        where attribute.attrelid = to_regclass('django_migrations')
             and attribute.attname = 'app'
     ) then
-        drop table if exists public.django_migrations;
-        create table public.django_migrations (
+        drop table if exists django_migrations;
+        create table django_migrations (
             id serial primary key,
             app varchar(255) not null,
             name varchar(255) not null,
@@ -122,17 +122,17 @@ begin
         );
         perform pg_temp.aiidadb_hand_on('django_migrations');
     end if;
-    insert into public.django_migrations (app, name, applied)
+    insert into django_migrations (app, name, applied)
     select 'db', taken.name, now()
     from unnest(step_names) with ordinality as taken (name, position)
     where
         not exists (
             select
-            from public.django_migrations as noted
+            from django_migrations as noted
             where noted.app = 'db' and noted.name = taken.name
         )
     order by taken.position;
     perform pg_temp.aiidadb_note_setting(version);
-    drop table public.alembic_version;
+    drop table alembic_version;
 end
 $$;

@@ -26,7 +26,7 @@
 create or replace function pg_temp.aiidadb_table(table_name text) returns regclass
 language plpgsql stable as $$
 declare
-    found_table regclass := to_regclass(format('public.%I', table_name));
+    found_table regclass := to_regclass(quote_ident(table_name));
 begin
     if found_table is null then
         raise exception using
@@ -110,12 +110,12 @@ declare
     candidate text := wanted;
     attempt integer := 1;
 begin
-    while to_regclass(format('public.%I', candidate)) is not null
+    while to_regclass(quote_ident(candidate)) is not null
         or exists (
             select
             from pg_catalog.pg_constraint as taken
             where taken.conname = candidate
-                and taken.connamespace = 'public'::regnamespace
+                and taken.connamespace = quote_ident(current_schema())::regnamespace
         )
     loop
         attempt := attempt + 1;
@@ -135,9 +135,9 @@ declare
 begin
     foreach unwanted in array names loop
         if kind = 'constraint' then
-            execute format('alter table public.%I drop constraint %I', table_name, unwanted);
+            execute format('alter table %I drop constraint %I', table_name, unwanted);
         else
-            execute format('drop index public.%I', unwanted);
+            execute format('drop index %I', unwanted);
         end if;
     end loop;
     return cardinality(names);
@@ -211,14 +211,14 @@ begin
     select pg_temp.aiidadb_find_indexes(table_name, columns, false, true) into loose limit 1;
     if loose is not null then
         execute format(
-            'alter table public.%I add constraint %I unique using index %I',
+            'alter table %I add constraint %I unique using index %I',
             table_name,
             case when loose = wanted then wanted else pg_temp.aiidadb_free_name(wanted) end,
             loose
         );
     else
         execute format(
-            'alter table public.%I add constraint %I unique (%s)',
+            'alter table %I add constraint %I unique (%s)',
             table_name,
             pg_temp.aiidadb_free_name(wanted),
             pg_temp.aiidadb_quoted_list(columns)
@@ -237,7 +237,7 @@ begin
         return;
     end if;
     execute format(
-        'create index %I on public.%I (%s%s)',
+        'create index %I on %I (%s%s)',
         pg_temp.aiidadb_free_name(wanted),
         table_name,
         pg_temp.aiidadb_quoted_list(columns),
@@ -288,7 +288,7 @@ begin
     end if;
     perform pg_temp.aiidadb_drop_foreign_key(table_name, columns);
     execute format(
-        'alter table public.%I add constraint %I foreign key (%s) references public.%I (id)'
+        'alter table %I add constraint %I foreign key (%s) references %I (id)'
         ' on delete %s deferrable initially deferred',
         table_name,
         pg_temp.aiidadb_free_name(wanted),
@@ -315,10 +315,10 @@ begin
     end if;
     if kind = 'constraint' then
         execute format(
-            'alter table public.%I rename constraint %I to %I', table_name, kept, wanted
+            'alter table %I rename constraint %I to %I', table_name, kept, wanted
         );
     else
-        execute format('alter index public.%I rename to %I', kept, wanted);
+        execute format('alter index %I rename to %I', kept, wanted);
     end if;
 end
 $$;
@@ -411,7 +411,7 @@ begin
             select count(*)
             from (
                 select count(*) over (partition by lower(replace(uuid::text, '-', ''))) as bearers
-                from public.%I
+                from %I
             ) as counted
             where bearers > 1
         $query$,
@@ -449,13 +449,13 @@ begin
     -- varchar_pattern_ops cannot serve a uuid.
     perform pg_temp.aiidadb_drop_index(table_name, array['uuid']);
     execute format(
-        'alter table public.%I alter column uuid type uuid using uuid::uuid', table_name
+        'alter table %I alter column uuid type uuid using uuid::uuid', table_name
     );
     perform pg_temp.aiidadb_unique_uuids(table_name);
 exception
     when invalid_text_representation then
         execute format(
-            'select count(*) from public.%I where uuid !~* %L', table_name,
+            'select count(*) from %I where uuid !~* %L', table_name,
             '^\s*\{?[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\}?\s*$'
         ) into malformed;
         perform pg_temp.aiidadb_refuse(

@@ -54,11 +54,11 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @contextlib.contextmanager
-def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
+def trap(step_name: str | None, strike: Strike, after: int | None) -> Iterator[None]:
     """Let something happen in the middle of a step's transaction.
 
     Args:
-        step_name: The step.
+        step_name: The step; None for every one.
         strike: What happens; awaited with the migrating connection.
         after: After how many scripts that were sent; None for after all, right before the commit.
     """
@@ -67,7 +67,7 @@ def trap(step_name: str, strike: Strike, after: int | None) -> Iterator[None]:
     @contextlib.asynccontextmanager
     async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
         async with real_atomic(connection, what):
-            if f"({step_name})" not in what:
+            if step_name is not None and f"({step_name})" not in what:
                 yield
                 return
             count = 0

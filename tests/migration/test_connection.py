@@ -78,7 +78,7 @@ async def test_settings_of_role_and_database_do_not_reach_a_migration(
 ) -> None:
     database = urlsplit(old.dsn).path[1:]
     hostile = {
-        "search_path": "pg_catalog",
+        "search_path": "'public', 'pg_catalog'",
         "statement_timeout": "'30s'",
         "idle_in_transaction_session_timeout": "'30s'",
         "lock_timeout": "'1min'",
@@ -96,28 +96,30 @@ async def test_settings_of_role_and_database_do_not_reach_a_migration(
     )
     profile = aiidadb.Profile.from_dsn(old.dsn)
     async with migrating_connection(profile, patience=1, waiting=print) as connection:
-        for name, wanted in SESSION_SETTINGS.items():
+        for name, wanted in {**SESSION_SETTINGS, "search_path": "public"}.items():
             found = await connection.fetchval("select current_setting($1::text, true)", name)
             assert found in (wanted, None if name == "transaction_timeout" else wanted), name
         interval = await connection.fetchval("show client_connection_check_interval")
         assert interval == "500ms"
 
 
-async def test_tables_of_the_same_names_elsewhere_are_left_alone(
+async def test_tables_of_the_same_names_behind_in_the_search_path_are_left_alone(
     databases: Databases, old: OldDatabase
 ) -> None:
     await run_script(
         old.dsn,
         """
-        create schema postgres;
-        create table postgres.db_dbnode as table public.db_dbnode;
-        create table postgres.db_dblink as table public.db_dblink;
+        create schema behind;
+        create table behind.db_dbnode as table public.db_dbnode;
+        create table behind.db_dblink as table public.db_dblink;
         """,
     )
+    database = urlsplit(old.dsn).path[1:]
+    await run_script(old.dsn, f"alter database {database} set search_path = public, behind")
     await migrate(old.dsn, "1.0.20")
     connection = await asyncpg.connect(old.dsn)
     types = await connection.fetchval(
-        "select count(*) from postgres.db_dbnode where type like 'calculation%'"
+        "select count(*) from behind.db_dbnode where type like 'calculation%'"
     )
     await connection.close()
     assert types == 4

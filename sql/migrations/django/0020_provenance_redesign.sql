@@ -153,7 +153,7 @@ begin
         return replace(link_type, 'link', '');
     end if;
     if link_type in ('inputlink', 'calllink') then
-        select node.type into target_type from public.db_dbnode as node where node.id = target_id;
+        select node.type into target_type from db_dbnode as node where node.id = target_id;
         if target_type like 'node.process.calculation%' then
             return case link_type when 'inputlink' then 'input_calc' else 'call_calc' end;
         elsif target_type like 'node.process.workflow%' then

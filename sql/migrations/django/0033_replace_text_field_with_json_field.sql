@@ -18,7 +18,7 @@ language plpgsql as $$
 declare
     malformed bigint;
 begin
-    execute format('alter table public.%I ', table_name) || (
+    execute format('alter table %I ', table_name) || (
         select string_agg(
             format('alter column %1$I type jsonb using pg_temp.aiidadb_jsonb(%1$I)', column_name),
             ', '
@@ -28,7 +28,7 @@ begin
 exception
     -- What is not JSON came out null, which the columns do not allow.
     when not_null_violation then
-        execute format('select count(*) from public.%I where ', table_name) || (
+        execute format('select count(*) from %I where ', table_name) || (
             select string_agg(format('pg_temp.aiidadb_jsonb(%I) is null', column_name), ' or ')
             from unnest(columns) as column_name
         ) into malformed;

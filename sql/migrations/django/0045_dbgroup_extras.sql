@@ -24,7 +24,7 @@ begin
     if not exists (
         select
         from pg_catalog.pg_attribute as attribute
-        where attribute.attrelid = to_regclass('public.django_content_type')
+        where attribute.attrelid = to_regclass('django_content_type')
             and attribute.attname = 'app_label'
     ) then
         return;

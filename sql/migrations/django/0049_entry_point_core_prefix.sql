@@ -77,16 +77,16 @@ begin
     if (
         select pg_relation_size(node.reltoastrelid) > pg_relation_size(node.oid)
         from pg_catalog.pg_class as node
-        where node.oid = 'public.db_dbnode'::regclass
+        where node.oid = 'db_dbnode'::regclass
     ) then
         raise feature_not_supported;
     end if;
-    alter table public.db_dbnode
+    alter table db_dbnode
         alter column node_type type varchar(255) using pg_temp.aiidadb_core_type(node_type);
 exception
     -- Also where a view depends on the column, which is then no reason to fail.
     when feature_not_supported then
-        update public.db_dbnode
+        update db_dbnode
         set node_type = pg_temp.aiidadb_core_type(node_type)
         where node_type <> pg_temp.aiidadb_core_type(node_type);
 end

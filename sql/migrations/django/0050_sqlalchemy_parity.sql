@@ -164,7 +164,7 @@ begin
         ) as index (name) on true
         where index.name not in (select standard.name from aiidadb_standard_index as standard)
     loop
-        execute format('drop index public.%I', leftover.name);
+        execute format('drop index %I', leftover.name);
     end loop;
 end
 $$;

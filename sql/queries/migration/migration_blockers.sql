@@ -22,7 +22,7 @@ where held.locktype = 'relation'
         from pg_database as database
         where database.datname = current_database()
     )
-    and class.relnamespace = 'public'::regnamespace
+    and class.relnamespace = quote_ident(current_schema())::regnamespace
     and class.relname = any($1::text[])
 group by
     class.relname, held.pid, activity.usename, activity.application_name, activity.state,

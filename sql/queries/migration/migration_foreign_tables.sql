@@ -6,7 +6,7 @@ select
     class.relname::text as name,
     pg_get_userbyid(class.relowner)::text as owner
 from pg_class as class
-where class.relnamespace = 'public'::regnamespace
+where class.relnamespace = quote_ident(current_schema())::regnamespace
     and class.relkind in ('r', 'p')
     and class.relname = any($1::text[])
     and not pg_has_role(class.relowner, 'usage')

@@ -19,7 +19,7 @@ with remade as (
     from unnest($2::text[], $3::text[], $4::bool[])
             as wanted (table_name, column_name, retyped)
     inner join pg_class as class
-        on class.oid = to_regclass(format('public.%I', wanted.table_name))
+        on class.oid = to_regclass(format('%I.%I', current_schema(), wanted.table_name))
     left join pg_attribute as attribute
         on attribute.attrelid = class.oid
         and attribute.attname = wanted.column_name
@@ -123,7 +123,7 @@ touched as (
             where role.rolname = current_user
         ) as hides_rows
     from pg_class as class
-    where class.relnamespace = 'public'::regnamespace
+    where class.relnamespace = quote_ident(current_schema())::regnamespace
         and class.relname = any($1::text[])
         and class.relkind in ('r', 'p')
 )

@@ -15,7 +15,7 @@ inner join pg_attribute as attribute
     on attribute.attrelid = class.oid
     and attribute.attnum > 0
     and not attribute.attisdropped
-where class.relnamespace = 'public'::regnamespace
+where class.relnamespace = quote_ident(current_schema())::regnamespace
     and class.relname = any($1::text[])
     and class.relkind = 'r'
     -- An empty table has none and needs none.
@@ -24,7 +24,7 @@ where class.relnamespace = 'public'::regnamespace
     and not exists (
         select
         from pg_stats as known
-        where known.schemaname = 'public'
+        where known.schemaname = current_schema()
             and known.tablename = class.relname
             and known.attname = attribute.attname
     )

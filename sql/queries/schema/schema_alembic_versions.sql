@@ -3,7 +3,9 @@
 --     one
 -- parameters: none
 -- schema: main_0002
--- result: version text; one row per revision
-select alembic.version_num::text as version
-from public.alembic_version as alembic
-order by alembic.version_num
+-- result: source text, name text, value text; one row per revision, which is the name
+select
+    'alembic_version' as source,
+    alembic.version_num::text as name,
+    null::text as value
+from alembic_version as alembic

@@ -1,13 +1,19 @@
 -- name: schema_settings
--- purpose: The schema's version and generation among the settings, in a database from 1.0.37 on
+-- purpose: The schema's version and generation among the settings. They are in the column `val`, of
+--     JSON, from 1.0.37 on, and in `tval` before; a row as JSON has whichever there is when it is
+--     read
 -- parameters: none
--- result: key text, value text; one row for each of the two that is set; the value is null where it
---     is not a string
+-- schema: django_0001, django_0036, django_0045, main_0002
+-- result: source text, name text, value text; one row for each of the two that is set: its key, and
+--     its value, which is null where it is not a string
 select
-    setting.key::text as key,
-    case jsonb_typeof(setting.val)
-        when 'string' then setting.val #>> '{}'
-    end as value
-from public.db_dbsetting as setting
+    'db_dbsetting' as source,
+    setting.key::text as name,
+    coalesce(
+        case jsonb_typeof(to_jsonb(setting) -> 'val')
+            when 'string' then to_jsonb(setting) ->> 'val'
+        end,
+        to_jsonb(setting) ->> 'tval'
+    ) as value
+from db_dbsetting as setting
 where setting.key in ('db|schemaversion', 'schema_generation')
-order by setting.key

@@ -23,7 +23,7 @@ from aiidadb.messages import quote
 from aiidadb.migration.connection import migrating_connection
 from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
-from aiidadb.migration.options import PATIENCE, MigrationOptions
+from aiidadb.migration.options import PATIENCE, CallersError, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
@@ -321,6 +321,7 @@ class SchemaManager:
             LockTimeout: Others did not let go within ``patience``; the message names them.
             UnknownOutcome: The connection was lost during a commit: run it again.
             DatabaseError: The server, or the way to it, failed; the step was undone.
+            Exception: What ``progress`` raises, unchanged; the step that told was undone.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
         self._refuse_transaction("migrate")
@@ -340,10 +341,14 @@ class SchemaManager:
         except BaseException as error:
             # Steps may have been committed; what stopped the migration is what is to be told.
             await clean_up_after(error, self._look_again(), within=_REFRESH_TIMEOUT)
-            raise
-        if not dry_run:
-            await self._take_note(report.version)
-        return report
+            if not isinstance(error, CallersError):
+                raise
+            own = error.error
+        else:
+            if not dry_run:
+                await self._take_note(report.version)
+            return report
+        raise own
 
     # ------------------------------------------------------------------ parts
 

@@ -12,6 +12,8 @@ from aiidadb.connecting.hosts import connect_to_one_of
 from aiidadb.exceptions import PoolOptionsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiidadb.connecting.hosts import Address
 
 __all__ = ["CONNECT_TIMEOUT", "SERVER_SETTINGS", "Connector", "keeps_settings"]
@@ -19,9 +21,12 @@ __all__ = ["CONNECT_TIMEOUT", "SERVER_SETTINGS", "Connector", "keeps_settings"]
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for each host, login included, if neither the caller nor the profile says."""
 
-# JIT compiles each first costly query of a connection for longer than the query runs; it must be
-# set at connecting, because the reset between two uses undoes any later SET.
-SERVER_SETTINGS: Final = {"jit": "off"}
+_CHECKING: Final = "client_connection_check_interval"
+
+# All are set at connecting, because the reset between two uses undoes any later SET. JIT compiles
+# each first costly query of a connection for longer than the query runs. And without a look at the
+# client now and then, the statement of a process that was killed runs on to its end.
+SERVER_SETTINGS: Final = {"jit": "off", _CHECKING: "500ms"}
 """What connections ask of the server itself, and not of a pooler in front of it."""
 
 # Connections that have these settings for every statement.
@@ -45,10 +50,14 @@ class Connector:
     PgBouncer, which gives its clients a number in the place of that of the server's process. Behind
     one, a prepared statement with a name would stay in a session that others use next, and break
     their calls; so there, unless the caller chose a ``statement_cache_size``, none gets a name.
+
+    It tells as well whether the server can look whether its clients are still there, which
+    PostgreSQL can from 14 on, and not on each system.
     """
 
     def __init__(self) -> None:
         self._is_pooler: dict[Address, bool] = {}
+        self._never_checks: set[Address] = set()
 
     async def __call__(
         self,
@@ -92,13 +101,15 @@ class Connector:
         self, address: Address, dsn: str | None, arguments: dict[str, Any]
     ) -> asyncpg.Connection:
         if arguments.get("statement_cache_size") == 0:  # so the caller says that there is a pooler
-            return await _connect(dsn, _for_pooler(arguments))
+            return await self._connect(address, dsn, _for_pooler(arguments))
         connection = None
         if address not in self._is_pooler:
             connection = await self._look(address, dsn, arguments)
         is_pooler = self._is_pooler[address]
         if connection is None:
-            connection = await _connect(dsn, _for_pooler(arguments) if is_pooler else arguments)
+            connection = await self._connect(
+                address, dsn, _for_pooler(arguments) if is_pooler else arguments
+            )
         if not is_pooler:
             _with_settings.add(connection)
         return connection
@@ -112,7 +123,7 @@ class Connector:
         if wanted not in (None, "any"):
             trial["statement_cache_size"] = 0  # asyncpg asks by a statement, and would name it
         try:
-            connection = await _connect(dsn, trial)
+            connection = await self._connect(address, dsn, trial)
         except PoolOptionsError:
             if _for_pooler(trial) == trial:
                 raise
@@ -131,6 +142,20 @@ class Connector:
             raise
         return None
 
+    async def _connect(
+        self, address: Address, dsn: str | None, arguments: dict[str, Any]
+    ) -> asyncpg.Connection:
+        if address in self._never_checks:
+            arguments = _without_checking(arguments)
+        try:
+            return await _connect(dsn, arguments)
+        except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
+            left = _without_checking(arguments)
+            if _CHECKING not in str(error) or left == arguments:
+                raise
+            self._never_checks.add(address)
+            return await _connect(dsn, left)
+
 
 async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connection:
     try:
@@ -148,6 +173,15 @@ async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connec
 
 def _for_pooler(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments without what a pooler refuses or what goes wrong behind one."""
+    return {"statement_cache_size": 0, **_without(arguments, SERVER_SETTINGS)}
+
+
+def _without_checking(arguments: dict[str, Any]) -> dict[str, Any]:
+    return _without(arguments, {_CHECKING: SERVER_SETTINGS[_CHECKING]})
+
+
+def _without(arguments: dict[str, Any], ours: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments without settings of ours; those that the caller chose are asked for."""
     settings = arguments.get("server_settings") or {}
-    left = {name: value for name, value in settings.items() if SERVER_SETTINGS.get(name) != value}
-    return {"statement_cache_size": 0, **arguments, "server_settings": left}
+    left = {name: value for name, value in settings.items() if ours.get(name) != value}
+    return {**arguments, "server_settings": left}

@@ -7,8 +7,6 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import (
@@ -24,6 +22,8 @@ from aiidadb.version.database_version import find_schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+
+    import asyncpg
 
     from aiidadb.connecting.profile import Profile
 
@@ -175,7 +175,3 @@ async def _prepare_session(connection: asyncpg.Connection, schema: str) -> None:
         list(settings.values()),
     )
     await QUERIES["migration_lock_timeout"].fetch(connection)
-    # Without this, the statement of a process that was killed runs on, and keeps the lock. Servers
-    # before 14, and those on some systems, do not have it.
-    with contextlib.suppress(asyncpg.PostgresError):
-        await connection.execute("set client_connection_check_interval = '500ms'")

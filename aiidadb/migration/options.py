@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from aiidadb.migration.report import MigrationProgress, ProgressCallback
 
-__all__ = ["PATIENCE", "MigrationOptions"]
+__all__ = ["PATIENCE", "CallersError", "MigrationOptions"]
 
 PATIENCE: Final = 600.0
 """For how many seconds a migration waits for others by default."""
+
+
+class CallersError(Exception):
+    """Carries an error of the caller's own, which comes out of the migration as it went in.
+
+    Attributes:
+        error: The error.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,14 @@ class MigrationOptions:
     progress: ProgressCallback | None = None
 
     def tell(self, progress: MigrationProgress) -> None:
-        """Tell whoever wants to know how far it is."""
+        """Tell whoever wants to know how far it is.
+
+        Raises:
+            CallersError: What the caller's own function raised. Whatever its kind, it is no failure
+                of the step that told.
+        """
         if self.progress is not None:
-            self.progress(progress)
+            try:
+                self.progress(progress)
+            except Exception as error:
+                raise CallersError(error) from error

@@ -1,0 +1,193 @@
+"""Nothing runs on the server for a backend that was closed, or a client that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb.connecting import connector
+from aiidadb.exceptions import ClosedError
+from tests.helpers.databases import connected, fetchval
+from tests.helpers.processes import started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LIMIT = 20  # seconds, far beyond what any of these takes
+SLEEP = "select pg_sleep(60)"
+RUNNING = (
+    "select count(*) from pg_stat_activity where datname = current_database() "
+    "and state = 'active' and query like 'select pg_sleep%'"
+)
+
+
+async def wait_for(dsn: str, number: int) -> None:
+    """Wait until that many statements run, over a connection of its own."""
+    async with asyncio.timeout(LIMIT), connected(dsn) as connection:
+        while await connection.fetchval(RUNNING) != number:
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def busy(backend: aiidadb.Backend, dsn: str) -> AsyncIterator[asyncio.Task[object]]:
+    """A call of the backend that takes long, in another task."""
+    call = asyncio.create_task(backend._session.fetch(SLEEP))
+    await wait_for(dsn, 1)
+    try:
+        yield call
+    finally:
+        call.cancel()
+        await asyncio.wait((call,))
+
+
+async def test_closing_waits_for_calls_under_way(main_dsn: str) -> None:
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        call = asyncio.create_task(backend._session.fetch("select pg_sleep(0.3), 1 as one"))
+        await wait_for(main_dsn, 1)
+        await backend.close()
+        assert call.done()
+        assert call.result()[0]["one"] == 1
+        with pytest.raises(ClosedError):
+            await backend.settings.get("a")
+
+
+async def test_closing_cancels_what_takes_longer(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+        busy(backend, main_dsn) as call,
+    ):
+        await backend.close(timeout=0.1)
+        assert await fetchval(main_dsn, RUNNING) == 0
+        with pytest.raises(ClosedError, match="closed while this call was under way"):
+            await call
+
+
+@pytest.mark.thorough
+async def test_leaving_a_backend_cancels_what_is_under_way(main_dsn: str) -> None:
+    async with asyncio.timeout(LIMIT):
+        async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+            call = asyncio.create_task(backend._session.fetch(SLEEP))
+            await wait_for(main_dsn, 1)
+        assert await fetchval(main_dsn, RUNNING) == 0
+        with pytest.raises(ClosedError):
+            await call
+
+
+async def test_closing_that_is_cancelled_leaves_nothing_running(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+        busy(backend, main_dsn),
+    ):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await backend.close(timeout=None)
+        assert await fetchval(main_dsn, RUNNING) == 0
+
+
+async def test_closing_cuts_a_transaction_that_goes_on(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+    ):
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def transaction() -> None:
+            async with backend.transaction():
+                await backend.settings.set("a", 1)
+                begun.set()
+                await go_on.wait()
+
+        task = asyncio.create_task(transaction())
+        await begun.wait()
+        await backend.close(timeout=0.1)
+        go_on.set()
+        with pytest.raises(aiidadb.AiidaDbError):
+            await task
+        assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 0
+
+
+async def test_a_transaction_that_closes_its_own_backend_is_committed(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+    ):
+        async with backend.transaction():
+            await backend.settings.set("a", 1)
+            await backend.close(timeout=None)
+        assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 1
+
+
+async def test_a_reset_cancels_what_is_under_way(
+    main_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiidadb.connecting.pool.CLOSE_TIMEOUT", 0.1)
+    async with asyncio.timeout(LIMIT), aiidadb.PoolRegistry() as registry:
+        pool = await registry.get_pool(aiidadb.Profile.from_dsn(main_dsn))
+        call = asyncio.create_task(pool.fetch(SLEEP))
+        await wait_for(main_dsn, 1)
+        await registry.reset()
+        assert await fetchval(main_dsn, RUNNING) == 0
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await call
+
+
+KILLED = """
+import asyncio, sys, aiidadb
+
+async def main():
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(sys.argv[1])) as backend:
+        async with backend.connection() as connection:
+            await connection.execute("set work_mem = '8MB'")  # which a reset undoes
+        async with backend.connection() as connection:
+            await connection.execute("select pg_sleep(60)")
+
+asyncio.run(main())
+"""
+
+
+async def test_the_statement_of_a_client_that_was_killed_ends(main_dsn: str) -> None:
+    with started([sys.executable, "-c", KILLED, main_dsn]) as client:
+        await wait_for(main_dsn, 1)
+        client.kill()
+        await wait_for(main_dsn, 0)
+
+
+async def test_a_server_that_cannot_look_for_its_clients_is_used_all_the_same(
+    main_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL 13, or one on a system that has no way to find out."""
+    asked = []
+    real = asyncpg.connect
+
+    async def connect(dsn: str | None, **arguments: object) -> asyncpg.Connection:
+        asked.append(dict(arguments["server_settings"]))  # type: ignore[call-overload]
+        return await real(dsn, **arguments)
+
+    monkeypatch.setitem(connector.SERVER_SETTINGS, "client_connection_check_interval", "-5ms")
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with (
+        aiidadb.open_backend(profile) as backend,
+        backend.connection(),
+        backend.connection() as connection,
+    ):
+        assert await connection.fetchval("show jit") == "off"
+    assert ["client_connection_check_interval" in one for one in asked] == [True, False, False]
+
+
+async def test_what_the_caller_asks_for_is_not_dropped(main_dsn: str) -> None:
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    name = "client_connection_check_interval"
+    async with aiidadb.PoolRegistry() as registry:
+        with pytest.raises(aiidadb.AiidaDbError, match=name):
+            await registry.get_pool(profile, server_settings={name: "-5ms"})
+        pool = await registry.get_pool(profile, server_settings={name: "2s"})
+        assert await pool.fetchval(f"show {name}") == "2s"

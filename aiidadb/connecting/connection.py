@@ -146,5 +146,9 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
         connection: asyncpg.Connection = await Connector()(**arguments)
     except Exception as error:
         raise translate(error) or error from error
-    await set_codecs(connection)
+    try:
+        await set_codecs(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from aiidadb.connecting.hosts import connect_to_one_of
+from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import PoolOptionsError
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ _CHECKING: Final = "client_connection_check_interval"
 # client now and then, the statement of a process that was killed runs on to its end.
 SERVER_SETTINGS: Final = {"jit": "off", _CHECKING: "500ms"}
 """What connections ask of the server itself, and not of a pooler in front of it."""
+
+_MOMENT: Final = 0.2
+"""Seconds in which whoever is cancelled while connecting can be kept waiting."""
 
 # Connections that have these settings for every statement.
 _with_settings: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
@@ -159,7 +165,7 @@ class Connector:
 
 async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connection:
     try:
-        connection: asyncpg.Connection = await asyncpg.connect(dsn, **arguments, timeout=None)
+        return await _connect_unless_cancelled(dsn, arguments)
     except asyncpg.ProtocolViolationError as error:
         if "startup parameter" not in str(error):
             raise
@@ -168,7 +174,30 @@ async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connec
             advice="set it on the role, or let the pooler ignore it (PgBouncer has "
             "ignore_startup_parameters for that)",
         ) from error
+
+
+async def _connect_unless_cancelled(
+    dsn: str | None, arguments: dict[str, Any]
+) -> asyncpg.Connection:
+    """Connect. Cancelled, it gets a moment to come to where it waits, or to its end.
+
+    Between two states, as while ``create_connection`` returns, a cancellation leaves asyncpg with
+    futures that nobody waits for any more, which fail when the transport closes; asyncio logs each
+    of them ("Future exception was never retrieved"). Where it waits for the network, nothing does.
+    """
+    connecting = asyncio.ensure_future(asyncpg.connect(dsn, **arguments, timeout=None))
+    try:
+        await asyncio.wait((connecting,))
+    except asyncio.CancelledError as error:
+        await clean_up_after(error, _discard(connecting), within=_MOMENT)
+        raise
+    connection: asyncpg.Connection = connecting.result()
     return connection
+
+
+async def _discard(connecting: asyncio.Future[asyncpg.Connection]) -> None:
+    with contextlib.suppress(Exception):
+        (await connecting).terminate()
 
 
 def _for_pooler(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,11 @@
 """One connection: its settings, its codecs, its time limits, and the loop that it needs."""
 
+import asyncio
+import gc
+import random
+
 import anyio
+import asyncpg
 import pytest
 import trio
 
@@ -8,6 +13,7 @@ import aiidadb
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import DatabaseError, PoolError
+from tests.helpers.faults import proxy
 
 
 @pytest.fixture
@@ -71,3 +77,30 @@ def test_trio_is_told_at_the_first_await(profile):
         trio.run(ask)
     with pytest.raises(PoolError, match="trio"):
         anyio.run(ask, backend="trio")
+
+
+async def test_connecting_that_is_cancelled_leaves_nothing_and_logs_nothing(
+    bare_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: complaints.append(context)
+    )
+    moments = random.Random(7)
+    async with proxy(bare_dsn) as between:
+        profile = aiidadb.Profile.from_dsn(between.dsn)  # sslmode=prefer, so first asked for TLS
+        for _ in range(40):
+            opening = [asyncio.create_task(connect(profile)) for _ in range(5)]
+            await asyncio.sleep(moments.uniform(0, 0.03))
+            for one in opening:
+                one.cancel()
+            for result in await asyncio.gather(*opening, return_exceptions=True):
+                if isinstance(result, asyncpg.Connection):
+                    await result.close()
+                else:
+                    assert isinstance(result, asyncio.CancelledError)
+        del opening, one, result
+        await asyncio.sleep(0.05)
+        gc.collect()  # which is when asyncio complains
+    assert complaints == []
+    assert caplog.records == []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from aiidadb.connecting.hosts import connect_to_one_of
+from aiidadb.connecting.tls import has_no_tls, may_do_otherwise, ways_to_encrypt
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import PoolOptionsError
 
@@ -64,6 +65,7 @@ class Connector:
     def __init__(self) -> None:
         self._is_pooler: dict[Address, bool] = {}
         self._never_checks: set[Address] = set()
+        self._without_tls: set[Address] = set()
 
     async def __call__(
         self,
@@ -113,9 +115,8 @@ class Connector:
             connection = await self._look(address, dsn, arguments)
         is_pooler = self._is_pooler[address]
         if connection is None:
-            connection = await self._connect(
-                address, dsn, _for_pooler(arguments) if is_pooler else arguments
-            )
+            adapted = _for_pooler(arguments) if is_pooler else arguments
+            connection = await self._connect(address, dsn, adapted)
         if not is_pooler:
             _with_settings.add(connection)
         return connection
@@ -154,13 +155,30 @@ class Connector:
         if address in self._never_checks:
             arguments = _without_checking(arguments)
         try:
-            return await _connect(dsn, arguments)
+            return await self._connect_in_any_way(address, dsn, arguments)
         except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
             left = _without_checking(arguments)
             if _CHECKING not in str(error) or left == arguments:
                 raise
             self._never_checks.add(address)
-            return await _connect(dsn, left)
+            return await self._connect_in_any_way(address, dsn, left)
+
+    async def _connect_in_any_way(
+        self, address: Address, dsn: str | None, arguments: dict[str, Any]
+    ) -> asyncpg.Connection:
+        """Connect with encryption or without, as far as the mode leaves a choice."""
+        ways = await ways_to_encrypt(address, dsn, arguments)
+        if address in self._without_tls:
+            ways = ways[::-1]
+        for way in ways[:-1]:
+            try:
+                return await _connect(dsn, {**arguments, "ssl": way})
+            except Exception as error:
+                if not may_do_otherwise(error):
+                    raise
+                if has_no_tls(error):
+                    self._without_tls.add(address)
+        return await _connect(dsn, {**arguments, "ssl": ways[-1]})
 
 
 async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connection:

@@ -17,7 +17,6 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import anyio
 import asyncpg
 
 from aiidadb.callers_own import callers_own
@@ -83,7 +82,7 @@ class _Entry:
     loop: asyncio.AbstractEventLoop
     pid: int
     arguments: dict[str, Any]
-    opened: anyio.Event = field(default_factory=anyio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
     pool: asyncpg.Pool | None = None
     failure: Exception | None = None  # what opening it raised
     connections: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)

@@ -6,10 +6,12 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aiidadb.arguments import require_wait
 from aiidadb.connecting.commit import COMMIT_TIMEOUT
 from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.pool import PoolRegistry, default_registry
+from aiidadb.connecting.pool_options import hide_secrets
 from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
 from aiidadb.exceptions import IncompatibleStorageSchema, InvalidTypeError
 from aiidadb.messages import quote
@@ -197,6 +199,8 @@ class Backend:
                 cancelled on the server, and they raise a :class:`ClosedError`; connections that are
                 not given back even so are cut. None: no bound.
         """
+        if timeout is not None:
+            require_wait(timeout, "timeout")
         await self._session.close(timeout)
 
 
@@ -247,7 +251,9 @@ async def open_backend(
     pools = default_registry if registry is None else registry
     if not isinstance(pools, PoolRegistry):
         raise InvalidTypeError(f"registry must be a PoolRegistry, not {quote(registry)}")
+    options = hide_secrets(options)
     require_seconds("acquire_timeout", acquire_timeout)
+    require_seconds("commit_timeout", commit_timeout)
     if connect_timeout != CONNECT_TIMEOUT:
         options["connect_timeout"] = connect_timeout
     if command_timeout != COMMAND_TIMEOUT:

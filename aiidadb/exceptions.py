@@ -42,14 +42,13 @@ AiiDA's own names are kept where AiiDA has one::
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from asyncpg.exceptions import OutdatedSchemaCacheError
 
 from aiidadb.callers_own import is_callers_own
-from aiidadb.messages import MOST_CHARACTERS, shorten
+from aiidadb.messages import MOST_CHARACTERS, printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -371,19 +370,11 @@ def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | 
 
 
 def _with_advice(message: str, advice: str | None) -> str:
-    message = _printable(message)
+    message = printable(str(message))
     if advice is None:
         return shorten(message)
-    advice = shorten(_printable(advice), MOST_CHARACTERS * 2 // 3)
+    advice = shorten(printable(str(advice)), MOST_CHARACTERS * 2 // 3)
     return f"{shorten(message, MOST_CHARACTERS - len(advice) - 2)}: {advice}"
-
-
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def _printable(text: str) -> str:
-    """A text with its control characters escaped, and what cannot be written to any file."""
-    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _first_line(error: BaseException) -> str:

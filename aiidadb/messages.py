@@ -6,7 +6,7 @@ import re
 import reprlib
 from typing import Final
 
-__all__ = ["MOST_CHARACTERS", "Secret", "quote", "shorten", "show"]
+__all__ = ["MOST_CHARACTERS", "Secret", "printable", "quote", "shorten", "show"]
 
 MOST_CHARACTERS: Final = 500
 """How long a message can be, whatever was given."""
@@ -17,8 +17,13 @@ _CUT: Final = "…"
 # What stands between the user and the host of a URI. A password that is not percent-encoded may
 # hold any character, so all up to the last "@" is taken for it.
 _PASSWORD: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
+# The same inside a message, where it ends with the word.
+_PASSWORD_IN_TEXT: Final = re.compile(r"(:/{1,2}[^:/?#@\s]*):\S*@")
 # libpq's form of the same, and the query of a URI.
 _PASSWORD_KEY: Final = re.compile(r"((?:ssl)?password\s*=)\s*[^&]*", re.IGNORECASE | re.DOTALL)
+
+# Control characters, and what can be written to no file.
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Secret(str):
@@ -83,8 +88,15 @@ def show(value: object) -> str:
     return shorten(without_password(text), 2 * _MOST_QUOTED)
 
 
+def printable(text: str) -> str:
+    """A message that can go to a terminal, a log or a file, and that shows no URI's password."""
+    if "@" in text:
+        text = _PASSWORD_IN_TEXT.sub(rf"\1:{_CUT}@", text)
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def without_password(text: str) -> str:
-    """A text with the passwords of the URIs in it replaced."""
+    """A text that is a URI, or begins with one, with its password replaced."""
     return _PASSWORD_KEY.sub(rf"\1{_CUT}", _PASSWORD.sub(rf"\1:{_CUT}@", text))
 
 

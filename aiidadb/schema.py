@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from aiidadb.arguments import require_function, require_path, require_wait
 from aiidadb.connecting.pool import expire_connections
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
@@ -16,6 +17,7 @@ from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
     InvalidInputError,
+    InvalidTypeError,
     NotAnAiidaDatabase,
     StorageMigrationError,
 )
@@ -128,13 +130,13 @@ class SchemaManager:
         Raises:
             InvalidInputError: There is no such generation.
         """
-        try:
+        is_text = isinstance(schema_generation_code, str)
+        if is_text and schema_generation_code in _VERSION_RESET:
             return _VERSION_RESET[schema_generation_code]
-        except (KeyError, TypeError):
-            raise InvalidInputError(
-                f"{quote(schema_generation_code)} is no generation of AiiDA's schema: "
-                f"there is {GENERATION!r}"
-            ) from None
+        raise (InvalidInputError if is_text else InvalidTypeError)(
+            f"{quote(schema_generation_code)} is no generation of AiiDA's schema: "
+            f"there is {GENERATION!r}"
+        )
 
     async def validate_schema(self) -> None:
         """Make sure that generation and version of the database are those of the code.
@@ -313,7 +315,7 @@ class SchemaManager:
             The steps, with their times, rows and files; none where there was nothing to do.
 
         Raises:
-            InvalidInputError: There is no such version.
+            InvalidInputError: There is no such version, or another argument cannot be used.
             NotAnAiidaDatabase: The database is empty (see :meth:`initialise`), or another's.
             IncompatibleStorageSchema: It is ahead, unknown, or of AiiDA's old SQLAlchemy line.
             CorruptStorage: What it says of itself contradicts itself.
@@ -324,9 +326,13 @@ class SchemaManager:
             Exception: What ``progress`` raises, unchanged; the step that told was undone.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
+        require_function(progress, "progress")
+        require_wait(patience, "patience")
         self._refuse_transaction("migrate")
         find_origin(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
-        directory = Path.cwd() if export_directory is None else Path(export_directory)
+        directory = require_path(
+            Path.cwd() if export_directory is None else export_directory, "export_directory"
+        )
         options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=directory,

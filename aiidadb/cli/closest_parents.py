@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.console import plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.tables import table
@@ -62,7 +62,7 @@ def closest_parents(
         echo_json(parents)
         return
     table(
-        f"Closest {node_type} of {plural(len(asked), 'node')}",
+        f"Closest {visible(node_type)} of {plural(len(asked), 'node')}",
         {"Node": "right", "Closest": "right"},
         ((pk, parents.get(pk, "none")) for pk in asked),
     )

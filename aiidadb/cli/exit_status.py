@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from aiidadb.exceptions import AiidaDbError
+from aiidadb.messages import MOST_CHARACTERS, printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def tell_error(error: BaseException) -> None:
     """Show an error in one line on standard error."""
     notes = getattr(error, "__notes__", ())
     what = error.for_command_line() if isinstance(error, AiidaDbError) else str(error)
-    message = "; ".join(" ".join(part.split()) for part in (what, *notes))
+    message = "; ".join(printable(" ".join(part.split())) for part in (what, *notes))
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
 
 
@@ -78,7 +79,8 @@ def _tell_usage(error: click.ClickException) -> int:
         return WRONG_USAGE
     context = getattr(error, "ctx", None)
     help_of = f" (see {context.command_path} --help)" if context is not None else ""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = printable(" ".join(error.format_message().split()).rstrip("."))
+    message = shorten(message, MOST_CHARACTERS - len(help_of))
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}{help_of}", err=True)
     return error.exit_code
 

@@ -95,9 +95,7 @@ def load_profile(
     """
     if name is not None and not isinstance(name, str):
         raise InvalidTypeError(f"a profile's name is a string, not {quote(name)}")
-    if config is not None and not (
-        isinstance(config, str | os.PathLike) and isinstance(os.fspath(config), str)
-    ):
+    if config is not None and not isinstance(config, str | os.PathLike):
         raise InvalidTypeError(f"config must be a path, not {quote(config)}")
     try:
         return _load_profile(name, config)

@@ -11,9 +11,11 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+from asyncpg.exceptions import ClientConfigurationError
 
 from aiidadb.callers_own import is_callers_own
 from aiidadb.exceptions import (
+    AiidaDbError,
     ConfigurationError,
     PoolOptionsError,
     UnreachableStorage,
@@ -54,9 +56,14 @@ def explain(error: Exception, address: Address) -> Exception:
         )
     if isinstance(error, UnicodeError):  # from the codec of host names, "idna"
         return ConfigurationError(f"{address}: that is not a host's name ({error})")
-    if (ours := translate(error)) is not None:
+    refused = isinstance(error, ClientConfigurationError)
+    if not refused and (ours := translate(error)) is not None:
         return ours
-    if isinstance(error, asyncpg.InterfaceError | TypeError | ValueError | OverflowError):
+    if isinstance(error, AiidaDbError):
+        return error
+    if refused or isinstance(
+        error, asyncpg.InterfaceError | AttributeError | TypeError | ValueError | OverflowError
+    ):
         return PoolOptionsError(f"asyncpg refuses the options for connecting: {error}")
     return error
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from aiidadb.arguments import LONGEST
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
 from aiidadb.connecting.pool_options import check_options, hide_secrets
 from aiidadb.exceptions import PoolError, PoolOptionsError, translate
@@ -28,9 +29,6 @@ __all__ = [
 
 COMMAND_TIMEOUT: Final = 300.0
 """Seconds that a statement may take where the caller does not say otherwise."""
-
-_LONGEST: Final = 100 * 365 * 86400.0
-"""Seconds; timers of event loops overflow with far longer ones."""
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "min_size": 0,
@@ -104,7 +102,7 @@ def require_seconds(name: str, value: object) -> None:
         PoolOptionsError: It is neither None nor a number of seconds above 0.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < value <= _LONGEST):  # type: ignore[operator]
+    if value is not None and not (is_number and 0 < value <= LONGEST):  # type: ignore[operator]
         raise PoolOptionsError(
             f"{name} must be a number of seconds above 0, or None for no bound, not {quote(value)}"
         )
@@ -139,6 +137,7 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
         PoolOptionsError: A time among the options is none.
     """
     require_asyncio()
+    options = hide_secrets(options)
     arguments = connect_arguments(profile, {**options, "command_timeout": None})
     for name in _FOR_POOLS:
         arguments.pop(name, None)

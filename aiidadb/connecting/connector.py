@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.hosts import Address
 
-__all__ = ["CONNECT_TIMEOUT", "SERVER_SETTINGS", "Connector", "keeps_settings"]
+__all__ = ["CONNECT_TIMEOUT", "SERVER_SETTINGS", "Connector", "keeps_settings", "plain"]
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for each host, login included, if neither the caller nor the profile says."""
@@ -203,7 +203,9 @@ async def _connect_unless_cancelled(
     futures that nobody waits for any more, which fail when the transport closes; asyncio logs each
     of them ("Future exception was never retrieved"). Where it waits for the network, nothing does.
     """
-    connecting = asyncio.ensure_future(asyncpg.connect(dsn, **arguments, timeout=None))
+    connecting = asyncio.ensure_future(
+        asyncpg.connect(None if dsn is None else str.__str__(dsn), **plain(arguments), timeout=None)
+    )
     try:
         await asyncio.wait((connecting,))
     except asyncio.CancelledError as error:
@@ -216,6 +218,19 @@ async def _connect_unless_cancelled(
 async def _discard(connecting: asyncio.Future[asyncpg.Connection]) -> None:
     with contextlib.suppress(Exception):
         (await connecting).terminate()
+
+
+def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arguments with every text a ``str``: asyncpg takes no subclass, such as a secret.
+
+    What this gives is not to be kept in a variable, where a traceback could show a password.
+    """
+    texts = {
+        name: str.__str__(value) for name, value in arguments.items() if isinstance(value, str)
+    }
+    settings = arguments.get("server_settings") or {}
+    settings = {str.__str__(name): str.__str__(value) for name, value in settings.items()}
+    return {**arguments, **texts, "server_settings": settings}
 
 
 def _for_pooler(arguments: dict[str, Any]) -> dict[str, Any]:

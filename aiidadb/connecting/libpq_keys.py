@@ -22,7 +22,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 from aiidadb.exceptions import ConfigurationError
-from aiidadb.messages import Secret, quote
+from aiidadb.messages import quote
 from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
         for key in files if mode != "disable" else ():
             if key in keys and not Path(keys[key]).is_file():
                 raise ConfigurationError(f"there is no file {keys[key]}, which {key} names")
-        # Among the keys can be the password of a client's certificate.
-        arguments["dsn"] = Secret("postgresql://?" + urlencode(keys, quote_via=percent_encode))
+        arguments["dsn"] = "postgresql://?" + urlencode(keys, quote_via=percent_encode)
     return arguments
 
 

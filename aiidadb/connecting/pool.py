@@ -21,8 +21,9 @@ import asyncpg
 
 from aiidadb.callers_own import callers_own
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
-from aiidadb.connecting.connector import Connector
+from aiidadb.connecting.connector import Connector, plain
 from aiidadb.connecting.places import place_found
+from aiidadb.connecting.pool_options import hide_secrets
 from aiidadb.connecting.profile import require_profile
 from aiidadb.connecting.statement import cancel_statement
 from aiidadb.connecting.uninterrupted import uninterrupted
@@ -159,6 +160,7 @@ class PoolRegistry:
             ClosedError: The registry was closed.
             DatabaseError: The pool could not be opened; nothing of it is kept.
         """
+        options = hide_secrets(options)
         entry = await self._obtain(profile, options)
         entry.pinned = True
         assert entry.pool is not None
@@ -170,6 +172,7 @@ class PoolRegistry:
 
         Takes and raises what :meth:`get_pool` does; a pool that was got there stays open.
         """
+        options = hide_secrets(options)
         entry = await self._obtain(profile, options)
         entry.borrowers += 1
         assert entry.pool is not None
@@ -287,7 +290,7 @@ def _connecting(theirs: Callable[..., Awaitable[asyncpg.Connection]] | None) -> 
             return await ours(*positional, **named)
         # Theirs most likely hands on what asyncpg's own takes.
         named["timeout"] = named.pop("connect_timeout")
-        called = theirs(*positional, **named)
+        called = theirs(*positional, **plain(named))
         connection = await called if inspect.isawaitable(called) else called
         if not isinstance(connection, asyncpg.Connection):
             raise PoolOptionsError("connect must be an async function that gives a connection")
@@ -382,6 +385,7 @@ default_registry: Final = PoolRegistry()
 
 async def get_pool(profile: Profile, **options: Any) -> asyncpg.Pool:
     """:meth:`PoolRegistry.get_pool` of the default registry."""
+    options = hide_secrets(options)
     return await default_registry.get_pool(profile, **options)
 
 

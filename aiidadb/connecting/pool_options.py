@@ -9,14 +9,17 @@ in. What it refuses by itself, and says so clearly, is left to it; bounds on wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 
+from aiidadb.arguments import LONGEST
 from aiidadb.callers_own import callers_own
 from aiidadb.exceptions import PoolOptionsError
 from aiidadb.messages import Secret, quote
@@ -84,7 +87,7 @@ class _Asked:
                 password = await password
         if not isinstance(password, str) or _text(password):
             raise PoolOptionsError("what is given as the password must give a text")
-        return Secret(password)
+        return str.__str__(password)  # asyncpg takes no subclass
 
 
 # ---------------------------------------------------------------- what a value must be
@@ -103,9 +106,13 @@ def _whole(least: int, most: int) -> Callable[[Any], str | None]:
 
 def _seconds(value: Any) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 <= value < _LONGEST:  # which NaN is not
+    if is_number and 0 <= value <= LONGEST:  # which NaN is not
         return None
     return "a number of seconds, 0 or more"
+
+
+def _flag(value: Any) -> str | None:
+    return None if value is None or isinstance(value, bool) else "True or False"
 
 
 def _function(value: Any) -> str | None:
@@ -123,7 +130,15 @@ def _password(value: Any) -> str | None:
 
 
 def _path(value: Any) -> str | None:
-    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if path is None:
+        return None
+    if not _text(path):
+        with contextlib.suppress(OSError):
+            # A device or a pipe would be read without end.
+            if Path(path).is_file() or not Path(path).exists():
+                return None
+    return "the path of a file"
 
 
 def _hosts(value: Any) -> str | None:
@@ -135,6 +150,10 @@ def _hosts(value: Any) -> str | None:
 def _ports(value: Any) -> str | None:
     ports = value if isinstance(value, list | tuple) and value else [value]
     return None if value is None or not any(map(_port, ports)) else "a port, or one for each host"
+
+
+def _init_size(value: Any) -> str | None:
+    return None if value is None else _whole(0, MOST_CONNECTIONS)(value)
 
 
 def _settings(value: Any) -> str | None:
@@ -160,7 +179,6 @@ def _class(kind: type) -> Callable[[Any], str | None]:
     return check
 
 
-_LONGEST: Final = 100 * 365 * 86400.0  # seconds; event loops' timers overflow with far longer ones
 _HOSTS: Final = "a host, or a list of some"
 _port: Final = _whole(1, 65535)
 
@@ -168,10 +186,12 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "connect": _function,
     "connection_class": _class(asyncpg.Connection),
     "database": _text,
+    "direct_tls": _flag,
     "dsn": _text,
     "gsslib": _text,
     "host": _hosts,
     "init": _function,
+    "init_size": _init_size,
     "krbsrvname": _text,
     "loop": _loop,
     "max_cacheable_statement_size": _whole(0, 2**31 - 1),

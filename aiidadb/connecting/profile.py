@@ -177,16 +177,14 @@ class Profile:
         Raises:
             ConfigurationError: A file for TLS that would be needed is not there.
         """
-        arguments: dict[str, Any] = {}
+        # First what can fail, so that no frame of an error has the password.
+        arguments = to_arguments(self.pool_options)
         for key in ("host", "port", "database", "user", "password"):
             value = getattr(self, key)
             if value is not None:
                 arguments[key] = list(value) if isinstance(value, tuple) else value
-        if self.password is not None:
-            arguments["password"] = Secret(self.password)
         if self.statement_cache_size is not None:
             arguments["statement_cache_size"] = self.statement_cache_size
-        arguments |= to_arguments(self.pool_options)
         if "connect_timeout" in arguments:
             seconds = arguments.pop("connect_timeout")
             hosts = len(self.host) if isinstance(self.host, tuple) else 1

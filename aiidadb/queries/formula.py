@@ -22,7 +22,7 @@ from itertools import groupby, pairwise
 from math import gcd
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def formula_of_kind_names(
         InvalidInputError: There is no such mode.
     """
     check_formula_mode(mode)
+    if not isinstance(separator, str):
+        raise InvalidTypeError(f"separator must be a string, not {quote(separator)}")
     if not _is_list(kinds) or not _is_list(kind_names):
         return UNKNOWN_FORMULA
     symbol_of: dict[str, str] = {}
@@ -212,8 +214,8 @@ def check_formula_mode(mode: object) -> None:
     Raises:
         InvalidInputError: There is no such mode; the message names those that there are.
     """
-    if mode not in FORMULA_MODES:
-        raise InvalidInputError(
+    if not isinstance(mode, str) or mode not in FORMULA_MODES:
+        raise (InvalidInputError if isinstance(mode, str) else InvalidTypeError)(
             f"there is no formula mode {quote(mode)}: use one of {', '.join(FORMULA_MODES)}"
         )
 

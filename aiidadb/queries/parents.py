@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.arguments import require_function
 from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import all_of, bind_criteria
 from aiidadb.criteria.selection import fetch_selection
@@ -53,8 +54,7 @@ async def get_closest_parents(
     starts = [pk for pk in as_pks(pks) if 0 < pk < 2**31]
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
-    if progress is not None and not callable(progress):
-        raise InvalidTypeError(f"progress must be a function, not {quote(progress)}")
+    require_function(progress, "progress")
     query = QUERIES["closest_parents"]
     match, values = bind_criteria(
         all_of(criteria, lookups),

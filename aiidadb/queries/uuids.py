@@ -47,7 +47,7 @@ async def apply_new_uuid_mapping(
 
 
 def _of_table(query: str, table: str) -> Query:
-    if table not in UUID_TABLES:
+    if not isinstance(table, str) or table not in UUID_TABLES:
         raise (InvalidInputError if isinstance(table, str) else InvalidTypeError)(
             f"{quote(table)} is no table of AiiDA's with UUIDs: choose among "
             f"{', '.join(UUID_TABLES)}"

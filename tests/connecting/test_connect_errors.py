@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 import ssl
 import tempfile
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -18,6 +20,7 @@ from aiidadb.connecting.connect_errors import explain
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.hosts import Address
 from aiidadb.connecting.pool import PoolRegistry
+from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.exceptions import (
     AiidaDbError,
     AuthenticationError,
@@ -27,8 +30,7 @@ from aiidadb.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -208,6 +210,56 @@ async def test_no_password_is_shown_where_the_server_refuses(empty_dsn: str) -> 
         password=SECRET,
     )  # fmt: skip
     assert type(await error_of(missing)) is AuthenticationError
+
+
+@pytest.fixture(scope="module")
+def strict_dsn() -> Iterator[str]:
+    """A server of its own that asks ada for her password."""
+    with embedded_server(durable=False) as server:
+
+        async def set_up() -> None:
+            connection = await asyncpg.connect(server.dsn)
+            await connection.execute(f"create role ada login password '{SECRET}'")
+            hba = Path(await connection.fetchval("show hba_file"))
+            hba.write_text(f"local all ada scram-sha-256\n{hba.read_text()}")
+            await connection.execute("select pg_reload_conf()")
+            await connection.close()
+
+        asyncio.run(set_up())
+        yield server.dsn
+
+
+@pytest.mark.parametrize("given", ["profile", "option", "function", "subclass"])
+async def test_a_password_arrives(strict_dsn: str, given: str) -> None:
+    class Text(str):
+        pass
+
+    there = aiidadb.Profile.from_dsn(strict_dsn)
+    profile = dataclasses.replace(
+        there, user="ada", password=SECRET if given == "profile" else None
+    )
+    options: dict[str, Any] = {
+        "profile": {},
+        "option": {"password": SECRET},
+        "function": {"password": lambda: SECRET},
+        "subclass": {"password": Text(SECRET), "database": Text("postgres")},
+    }[given]
+    connection = await connect(profile, **options)
+    assert await connection.fetchval("select current_user") == "ada"
+    await connection.close()
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile, **options)
+        assert await pool.fetchval("select current_user") == "ada"
+
+
+async def test_a_wrong_password_is_told_and_not_shown(strict_dsn: str) -> None:
+    profile = dataclasses.replace(
+        aiidadb.Profile.from_dsn(strict_dsn), user="ada", password=f"not {SECRET}"
+    )
+    error = await error_of(profile)
+    assert type(error) is AuthenticationError
+    assert "check user and password" in str(error)
+    assert type(await error_of(profile, password=f"neither {SECRET}")) is AuthenticationError
 
 
 # ------------------------------------------------------------------------------- the caller's own

@@ -15,6 +15,12 @@ import asyncpg
 from aiidadb.connecting.commit import COMMIT_TIMEOUT, committed
 from aiidadb.connecting.connection import require_asyncio
 from aiidadb.connecting.connector import keeps_settings
+from aiidadb.connecting.migrated import (
+    LOOK_TIMEOUT,
+    is_sign_of_migration,
+    migrated,
+    read_version_apart,
+)
 from aiidadb.connecting.places import take_place
 from aiidadb.connecting.pool import mark_clean
 from aiidadb.connecting.statement import cancel_statement, cut
@@ -22,10 +28,12 @@ from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     ClosedError,
     ConcurrencyError,
+    DatabaseError,
     IncompatibleStorageSchema,
     ReadOnlyDatabase,
     translate,
 )
+from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -166,9 +174,40 @@ class Session:
         """
         if self.version is None:
             raise IncompatibleStorageSchema(
-                "the database has no AiiDA schema: make one with backend.schema.initialise()"
+                "the database had no AiiDA schema when this backend was opened: make one with "
+                "backend.schema.initialise(), or open it anew if that was done since"
             )
         return self.version
+
+    async def refuse_if_migrated(self) -> None:
+        """Look whether the version is still the one found at opening: where something is odd.
+
+        Raises:
+            IncompatibleStorageSchema: It is another. (What cannot be found out is passed over.)
+        """
+        found = None
+        if self.version is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(LOOK_TIMEOUT):
+                    if self.in_transaction:  # which may have failed, and its pool be used up
+                        found = await read_version_apart(self.profile, self.options)
+                    else:
+                        async with self._from_pool() as connection:
+                            found = (await read_bookkeeping(connection)).version()
+        if found not in (None, self.version):
+            raise migrated(found)
+
+    async def doubt_empty_answer(self) -> None:
+        """:meth:`refuse_if_migrated`, where that would explain why no node was found.
+
+        On the way to AiiDA 2.x the types of nodes get another spelling: then those asked for are
+        not found, without an error. For databases that have come so far this does nothing.
+
+        Raises:
+            IncompatibleStorageSchema: The version is another than the one found at opening.
+        """
+        if not self.require_version().has_core_prefix:
+            await self.refuse_if_migrated()
 
     @property
     def in_transaction(self) -> bool:
@@ -297,7 +336,7 @@ class Session:
         """
         if self._current() is not None:
             return await query.fetch(self, *arguments)
-        async with self._from_pool() as connection:
+        async with self._for_a_call() as connection:
             with self._translated():
                 return await committed(
                     partial(query.fetch, connection, *arguments),
@@ -370,12 +409,17 @@ class Session:
     async def _for_a_call(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for a call of ours: the open transaction's when it is free, or a pool's."""
         current = self._current()
-        if current is None:
-            async with self._from_pool() as connection:
-                yield connection
-        else:
-            async with self._turn_of(current):
-                yield current.connection
+        try:
+            if current is None:
+                async with self._from_pool() as connection:
+                    yield connection
+            else:
+                async with self._turn_of(current):
+                    yield current.connection
+        except DatabaseError as error:
+            if is_sign_of_migration(error):
+                await self.refuse_if_migrated()
+            raise
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, level: _Transaction) -> AsyncIterator[None]:

@@ -44,4 +44,7 @@ async def fetch_selection(session: Session, query: Term) -> list[asyncpg.Record]
             "Query.from_(nodes).select(nodes.id), one that changes nothing"
         )
     text, values = bind(query, node_types=spelling_of(session.require_version()))
-    return await session.fetch(text, *values)
+    rows = await session.fetch(text, *values)
+    if not rows:
+        await session.doubt_empty_answer()
+    return rows

@@ -73,6 +73,8 @@ async def get_closest_parents(
             parents.update((row["start"], row["parent"]) for row in rows)
             if progress is not None:
                 progress(at + len(batch), len(starts))
+    if starts and not parents and values:
+        await session.doubt_empty_answer()
     return parents
 
 

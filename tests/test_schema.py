@@ -490,8 +490,8 @@ async def test_a_commit_whose_answer_is_lost_leaves_the_container(
         real = new_schema.atomic
 
         @contextlib.asynccontextmanager
-        async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
-            async with real(connection, what):
+        async def atomic(connection: asyncpg.Connection, *what: str) -> AsyncIterator[None]:
+            async with real(connection, *what):
                 yield
                 between.cut_at_next_answer = True
 

@@ -86,7 +86,9 @@ def _tell_usage(error: click.ClickException) -> int:
 
 
 def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
-    notes = "".join(f": {note}" for note in getattr(interrupt, "__notes__", ()))
+    # What asyncio raised it for may say what was done all the same.
+    told = (interrupt.__context__, interrupt)
+    notes = "".join(f": {note}" for error in told for note in getattr(error, "__notes__", ()))
     begin = "\n" if sys.stderr.isatty() else ""  # after the ^C that the terminal shows
     click.echo(f"{begin}Interrupted{notes}.", err=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import anyio
 import click
@@ -14,6 +14,7 @@ from aiidadb.backend import open_backend
 from aiidadb.cli.output.progress import working
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.profile import Profile
+from aiidadb.exceptions import AiidaDbError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,17 +93,31 @@ class Database:
         if default_user is not None:
             profile = dataclasses.replace(profile, default_user_email=default_user)
 
-        async def run() -> T:
-            async with open_backend(
-                profile,
-                schema_check=schema_check,
-                max_size=2,
-                command_timeout=None,  # whoever sits before it ends what takes too long
-            ) as backend:
-                return await work(backend)
+        errors: list[AiidaDbError] = []
+
+        async def run() -> T | None:
+            try:
+                async with open_backend(
+                    profile,
+                    schema_check=schema_check,
+                    max_size=2,
+                    command_timeout=None,  # whoever sits before it ends what takes too long
+                ) as backend:
+                    return await work(backend)
+            except AiidaDbError as error:
+                errors.append(error)  # asyncio would log it where Ctrl-C was given twice
+                return None
 
         with working(doing, shown=not self.as_json):
-            return anyio.run(run)
+            try:
+                result = anyio.run(run)
+            except KeyboardInterrupt as interrupt:
+                for error in errors:
+                    interrupt.add_note(error.for_command_line())
+                raise
+        if errors:
+            raise errors[0]
+        return cast("T", result)
 
 
 def command_options(command: Callable[Concatenate[Database, P], None]) -> Callable[..., None]:

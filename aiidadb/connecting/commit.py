@@ -63,8 +63,8 @@ async def committed(
             within=within,
             give_up=partial(cut, connection),
             unanswered=lambda: UnknownOutcome(
-                f"the server did not answer {what} within {within} seconds after the "
-                f"cancellation: {consequence}"
+                f"the server had not answered {what} when waiting for that ended, {within or 0:g} "
+                f"seconds after the cancellation at most: {consequence}"
             ),
             note=note,
             stop=stop,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
-from aiidadb.exceptions import DatabaseNotEmpty, UnknownOutcome
+from aiidadb.exceptions import DatabaseNotEmpty
 from aiidadb.migration.repository.container import (
     container_path,
     create_container,
@@ -49,8 +49,10 @@ async def make_schema(
     await _refuse_tables(connection)
     made: list[str] = []
     is_sent = False
+    remove = "" if repository is None else f"remove {container_path(repository)} and "
+    advice = f"look whether it does, and if it is empty, {remove}run again"
     try:
-        async with atomic(connection, "the new schema"):
+        async with atomic(connection, "the new schema", advice):
             await connection.execute(SCHEMAS[version.schema_name])
             if repository is not None:
                 # Noted by the thread: it goes on to its end also where this is cancelled.
@@ -59,17 +61,9 @@ async def make_schema(
             is_sent = True
     except BaseException as error:
         # Once COMMIT was sent, only the server's answer says that the database has no schema.
-        if repository is None or (is_sent and not isinstance(error, asyncpg.PostgresError)):
-            if repository is not None and isinstance(error, UnknownOutcome):
-                error.add_note(
-                    "look whether the database has the new schema; if it is empty, remove "
-                    f"{container_path(repository)} and run again"
-                )
-            raise
-        if made:
-            await clean_up_after(
-                error, in_thread(discard_container, repository, made[0]), within=None
-            )
+        if made and repository and (not is_sent or isinstance(error, asyncpg.PostgresError)):
+            discarding = in_thread(discard_container, repository, made[0])
+            await clean_up_after(error, discarding, within=None)
         raise
 
 

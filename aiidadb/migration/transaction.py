@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["DRIVER_ERRORS", "atomic", "roll_back"]
 
 _ROLLBACK_TIMEOUT: Final = 10.0
+_RUN_AGAIN: Final = "run again, which goes on from where the database is"
 
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises on a connection that was open, also where the other end is gone."""
 
 
 @contextlib.asynccontextmanager
-async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
+async def atomic(
+    connection: asyncpg.Connection, what: str, advice: str = _RUN_AGAIN
+) -> AsyncIterator[None]:
     """A transaction, or inside one a savepoint: all of it or nothing.
 
     Args:
         connection: The connection.
         what: What is committed, for messages: ``"step django_0014"``.
+        advice: What to do where it is not known whether the database has it.
 
     Raises:
         UnknownOutcome: The connection was lost during the commit.
@@ -48,8 +52,7 @@ async def atomic(connection: asyncpg.Connection, what: str) -> AsyncIterator[Non
         transaction.commit,
         connection,
         what=f"the commit of {what}",
-        consequence="it is not known whether the database has it; run again, which goes on from "
-        "where the database is",
+        consequence=f"it is not known whether the database has it; {advice}",
         note=f"{what} was committed all the same",
         within=COMMIT_TIMEOUT,
     )

@@ -13,32 +13,21 @@ import pytest
 import aiidadb
 from aiidadb.connecting import connector
 from aiidadb.exceptions import ClosedError
-from tests.helpers.databases import connected, fetchval
+from tests.helpers.databases import fetchval
 from tests.helpers.processes import started
+from tests.helpers.sleepers import CLIENT_TO_KILL, SLEEP, SLEEPERS, wait_for_sleepers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LIMIT = 20  # seconds, far beyond what any of these takes
-SLEEP = "select pg_sleep(60)"
-RUNNING = (
-    "select count(*) from pg_stat_activity where datname = current_database() "
-    "and state = 'active' and query like 'select pg_sleep%'"
-)
-
-
-async def wait_for(dsn: str, number: int) -> None:
-    """Wait until that many statements run, over a connection of its own."""
-    async with asyncio.timeout(LIMIT), connected(dsn) as connection:
-        while await connection.fetchval(RUNNING) != number:
-            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
 async def busy(backend: aiidadb.Backend, dsn: str) -> AsyncIterator[asyncio.Task[object]]:
     """A call of the backend that takes long, in another task."""
     call = asyncio.create_task(backend._session.fetch(SLEEP))
-    await wait_for(dsn, 1)
+    await wait_for_sleepers(dsn, 1)
     try:
         yield call
     finally:
@@ -49,7 +38,7 @@ async def busy(backend: aiidadb.Backend, dsn: str) -> AsyncIterator[asyncio.Task
 async def test_closing_waits_for_calls_under_way(main_dsn: str) -> None:
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
         call = asyncio.create_task(backend._session.fetch("select pg_sleep(0.3), 1 as one"))
-        await wait_for(main_dsn, 1)
+        await wait_for_sleepers(main_dsn, 1)
         await backend.close()
         assert call.done()
         assert call.result()[0]["one"] == 1
@@ -64,7 +53,7 @@ async def test_closing_cancels_what_takes_longer(main_dsn: str) -> None:
         busy(backend, main_dsn) as call,
     ):
         await backend.close(timeout=0.1)
-        assert await fetchval(main_dsn, RUNNING) == 0
+        assert await fetchval(main_dsn, SLEEPERS) == 0
         with pytest.raises(ClosedError, match="closed while this call was under way"):
             await call
 
@@ -74,8 +63,8 @@ async def test_leaving_a_backend_cancels_what_is_under_way(main_dsn: str) -> Non
     async with asyncio.timeout(LIMIT):
         async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
             call = asyncio.create_task(backend._session.fetch(SLEEP))
-            await wait_for(main_dsn, 1)
-        assert await fetchval(main_dsn, RUNNING) == 0
+            await wait_for_sleepers(main_dsn, 1)
+        assert await fetchval(main_dsn, SLEEPERS) == 0
         with pytest.raises(ClosedError):
             await call
 
@@ -89,7 +78,7 @@ async def test_closing_that_is_cancelled_leaves_nothing_running(main_dsn: str) -
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await backend.close(timeout=None)
-        assert await fetchval(main_dsn, RUNNING) == 0
+        assert await fetchval(main_dsn, SLEEPERS) == 0
 
 
 async def test_closing_cuts_a_transaction_that_goes_on(main_dsn: str) -> None:
@@ -132,32 +121,18 @@ async def test_a_reset_cancels_what_is_under_way(
     async with asyncio.timeout(LIMIT), aiidadb.PoolRegistry() as registry:
         pool = await registry.get_pool(aiidadb.Profile.from_dsn(main_dsn))
         call = asyncio.create_task(pool.fetch(SLEEP))
-        await wait_for(main_dsn, 1)
+        await wait_for_sleepers(main_dsn, 1)
         await registry.reset()
-        assert await fetchval(main_dsn, RUNNING) == 0
+        assert await fetchval(main_dsn, SLEEPERS) == 0
         with pytest.raises(asyncpg.QueryCanceledError):
             await call
 
 
-KILLED = """
-import asyncio, sys, aiidadb
-
-async def main():
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(sys.argv[1])) as backend:
-        async with backend.connection() as connection:
-            await connection.execute("set work_mem = '8MB'")  # which a reset undoes
-        async with backend.connection() as connection:
-            await connection.execute("select pg_sleep(60)")
-
-asyncio.run(main())
-"""
-
-
 async def test_the_statement_of_a_client_that_was_killed_ends(main_dsn: str) -> None:
-    with started([sys.executable, "-c", KILLED, main_dsn]) as client:
-        await wait_for(main_dsn, 1)
+    with started([sys.executable, "-c", CLIENT_TO_KILL, main_dsn]) as client:
+        await wait_for_sleepers(main_dsn, 1)
         client.kill()
-        await wait_for(main_dsn, 0)
+        await wait_for_sleepers(main_dsn, 0)
 
 
 async def test_a_server_that_cannot_look_for_its_clients_is_used_all_the_same(

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +22,8 @@ from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import PoolOptionsError, StorageMigrationError
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import Databases, connected, run_script
+from tests.helpers.processes import started
+from tests.helpers.sleepers import CLIENT_TO_KILL, wait_for_sleepers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -264,3 +267,19 @@ def test_the_command_line_can_say_that_there_is_one(
         with pytest.raises(SystemExit) as ended:
             command_line(["settings", "set", "a", "1", "--dsn", pooled.dsn + key])
         assert (ended.value.code, capsys.readouterr().err) == (0, "")
+
+
+async def test_the_statement_of_a_client_that_was_killed_ends_where_the_role_has_it_so(
+    server: EmbeddedServer, place: Path
+) -> None:
+    async with pooler(server, place, schema="main_0002") as between:
+        database = urlsplit(between.dsn).path[1:]
+        await run_script(
+            between.server_dsn,
+            f"alter role postgres in database {database} "
+            "set client_connection_check_interval = '500ms'",
+        )
+        with started([sys.executable, "-c", CLIENT_TO_KILL, between.dsn]) as client:
+            await wait_for_sleepers(between.server_dsn, 1)
+            client.kill()
+            await wait_for_sleepers(between.server_dsn, 0)

@@ -61,7 +61,8 @@ async def ask(backend: aiidadb.Backend) -> None:
 
 async def change(backend: aiidadb.Backend, pks: aiidadb.Pks) -> aiidadb.DeletionReport:
     """Changes that go together."""
-    async with backend.transaction():
+    async with backend.transaction() as connection:
+        await connection.execute("set constraints all deferred")
         doomed = await backend.get_nodes_to_delete(pks, call_calc_forward=False)
         assert_type(doomed, set[int])
         preview = await backend.preview_deletion(doomed)
@@ -93,8 +94,10 @@ async def main() -> None:
         profile = PROFILE
     async with (
         aiidadb.PoolRegistry() as registry,
-        aiidadb.open_backend(profile, registry=registry, max_size=20) as backend,
+        aiidadb.open_backend(profile, registry=registry, commit_timeout=5, max_size=20) as backend,
     ):
+        async with backend.connection() as connection:
+            await connection.execute("vacuum analyze db_dbnode")
         await ask(backend)
         try:
             assert_type(await change(backend, 1), aiidadb.DeletionReport)

@@ -302,9 +302,9 @@ class SchemaManager:
 
         Args:
             target: ``main_0002``, the newest, by default; ``1.0.45`` for AiiDA 1.x, or any other.
-            progress: Called with a :class:`~aiidadb.migration.report.MigrationProgress`, often. What
-                it raises stops the migration, undoes the step that it is told of, and comes out
-                unchanged.
+            progress: Called with a :class:`~aiidadb.migration.report.MigrationProgress`, often.
+                What it raises stops the migration, undoes the step that it is told of, and comes
+                out unchanged.
             dry_run: Do it all in one transaction and roll it back. No file is written.
             without_repository: There are no files of nodes to care for: steps that need them pass
                 over, instead of refusing, where the profile's repository is missing.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import time
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from anyio import from_thread
 
-from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
+from aiidadb.connecting.uninterrupted import clean_up_after, in_thread, uninterrupted
 from aiidadb.exceptions import UnknownOutcome
 from tests.helpers.cancelling import EACH_WAY, by_cancel, outcome_of
 
@@ -217,3 +219,43 @@ async def test_cancelled_while_it_cleans_up_after_another_error(way: Way) -> Non
     said = await outcome_of(call(), way)
     assert isinstance(said, asyncio.CancelledError)
     assert work.is_done
+
+
+@each_way
+async def test_a_thread_is_waited_for(way: Way) -> None:
+    has_ended = False
+
+    def work() -> None:
+        nonlocal has_ended
+        time.sleep(0.3)
+        has_ended = True
+
+    async def call() -> None:
+        await in_thread(work)
+
+    said = await outcome_of(call(), way)
+    assert isinstance(said, asyncio.CancelledError)
+    assert has_ended
+
+
+@each_way
+async def test_a_thread_that_asks_is_told_to_end(way: Way) -> None:
+    steps = 0
+
+    def work() -> None:
+        nonlocal steps
+        for _ in range(1000):
+            from_thread.check_cancelled()
+            time.sleep(0.01)
+            steps += 1
+
+    async with asyncio.timeout(LIMIT):
+        said = await outcome_of(in_thread(work), way)
+    assert isinstance(said, asyncio.CancelledError)
+    assert steps < 1000
+
+
+async def test_a_thread_gives_its_result_or_its_error() -> None:
+    assert await in_thread(max, 1, 2) == 2
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 / 0)

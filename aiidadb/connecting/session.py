@@ -529,7 +529,9 @@ class Session:
             async with level.taken():
                 is_over, level.open = not level.open, False
                 if not is_over:
-                    await block.rollback()
+                    # After a statement that was not answered in time this would not be either.
+                    async with asyncio.timeout(RELEASE_TIMEOUT):
+                        await block.rollback()
         except (ConcurrencyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             # Something else is under way on the connection, or it is broken: the server undoes it.
             level.open = False

@@ -206,6 +206,21 @@ async def test_each_of_200_tasks_ends_in_time_behind_a_server_that_falls_silent(
         await asyncio.wait_for(backend.settings.get_all(), 30)
 
 
+@pytest.mark.thorough
+async def test_what_a_timeout_is_followed_by_takes_no_second_one(bare_dsn):
+    async with behind_a_proxy(bare_dsn, command_timeout=12) as (between, backend):
+
+        async def fall_silent_inside() -> None:
+            async with backend.transaction():
+                await backend.settings.get_all()
+                between.fall_silent()
+                await backend.settings.get_all()
+
+        seconds, error = await ended(fall_silent_inside())
+        assert isinstance(error, QueryTimeout)
+        assert 12 <= seconds < 12 + 10
+
+
 async def test_those_that_wait_for_one_connection_do_not_wait_for_each_other(bare_dsn):
     async with behind_a_proxy(bare_dsn, max_size=1) as (between, backend):
         await backend.settings.get_all()

@@ -94,16 +94,28 @@ async def main() -> None:
         profile = PROFILE
     async with (
         aiidadb.PoolRegistry() as registry,
-        aiidadb.open_backend(profile, registry=registry, commit_timeout=5, max_size=20) as backend,
+        aiidadb.open_backend(
+            profile,
+            registry=registry,
+            acquire_timeout=5,
+            connect_timeout=2.5,
+            command_timeout=None,
+            commit_timeout=5,
+            max_size=20,
+        ) as backend,
     ):
         async with backend.connection() as connection:
             await connection.execute("vacuum analyze db_dbnode")
-        await ask(backend)
+        try:
+            await ask(backend)
+        except aiidadb.PoolTimeout as error:
+            assert_type(error.advice, str | None)
         try:
             assert_type(await change(backend, 1), aiidadb.DeletionReport)
         except aiidadb.IntegrityError as error:
             assert_type(error.sqlstate, str | None)
-    pool: asyncpg.Pool = await aiidadb.get_pool(profile, max_size=20)
+    assert_type(profile.statement_cache_size, int | None)
+    pool: asyncpg.Pool = await aiidadb.get_pool(profile, max_size=20, connect_timeout=2.5)
     text, values = aiidadb.bind(nodes.label == "silicon")
     await pool.fetch(f"select id from db_dbnode where {text}", *values)
     await aiidadb.reset_pools()
@@ -118,3 +130,4 @@ async def mistakes(backend: aiidadb.Backend) -> None:
     await backend.settings.set("key", object())  # type: ignore[arg-type]
     await backend.delete_nodes_and_connections([1.0])  # type: ignore[list-item]
     PROFILE.name = "other"  # type: ignore[misc]
+    aiidadb.open_backend(PROFILE, acquire_timeout="5")  # type: ignore[arg-type]

@@ -117,6 +117,7 @@ async def tls_proxy(
             begin = await reader.readexactly(8)
         proxy.logins.append(by_tls)
         if ("tls" if by_tls else "plain") not in proxy.takes:
+            await reader.read(65536)  # the rest of the login: what is unread cuts off the answer
             fields = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for this\0\0"
             writer.write(b"E" + struct.pack("!i", 4 + len(fields)) + fields)
             await writer.drain()
@@ -131,16 +132,16 @@ async def tls_proxy(
                 tasks.create_task(_pump(reader, behind[1]))
                 tasks.create_task(_pump(behind[0], writer))
         finally:
-            behind[1].close()
+            behind[1].transport.abort()
 
     served: set[asyncio.Task[None]] = set()
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await serve(reader, writer)
+        finally:
+            writer.transport.abort()
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.add(asyncio.create_task(serve_and_close(reader, writer)))
@@ -156,6 +157,7 @@ async def tls_proxy(
             for task in left:
                 task.cancel()
             await asyncio.gather(*served, return_exceptions=True)
+            await asyncio.sleep(0)  # transports that were cut close now
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

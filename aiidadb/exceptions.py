@@ -321,6 +321,8 @@ def translate(error: BaseException) -> AiidaDbError | None:
                     f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate, advice=advice
                 )
         return DatabaseError(f"{_first_line(error)} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
+    if isinstance(error, OverflowError):  # as of a time before Christ
+        return CorruptStorage(f"the database holds a value that Python cannot: {error}")
     if isinstance(error, OSError | asyncpg.InternalClientError):
         return _translate_lost_connection(error)
     if isinstance(error, asyncpg.InterfaceError):

@@ -17,7 +17,7 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import CorruptStorage, InvalidInputError
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
 from aiidadb.text import find_problem
@@ -78,9 +78,14 @@ def decode_json(text: str) -> Any:
     """The value of JSON text that the server sent.
 
     Raises:
-        RecursionError: It is nested deeper than Python can read.
+        CorruptStorage: It is nested deeper than Python can read, or has a number of more digits.
     """
-    return on_fresh_stack(json.loads, text)
+    try:
+        return on_fresh_stack(json.loads, text)
+    except (RecursionError, ValueError) as error:  # too deep, or a number of too many digits
+        raise CorruptStorage(
+            f"the database holds a JSON value that Python cannot read: {error}"
+        ) from None
 
 
 def _has_only_what_json_has(value: object) -> bool:

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 import aiidadb
-from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.exceptions import CorruptStorage, InvalidInputError, NotExistent
 from tests.helpers.examples import examples
 from tests.helpers.json_values import JSON, same
 
@@ -167,3 +167,42 @@ async def test_a_key_that_postgresql_holds_twice_can_not_be(main_dsn):
             await connection.execute(insert)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "9" * 5000], ids=["deep", "long"])
+async def test_a_value_that_python_cannot_read_is_told(backend, head_dsn, text):
+    connection = await asyncpg.connect(head_dsn)
+    await connection.execute(
+        "insert into db_dbsetting (key, val, description, time) "
+        "values ('odd', $1::text::jsonb, '', now())",
+        text,
+    )
+    await connection.close()
+    with pytest.raises(CorruptStorage, match="Python cannot read"):
+        await backend.settings.get("odd")
+    await backend.settings.set("even", 1)
+    assert (await backend.settings.get("even")).value == 1
+
+
+async def test_a_deep_value_is_stored_and_read_however_deep_the_caller_is(backend):
+    value = 1
+    for _ in range(299):
+        value = [value]
+
+    async def at_depth(depth, call):
+        return await (at_depth(depth - 1, call) if depth else call())
+
+    await at_depth(700, lambda: backend.settings.set("deep", value))
+    assert (await at_depth(700, lambda: backend.settings.get("deep"))).value == value
+
+
+async def test_a_time_that_python_cannot_hold_is_told(backend, head_dsn):
+    connection = await asyncpg.connect(head_dsn)
+    await connection.execute(
+        "insert into db_dbsetting (key, val, description, time) "
+        "values ('old', '1', '', '0044-03-15 BC')"
+    )
+    await connection.close()
+    with pytest.raises(CorruptStorage, match="Python cannot"):
+        await backend.settings.get("old")
+    await backend.settings.set("new", 1)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio.lowlevel
 from pypika import Query
@@ -14,7 +13,8 @@ from pypika import Query
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
-from aiidadb.exceptions import InvalidTypeError, NotExistent
+from aiidadb.exceptions import CorruptStorage, InvalidTypeError, NotExistent
+from aiidadb.jsonvalue import decode_json
 from aiidadb.messages import quote
 from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
 from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
@@ -175,10 +175,17 @@ async def _species(
 
 
 def _read_species(kinds: str | None, kind_names: str | None, mode: FormulaMode) -> _Species:
-    items = None if kinds is None else json.loads(kinds)
-    names = None if kind_names is None else json.loads(kind_names)
+    items, names = _read(kinds), _read(kind_names)
     elements = None if items is None else frozenset(_first_symbols(items))
     return _Species(formula_of_kind_names(items, names, mode=mode), elements)
+
+
+def _read(text: str | None) -> Any:
+    """The value of a JSON text; None too where Python cannot read it."""
+    try:
+        return None if text is None else decode_json(text)
+    except CorruptStorage:
+        return None
 
 
 def _first_symbols(kinds: list[dict[str, object]]) -> Iterator[str]:

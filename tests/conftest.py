@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-import uuid
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -22,12 +20,12 @@ from hypothesis import settings
 
 import aiidadb
 from aiidadb.demo.embedded_server import embedded_server
-from aiidadb.sql import SCHEMAS
-from tests.helpers.databases import Databases, drop_all_of, new_run, run_script
+from tests.helpers.aiida_storage import aiida_profile_dictionary, aiida_storage
+from tests.helpers.databases import Databases, clone_of_schema, drop_all_of, new_run
 from tests.helpers.examples import QUICK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from aiida.storage.psql_dos.backend import PsqlDosBackend
     from xdist.workermanage import WorkerController
@@ -139,19 +137,10 @@ async def empty_dsn(databases: Databases) -> AsyncIterator[str]:
     await databases.drop(dsn)
 
 
-async def clone_of_schema(databases: Databases, name: str) -> str:
-    async def build(dsn: str) -> None:
-        await run_script(dsn, SCHEMAS[name])
-
-    return await databases.create(await databases.template(name, build))
-
-
-@pytest.fixture(scope="session")
-def bare_dsn(databases: Databases) -> Iterator[str]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bare_dsn(databases: Databases) -> str:
     """A database of the main line's head that nobody fills: for what is refused before that."""
-    dsn = asyncio.run(clone_of_schema(databases, "main_0002"))
-    yield dsn
-    asyncio.run(databases.drop(dsn))
+    return await clone_of_schema(databases, "main_0002")
 
 
 @pytest_asyncio.fixture
@@ -186,41 +175,6 @@ async def backend(head_dsn: str) -> AsyncIterator[aiidadb.Backend]:
 
 
 # ---------------------------------------------------------------- the peer, aiida-core itself
-
-
-def aiida_storage(dsn: str, repository: Path) -> PsqlDosBackend:
-    """aiida-core's storage of a database, initialised already."""
-    from aiida.manage.configuration import Profile
-    from aiida.storage.psql_dos.backend import PsqlDosBackend
-
-    return PsqlDosBackend(Profile("test", aiida_profile_dictionary(dsn, repository)))
-
-
-def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
-    """A profile as aiida-core's ``config.json`` has it."""
-    parts = urlsplit(dsn)
-    name = parts.path[1:]
-    if socket := parse_qs(parts.query).get("host"):
-        # aiida-core puts its settings into a URL unquoted, where a path can be no host.
-        name = f"{name}?host={socket[0]}"
-    return {
-        "PROFILE_UUID": str(uuid.uuid4()),
-        "default_user_email": "ada@epfl.ch",
-        "storage": {
-            "backend": "core.psql_dos",
-            "config": {
-                "database_engine": "postgresql_psycopg",
-                "database_hostname": parts.hostname,
-                "database_port": parts.port or 5432,
-                "database_username": unquote(parts.username or "postgres"),
-                "database_password": unquote(parts.password or ""),
-                "database_name": name,
-                "repository_uri": repository.as_uri(),
-            },
-        },
-        "process_control": {"backend": None, "config": {}},
-        "test_profile": True,
-    }
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,8 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.sql import SCHEMAS
-from tests.conftest import clone_of_schema
 from tests.helpers.campaigns import NODES, make_campaign
-from tests.helpers.databases import Databases, fetchval, run_script
+from tests.helpers.databases import Databases, clone_of_schema, fetchval, run_script
 from tests.helpers.migrating import migrate, opened
 from tests.helpers.old_database import make_old_database, state_of
 

@@ -30,7 +30,7 @@ from aiidadb.exceptions import (
 from aiidadb.migration import new_schema
 from aiidadb.migration.repository import container
 from aiidadb.version.schema_version import SchemaVersion
-from tests.conftest import aiida_storage
+from tests.helpers.aiida_storage import aiida_storage
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.faults import proxy

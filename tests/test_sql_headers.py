@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from aiidadb.sql import QUERIES, Query, Typed, load_queries, sql_directory
-from tests.conftest import clone_of_schema
+from tests.helpers.databases import clone_of_schema
 from tests.helpers.single_steps import database_at, django_steps, prelude
 
 if TYPE_CHECKING:

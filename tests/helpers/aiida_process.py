@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from tests.conftest import aiida_profile_dictionary
+from tests.helpers.aiida_storage import aiida_profile_dictionary
 
 if TYPE_CHECKING:
     from tests.helpers.databases import Databases

@@ -10,7 +10,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-__all__ = ["Builder", "Databases", "connected", "drop_all_of", "fetchval", "new_run", "run_script"]
+from aiidadb.sql import SCHEMAS
+
+__all__ = [
+    "Builder",
+    "Databases",
+    "clone_of_schema",
+    "connected",
+    "drop_all_of",
+    "fetchval",
+    "new_run",
+    "run_script",
+]
 
 Builder = Callable[[str], Awaitable[None]]
 
@@ -91,6 +102,15 @@ class Databases:
 
     async def _execute(self, statement: str) -> None:
         await run_script(self.server_dsn, statement)
+
+
+async def clone_of_schema(databases: Databases, name: str) -> str:
+    """Make a database without a node; the name is one of those in `SCHEMAS`. Returns its DSN."""
+
+    async def build(dsn: str) -> None:
+        await run_script(dsn, SCHEMAS[name])
+
+    return await databases.create(await databases.template(name, build))
 
 
 async def drop_all_of(run: str, server_dsn: str) -> None:

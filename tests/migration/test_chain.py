@@ -13,8 +13,8 @@ import pytest
 
 import aiidadb
 from aiidadb.migration.repository import container
-from tests.conftest import aiida_profile_dictionary
 from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
+from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences
 from tests.helpers.databases import Databases, fetchval, run_script

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from tests.conftest import aiida_profile_dictionary
 from tests.helpers.aiida_process import copy_of, migrate_by_aiida, run_aiida
+from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.catalog import describe
 from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences

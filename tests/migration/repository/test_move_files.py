@@ -35,7 +35,7 @@ from aiidadb.migration.repository.container_mark import MARK
 from aiidadb.migration.repository.container_objects import ObjectWriter
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
-from tests.conftest import aiida_profile_dictionary
+from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.choices import some_of
 from tests.helpers.examples import examples
 from tests.helpers.old_nodes import (

@@ -38,6 +38,7 @@ __all__ = [
     "die",
     "end_of",
     "migrate_in_process",
+    "pause",
     "proxy",
     "start_process",
     "take_long",
@@ -106,6 +107,11 @@ async def take_long(connection: asyncpg.Connection) -> None:
     await connection.execute("select pg_sleep(60)")
 
 
+async def pause(connection: asyncpg.Connection) -> None:
+    """Keep all locks for two seconds, and go on."""
+    await connection.execute("select pg_sleep(2)")
+
+
 def migrate_in_process(
     dsn: str,
     repository: Path | None,
@@ -122,7 +128,8 @@ def migrate_in_process(
         repository: Its files; None for none to care for.
         exports: Where steps write files to.
         answer: Where to write how many steps were run, or the error.
-        strike: What happens on the way, if anything: :func:`die` or :func:`take_long`.
+        strike: What happens on the way, if anything: :func:`die`, :func:`take_long` or
+            :func:`pause`.
         step_name: In which step.
         after: Where in it, as for :func:`trap`.
     """

@@ -272,7 +272,10 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "08": (UnreachableStorage, "the connection broke; try again"),
     "23": (IntegrityError, "nothing was changed"),
     "25006": (ReadOnlyDatabase, "connect to a server that takes writes"),
-    "25P02": (DatabaseError, "an earlier statement failed; leave the transaction"),
+    "25P02": (
+        DatabaseError,
+        "an earlier statement failed, and nothing of the transaction is stored",
+    ),
     "25P03": (UnreachableStorage, "the server ends transactions that idle as long; try again"),
     "25P04": (QueryTimeout, "the server ends transactions that take as long"),
     "26000": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),

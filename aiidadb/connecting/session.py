@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,11 +22,11 @@ from aiidadb.connecting.migrated import (
 )
 from aiidadb.connecting.places import take_place
 from aiidadb.connecting.pool import mark_clean
-from aiidadb.connecting.statement import cancel_statement, cut
+from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
+from aiidadb.connecting.transaction import OpenTransaction, transaction_over
 from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     ClosedError,
-    ConcurrencyError,
     DatabaseError,
     IncompatibleStorageSchema,
     ReadOnlyDatabase,
@@ -38,8 +37,6 @@ from aiidadb.version.database_version import read_bookkeeping
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
-    from asyncpg.transaction import Transaction
-
     from aiidadb.connecting.profile import Profile
     from aiidadb.sql import Query
     from aiidadb.version.schema_version import SchemaVersion
@@ -47,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["CLOSE_TIMEOUT", "NO_TIME_LIMIT", "Session"]
 
 T = TypeVar("T")
-
-RELEASE_TIMEOUT: Final = 5.0
-"""Seconds that a connection gets to be given back clean before it is cut."""
 
 NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
 """Seconds; for statements that may take as long as they take.
@@ -62,50 +56,6 @@ CLOSE_TIMEOUT: Final = 5.0
 
 # Seconds for what should take a moment, before a connection is cut.
 _CANCEL_TIMEOUT: Final = 0.5
-
-# Seconds that a savepoint of the caller's may keep others waiting. They may be what it waits for.
-_PATIENCE: Final = 0.5
-
-
-@dataclass(eq=False)
-class _Transaction:
-    """One level of an open transaction, and whose turn it is on its connection."""
-
-    connection: asyncpg.Connection
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    open: bool = True
-    savepoint_since: float | None = None  # when the caller opened one that has the turn now
-
-    @contextlib.asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """Have the connection for oneself.
-
-        Raises:
-            ConcurrencyError: A savepoint that the caller opened does not let go of it.
-        """
-        if self.turn.locked():
-            await self._wait()
-        else:
-            await self.turn.acquire()
-        try:
-            yield
-        finally:
-            self.turn.release()
-
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await self.turn.acquire()
-                    return
-            since = self.savepoint_since
-            if since is not None and loop.time() - since >= _PATIENCE:
-                raise ConcurrencyError(
-                    "this call belongs to a transaction in which a savepoint is open (one "
-                    "backend.transaction() inside another), and cannot be made before its end",
-                    advice="await tasks that were started before the savepoint outside of it",
-                )
 
 
 class Session:
@@ -143,7 +93,9 @@ class Session:
         self._loop = require_asyncio()
         self._pid = os.getpid()
         self._closed = False
-        self._transaction: ContextVar[_Transaction | None] = ContextVar("transaction", default=None)
+        self._transaction: ContextVar[OpenTransaction | None] = ContextVar(
+            "transaction", default=None
+        )
         self._in_use: set[asyncpg.Connection] = set()
         self._given_back = asyncio.Event()
 
@@ -248,14 +200,18 @@ class Session:
             ClosedError: The backend was closed.
             ConcurrencyError: A savepoint is open, or a statement of the caller's own under way.
             UnknownOutcome: The connection was lost during the commit, or there was no answer.
-            DatabaseError: What the server reported, by SQLSTATE.
+            DatabaseError: What the server reported, by SQLSTATE; also where the error of a
+                statement was passed over inside, after which nothing can be committed.
         """
         outer = self._current()
         if outer is None:
-            async with self._from_pool(reset=by_caller) as connection, self._level(connection):
+            async with (
+                self._from_pool(reset=by_caller) as connection,
+                self._level(connection, by_caller=by_caller),
+            ):
                 yield connection
             return
-        async with self._turn_of(outer):
+        async with outer.turn():
             outer.savepoint_since = self._loop.time() if by_caller else None
             try:
                 async with self._level(outer.connection, nested=True):
@@ -393,7 +349,7 @@ class Session:
                 status: str = await connection.execute(text, *arguments, timeout=timeout)
                 return status
 
-    def _current(self) -> _Transaction | None:
+    def _current(self) -> OpenTransaction | None:
         if self._closed:
             raise ClosedError("the backend was closed: open it again")
         if os.getpid() != self._pid:
@@ -402,7 +358,7 @@ class Session:
             raise ClosedError("the backend belongs to another event loop: open one in this loop")
         current = self._transaction.get()
         if current is not None and not current.open:
-            raise _transaction_over()
+            raise transaction_over()
         return current
 
     @contextlib.asynccontextmanager
@@ -414,19 +370,12 @@ class Session:
                 async with self._from_pool() as connection:
                     yield connection
             else:
-                async with self._turn_of(current):
+                async with current.turn():
                     yield current.connection
         except DatabaseError as error:
             if is_sign_of_migration(error):
                 await self.refuse_if_migrated()
             raise
-
-    @contextlib.asynccontextmanager
-    async def _turn_of(self, level: _Transaction) -> AsyncIterator[None]:
-        async with level.taken():
-            if not level.open:
-                raise _transaction_over()
-            yield
 
     @contextlib.asynccontextmanager
     async def _from_pool(self, *, reset: bool = False) -> AsyncIterator[asyncpg.Connection]:
@@ -473,94 +422,37 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _level(
-        self, connection: asyncpg.Connection, *, snapshot: bool = False, nested: bool = False
+        self,
+        connection: asyncpg.Connection,
+        *,
+        snapshot: bool = False,
+        nested: bool = False,
+        by_caller: bool = False,
     ) -> AsyncIterator[None]:
-        isolation = "repeatable_read" if snapshot else None
-        block = connection.transaction(isolation=isolation, readonly=snapshot)
-        level = _Transaction(connection)
-        await self._begin(level, block)
+        level = OpenTransaction(
+            connection,
+            self._translated,
+            commit_timeout=self.commit_timeout,
+            snapshot=snapshot,
+            nested=nested,
+            by_caller=by_caller,
+        )
+        await level.begin()
         token = self._transaction.set(level)
         try:
             yield
             if not snapshot:
-                await self._commit(level, block, nested=nested)
+                await level.commit()
         except BaseException as error:
-            await self._undo_after(error, level, block)
+            await level.undo_after(error)
             raise
         else:
             if snapshot:  # which has nothing to commit, so no outcome that could be unknown
-                await uninterrupted(
-                    self._undo(level, block),
-                    within=RELEASE_TIMEOUT,
-                    give_up=partial(cut, connection),
-                )
+                await level.undo()
         finally:
             # A generator that is closed from another context cannot reset it, and need not.
             with contextlib.suppress(ValueError):
                 self._transaction.reset(token)
-
-    async def _begin(self, level: _Transaction, block: Transaction) -> None:
-        cutting = partial(cut, level.connection)
-        try:
-            # Not to be cut either: whether there is a transaction to undo must be known.
-            with self._translated():
-                await uninterrupted(block.start(), within=_CANCEL_TIMEOUT, give_up=cutting)
-        except asyncio.CancelledError as error:
-            await self._undo_after(error, level, block)
-            raise
-        except Exception as error:
-            if not _is_answer(error):
-                cutting()
-            raise
-
-    async def _undo_after(
-        self, error: BaseException, level: _Transaction, block: Transaction
-    ) -> None:
-        await clean_up_after(
-            error,
-            self._undo(level, block),
-            within=RELEASE_TIMEOUT,
-            give_up=partial(cut, level.connection),
-        )
-
-    async def _undo(self, level: _Transaction, block: Transaction) -> None:
-        """Roll a level back once the call that is under way, if any, is through."""
-        try:
-            async with level.taken():
-                is_over, level.open = not level.open, False
-                if not is_over:
-                    # After a statement that was not answered in time this would not be either.
-                    async with asyncio.timeout(RELEASE_TIMEOUT):
-                        await block.rollback()
-        except (ConcurrencyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            # Something else is under way on the connection, or it is broken: the server undoes it.
-            level.open = False
-            cut(level.connection)
-
-    async def _commit(self, level: _Transaction, block: Transaction, *, nested: bool) -> None:
-        async with level.taken():
-            level.open = False
-            cutting = partial(cut, level.connection)
-            try:
-                with self._translated():
-                    await (
-                        uninterrupted(block.commit(), within=self.commit_timeout, give_up=cutting)
-                        if nested
-                        else committed(
-                            block.commit,
-                            level.connection,
-                            what="COMMIT",
-                            consequence="whether the changes are in the database is not known, "
-                            "look before trying again",
-                            note="the transaction was committed all the same: its changes are in "
-                            "the database",
-                            within=self.commit_timeout,
-                        )
-                    )
-            except Exception as error:
-                if not _is_answer(error):
-                    cutting()
-                raise
 
     async def _let_end(self, own: set[asyncpg.Connection], seconds: float | None) -> None:
         """Wait until all connections but the closing task's own are given back."""
@@ -602,14 +494,3 @@ _ENDED_BY_CLOSING: Final = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
 )
-
-
-def _is_answer(error: Exception) -> bool:
-    """Whether the server said that a statement failed, so that the connection is as it was."""
-    return isinstance(error.__cause__ or error, asyncpg.PostgresError)
-
-
-def _transaction_over() -> ClosedError:
-    return ClosedError(
-        "this task was started inside a transaction that has ended: wait for such tasks inside it"
-    )

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["cancel_statement", "cut"]
+__all__ = ["RELEASE_TIMEOUT", "cancel_statement", "cut"]
+
+RELEASE_TIMEOUT: Final = 5.0
+"""Seconds that a connection gets to be given back clean before it is cut."""
 
 _TIMEOUT: Final = 1.0
 """Seconds for the request, which travels on a connection of its own and has no answer."""

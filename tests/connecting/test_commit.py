@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
+from pypika import Query
 
 import aiidadb
+from aiidadb import nodes
 from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.exceptions import (
     DatabaseError,
@@ -118,7 +121,7 @@ async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(main_dsn: st
         with pytest.raises(UnknownOutcome, match="lost before the answer to COMMIT"):
             async with backend.transaction():
                 await backend.settings.set("a", 1)
-                between.cut_at_next_answer = True
+                between.cuts_answer_to = b"COMMIT"
         assert await is_stored(main_dsn)
 
 
@@ -262,3 +265,33 @@ async def test_a_single_write_that_waits_for_a_standby_was_made(waiting_server_d
     assert isinstance(said, asyncio.CancelledError)
     assert "made all the same" in said.__notes__[0]
     assert await is_stored(waiting_server_dsn, "b")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("whose", ["the caller's", "ours"])
+async def test_an_error_that_is_passed_over_inside_does_not_lose_the_rest_in_silence(
+    backend, whose
+):
+    with pytest.raises(DatabaseError, match="earlier statement failed, and nothing of") as caught:
+        async with backend.transaction() as connection:
+            await backend.settings.set("kept", 1)
+            with contextlib.suppress(asyncpg.PostgresError, DatabaseError):
+                if whose == "ours":
+                    await backend.queries.fetch(Query.from_(nodes).select(nodes.no_such_column))
+                else:
+                    await connection.execute("select no_such_column")
+    assert caught.value.sqlstate == "25P02"
+    with pytest.raises(NotExistent):
+        await backend.settings.get("kept")
+
+
+async def test_an_error_that_is_passed_over_in_a_savepoint_loses_that_alone(backend):
+    async with backend.transaction() as connection:
+        await backend.settings.set("kept", 1)
+        with contextlib.suppress(asyncpg.PostgresError):
+            async with backend.transaction():
+                await backend.settings.set("lost", 1)
+                await connection.execute("select no_such_column")
+    assert (await backend.settings.get("kept")).value == 1
+    with pytest.raises(NotExistent):
+        await backend.settings.get("lost")

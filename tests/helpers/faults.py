@@ -181,6 +181,7 @@ class Proxy:
         dsn: The database, reached through it.
         cut_at_next_answer: Pass on what the client says next, but not what the server answers: cut
             both connections instead.
+        cuts_answer_to: The same, from when a client has said this on; empty: never.
         edit_answer: What makes of the server's bytes those that the client gets.
         passing: Cleared, it takes connections and bytes and passes nothing on, until it is set.
         holds_answers_to: From when a client has said this on, answers are kept back; empty: never.
@@ -189,6 +190,7 @@ class Proxy:
 
     dsn: str
     cut_at_next_answer: bool = False
+    cuts_answer_to: bytes = b""
     edit_answer: Callable[[bytes], bytes] = bytes
     passing: asyncio.Event = field(default_factory=_set_event)
 
@@ -198,6 +200,13 @@ class Proxy:
 
     holds_answers_to: bytes = b""
     is_holding: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, said: bytes) -> None:
+        """Take note of what a client says."""
+        if self.cuts_answer_to and self.cuts_answer_to in said:
+            self.cut_at_next_answer = True
+        if self.holds_answers_to and self.holds_answers_to in said:
+            self.is_holding.set()
 
 
 @contextlib.asynccontextmanager
@@ -217,8 +226,8 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
                 await between.passing.wait()
                 if is_answer and between.cut_at_next_answer:
                     break
-                if not is_answer and between.holds_answers_to and between.holds_answers_to in data:
-                    between.is_holding.set()
+                if not is_answer:
+                    between.hear(data)
                 while is_answer and between.is_holding.is_set():
                     await asyncio.sleep(0.01)
                 writer.write(between.edit_answer(data) if is_answer else data)

@@ -43,7 +43,8 @@ async def check_views_and_triggers(connection: asyncpg.Connection, plan: Migrati
         plan: What will run.
 
     Raises:
-        StorageMigrationError: There is something; the message names it and tells what to do.
+        StorageMigrationError: There is something; the message, or its notes where there are
+            several kinds, names it and says what to do.
     """
     remade = list(_remade(plan))
     found = await QUERIES["migration_obstacles"].fetch(
@@ -58,20 +59,24 @@ async def check_views_and_triggers(connection: asyncpg.Connection, plan: Migrati
     subjects: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in found:
         subjects[row["kind"], row["obstacle"]].append(row["subject"])
-    sentences = []
-    for kind, advice in _ADVICE.items():
-        named = [
+    named: dict[str, str] = {}
+    for kind in _ADVICE:
+        names = [
             f"{obstacle} (on {', '.join(on)})"
             for (of_kind, obstacle), on in subjects.items()
             if of_kind == kind
         ]
-        if named:
-            more = ", …" if len(named) > _NAMED_AT_MOST else ""
-            sentences.append(f"{', '.join(named[:_NAMED_AT_MOST])}{more}: {advice}")
-    raise StorageMigrationError(
+        if names:
+            more = ", …" if len(names) > _NAMED_AT_MOST else ""
+            named[kind] = f"{', '.join(names[:_NAMED_AT_MOST])}{more}"
+    told = [f"{names}: {_ADVICE[kind]}" for kind, names in named.items()]
+    error = StorageMigrationError(
         f"in the way of the migration to {plan.target} stand{'s' if len(subjects) == 1 else ''} "
-        f"{'; and '.join(sentences)}; nothing was changed"
+        f"{told[0] if len(told) == 1 else '; '.join(named.values())}; nothing was changed"
     )
+    for advice in told if len(told) > 1 else ():  # which is more than a message holds
+        error.add_note(advice)
+    raise error
 
 
 def _remade(plan: MigrationPlan) -> Iterator[tuple[str, str, bool]]:

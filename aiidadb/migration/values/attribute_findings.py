@@ -54,16 +54,19 @@ class Findings:
         """Stop the migration if a row was met that does.
 
         Raises:
-            StorageMigrationError: There is one; the message names the first few.
+            StorageMigrationError: There is one; the message names it, and the notes the first ten.
         """
         if not self.misplaced:
             return
-        more = "; …" if self.misplaced_count > len(self.misplaced) else ""
-        raise StorageMigrationError(
+        more = "; …" if self.misplaced_count > 1 else ""
+        error = StorageMigrationError(
             "there are rows that have no place in the attributes or extras of their node, in "
-            f"{self.misplaced_count} nodes: {'; '.join(self.misplaced)}{more}. AiiDA cannot read "
-            "these nodes either: repair or delete the rows, then migrate again"
+            f"{self.misplaced_count} nodes: {self.misplaced[0]}{more}. AiiDA cannot read these "
+            "nodes either: repair or delete the rows, then migrate again"
         )
+        for misplaced in self.misplaced[1:]:  # all of them are more than a message holds
+            error.add_note(misplaced)
+        raise error
 
     def notes(self) -> tuple[str, ...]:
         """What the report must tell of the others."""

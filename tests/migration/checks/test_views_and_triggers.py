@@ -126,6 +126,16 @@ async def test_all_that_stands_in_the_way_is_told_at_once(old: OldDatabase) -> N
         await migrate(old.dsn)
     for word in ('"My"."View 1"', "view_0", ", …", "trigger mine", "rule mine", " stand "):
         assert word in str(refused.value)
+    notes = "\n".join(refused.value.__notes__)
+    for word in (
+        "View 1",
+        "pg_dump",
+        "trigger mine",
+        "DISABLE TRIGGER",
+        "rule mine",
+        "DISABLE RULE",
+    ):
+        assert word in notes
 
 
 async def test_rows_that_a_policy_hides_are_not_passed_over(

@@ -658,7 +658,7 @@ async def test_rows_without_a_place_are_refused_and_nothing_is_changed(
         await migrate(connection)
 
     table = "db_dbextra" if extra else "db_dbattribute"
-    assert f"{table} of node {nodes[0]}, {problem}" in str(refused.value)
+    assert f"{table} of node {nodes[0]}, {problem}" in all_told(refused.value)
     assert "in 2 nodes" in str(refused.value)
     assert await describe(connection) == before
 
@@ -686,8 +686,14 @@ async def test_rows_of_a_node_that_is_missing_are_refused(at: At) -> None:
     with pytest.raises(StorageMigrationError) as refused:
         await migrate(connection)
 
-    assert "db_dbattribute of node 999999, which is not there" in str(refused.value)
-    assert "db_dbextra of node -5, which is not there" in str(refused.value)
+    told = all_told(refused.value)
+    assert "db_dbattribute of node 999999, which is not there" in told
+    assert "db_dbextra of node -5, which is not there" in told
+
+
+def all_told(error: Exception) -> str:
+    """An error's message and its notes, where all is that is more than a message holds."""
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
 async def test_not_every_refused_row_is_named(at: At) -> None:
@@ -700,7 +706,8 @@ async def test_not_every_refused_row_is_named(at: At) -> None:
         await migrate(connection)
 
     assert "in 30 nodes" in str(refused.value)
-    assert str(refused.value).count("there is no row for") == 10
+    told = all_told(refused.value)
+    assert told.count("there is no row for") == 10
 
 
 async def test_json_keeps_its_value_and_the_report_says_so(at: At, small_sets: None) -> None:

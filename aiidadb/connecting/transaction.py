@@ -1,0 +1,210 @@
+"""One level of an open transaction: how it begins and ends, and whose turn its connection is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from aiidadb.connecting.commit import committed
+from aiidadb.connecting.statement import RELEASE_TIMEOUT, cut
+from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
+from aiidadb.exceptions import ClosedError, ConcurrencyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
+
+__all__ = ["OpenTransaction", "transaction_over"]
+
+# Seconds for BEGIN to be answered once it is cancelled, before the connection is cut.
+_BEGIN_TIMEOUT: Final = 0.5
+
+# Seconds that a savepoint of the caller's may keep others waiting. They may be what it waits for.
+_PATIENCE: Final = 0.5
+
+
+class OpenTransaction:
+    """A transaction, or a savepoint inside one.
+
+    Args:
+        connection: The connection that it is on.
+        translated: Makes the driver's errors ours.
+        commit_timeout: Seconds that a cancelled caller waits for the answer to COMMIT.
+        snapshot: Whether it only reads, and all of it as of its beginning.
+        nested: Whether it is a savepoint.
+        by_caller: Whether the caller has the connection, and does on it what is not known here.
+
+    Attributes:
+        connection: The connection.
+        open: Whether it has not ended yet.
+        savepoint_since: When the caller opened a savepoint that has the turn now.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        translated: Callable[[], AbstractContextManager[None]],
+        *,
+        commit_timeout: float | None,
+        snapshot: bool = False,
+        nested: bool = False,
+        by_caller: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.open = True
+        self.savepoint_since: float | None = None
+        self._block = connection.transaction(
+            isolation="repeatable_read" if snapshot else None, readonly=snapshot
+        )
+        self._lock = asyncio.Lock()
+        self._translated = translated
+        self._commit_timeout = commit_timeout
+        self._nested = nested
+        self._by_caller = by_caller
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Have the connection for oneself.
+
+        Raises:
+            ClosedError: The transaction has ended.
+            ConcurrencyError: A savepoint that the caller opened does not let go of it.
+        """
+        async with self._taken():
+            if not self.open:
+                raise transaction_over()
+            yield
+
+    async def begin(self) -> None:
+        """Send BEGIN, or SAVEPOINT.
+
+        Raises:
+            DatabaseError: What the server reported, by SQLSTATE.
+        """
+        cutting = partial(cut, self.connection)
+        try:
+            # Not to be cut either: whether there is a transaction to undo must be known.
+            with self._translated():
+                await uninterrupted(self._block.start(), within=_BEGIN_TIMEOUT, give_up=cutting)
+        except asyncio.CancelledError as error:
+            await self.undo_after(error)
+            raise
+        except Exception as error:
+            if not _is_answer(error):
+                cutting()
+            raise
+
+    async def commit(self) -> None:
+        """Send COMMIT, or release the savepoint, and wait for the answer, also when cancelled.
+
+        Raises:
+            UnknownOutcome: The connection was lost, or there was no answer in time.
+            DatabaseError: What the server reported; nothing was changed.
+        """
+        async with self._taken():
+            self.open = False
+            cutting = partial(cut, self.connection)
+            try:
+                with self._translated():
+                    if self._nested:
+                        await uninterrupted(
+                            self._block.commit(), within=self._commit_timeout, give_up=cutting
+                        )
+                    else:
+                        await self._commit_outermost()
+            except Exception as error:
+                if not _is_answer(error):
+                    cutting()
+                raise
+
+    async def _commit_outermost(self) -> None:
+        await committed(
+            self._send_commit,
+            self.connection,
+            what="COMMIT",
+            consequence="whether the changes are in the database is not known, "
+            "look before trying again",
+            note="the transaction was committed all the same: its changes are in the database",
+            within=self._commit_timeout,
+        )
+
+    async def _send_commit(self) -> None:
+        if self._by_caller:
+            # Where a statement failed and the caller passed over that, PostgreSQL answers COMMIT
+            # with a mere ROLLBACK, which is not an error. To this it answers with one.
+            try:
+                await self.connection.execute("select")
+            except asyncpg.InFailedSQLTransactionError:
+                self.open = True  # to be rolled back
+                raise
+        await self._block.commit()
+
+    async def undo(self) -> None:
+        """Roll it back, once the call that is under way, if any, is through."""
+        await uninterrupted(
+            self._undo(), within=RELEASE_TIMEOUT, give_up=partial(cut, self.connection)
+        )
+
+    async def undo_after(self, error: BaseException) -> None:
+        """:meth:`undo` because of an error, which is on its way to the caller."""
+        await clean_up_after(
+            error,
+            self._undo(),
+            within=RELEASE_TIMEOUT,
+            give_up=partial(cut, self.connection),
+        )
+
+    async def _undo(self) -> None:
+        try:
+            async with self._taken():
+                is_over, self.open = not self.open, False
+                if not is_over:
+                    # After a statement that was not answered in time this would not be either.
+                    async with asyncio.timeout(RELEASE_TIMEOUT):
+                        await self._block.rollback()
+        except (ConcurrencyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            # Something else is under way on the connection, or it is broken: the server undoes it.
+            self.open = False
+            cut(self.connection)
+
+    @contextlib.asynccontextmanager
+    async def _taken(self) -> AsyncIterator[None]:
+        if self._lock.locked():
+            await self._wait()
+        else:
+            await self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._lock.acquire()
+                    return
+            since = self.savepoint_since
+            if since is not None and loop.time() - since >= _PATIENCE:
+                raise ConcurrencyError(
+                    "this call belongs to a transaction in which a savepoint is open (one "
+                    "backend.transaction() inside another), and cannot be made before its end",
+                    advice="await tasks that were started before the savepoint outside of it",
+                )
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether the server said that a statement failed, so that the connection is as it was."""
+    return isinstance(error.__cause__ or error, asyncpg.PostgresError)
+
+
+def transaction_over() -> ClosedError:
+    """The error for a call that belongs to a transaction that has ended."""
+    return ClosedError(
+        "this task was started inside a transaction that has ended: wait for such tasks inside it"
+    )

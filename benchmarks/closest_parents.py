@@ -44,7 +44,7 @@ LEVELS: Final = "aiida-core, level by level"
 _PROBES: Final = """
     select
         expanded.start,
-        min(found.node) filter (where found.hit) as parent
+        max(found.node) filter (where found.hit) as parent
     from expanded
     cross join lateral (
         select
@@ -164,7 +164,7 @@ def walk_with_query_builder(storage: PsqlDosBackend, starts: list[int]) -> dict[
             query.append(orm.Node, with_outgoing="node", project=["id", "node_type"])
             found = {pk: node_type for pk, node_type in query.all() if pk not in seen}
             if hits := [pk for pk, node_type in found.items() if node_type == STRUCTURE]:
-                parents[start] = min(hits)
+                parents[start] = max(hits)
                 break
             seen.update(found)
             level = list(found)

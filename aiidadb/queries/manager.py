@@ -97,8 +97,11 @@ class QueryManager:
         """The closest ancestor of each node that meets all criteria.
 
         Closest is the least number of links over the types asked for; of several at that distance
-        it is the one with the lowest pk. A node is never its own parent. (In the place of
+        it is the one with the highest pk. A node is never its own parent. (In the place of
         ``djsite.queries.get_closest_parents``, whose default lost parents that children share.)
+
+        The time is at most in proportion to the nodes and links above all starts together, however
+        many of these there are. Where the parents are near, it is in proportion to the starts.
 
         Args:
             pks: One pk, or any iterable of pks or of objects with a ``pk``.
@@ -108,7 +111,8 @@ class QueryManager:
             link_types: Types of links to follow, such as ``("create", "input_calc")``, which is
                 what QueryBuilder's ancestors follow; None: all.
             chunk_size: Starts to walk from in one batch; it bounds the server's memory and never
-                changes the answer.
+                changes the answer. Where parents are far, all starts that are left are searched
+                together, and it is only how often progress is told.
             progress: Called after each batch with the starts done and those in all.
             lookups: Columns of nodes and the values that they must have; None asks for null.
 

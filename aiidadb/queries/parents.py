@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import require_function
@@ -14,6 +15,7 @@ from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.pks import as_pks
+from aiidadb.queries.parent_search import ParentSearch, in_turn
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ __all__ = ["CHUNK_SIZE", "DATA_PROVENANCE", "LINK_TYPES", "get_all_parents", "ge
 CHUNK_SIZE: Final = 10_000
 """Nodes in one batch: bounds the server's memory, never changes the answer."""
 
-_REPLAN_FROM: Final = 200
-"""Starts from which on planning for their very number costs less than it saves."""
+_SAMPLE: Final = 64
+"""Starts that tell how far the others have to go."""
 
 LINK_TYPES: Final = frozenset(
     {"create", "return", "input_calc", "input_work", "call_calc", "call_work"}
@@ -55,26 +57,14 @@ async def get_closest_parents(
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
     require_function(progress, "progress")
-    query = QUERIES["closest_parents"]
-    match, values = bind_criteria(
-        all_of(criteria, lookups),
-        first=len(query.parameters) + 1,
-        version=session.require_version(),
-    )
-    filled = query.fill(match=match)
+    bind = partial(bind_criteria, all_of(criteria, lookups), version=session.require_version())
     parents: dict[int, int] = {}
-    # Several batches see one snapshot, so that their size does not change the answer.
-    async with session.snapshot() if len(starts) > size else contextlib.nullcontext():
-        for at in range(0, len(starts), size):
-            batch = starts[at : at + size]
-            rows = await session.fetch_traversal(
-                filled, batch, types, *values, replan=len(batch) >= _REPLAN_FROM
-            )
-            parents.update((row["start"], row["parent"]) for row in rows)
-            if progress is not None:
-                progress(at + len(batch), len(starts))
-    if starts and not parents and values:
-        await session.doubt_empty_answer()
+    if starts:
+        parents = await _find(ParentSearch(session, types, bind), starts, size, progress)
+    if not parents:
+        _, values = bind(first=1)  # without starts too, so that what cannot be meant is refused
+        if starts and values:
+            await session.doubt_empty_answer()
     return parents
 
 
@@ -96,6 +86,44 @@ async def get_all_parents(
             return [(pk,) * len(columns) for pk in found]
         selected = await fetch_selection(session, select_columns(columns, found))
         return [tuple(row) for row in selected]
+
+
+async def _find(
+    search: ParentSearch,
+    starts: list[int],
+    size: int,
+    progress: Callable[[int, int], object] | None,
+) -> dict[int, int]:
+    """Walk from start after start as long as parents are near, then search the rest together."""
+    # Some of all first: they show how far the others have to go.
+    some = slice(None, None, max(1, -(-len(starts) // _SAMPLE)))
+    waiting = starts[some]
+    end = min(size, len(waiting))
+    del starts[some]
+    waiting += starts
+    total = len(waiting)
+    parents: dict[int, int] = {}
+    # Several questions see one snapshot, so that their number does not change the answer.
+    async with search.session.snapshot() if end < total else contextlib.nullcontext():
+        done = 0
+        while done < total:
+            # From one start no walk is longer than it must be.
+            found = await search.walk(waiting[done:end], bounded=total > 1)
+            if found is None:
+                break
+            parents |= found
+            done, end = end, min(end + size, total)
+            if progress is not None:
+                progress(done, total)
+        if done < total:
+            nearest = await search.through_closure(waiting[done:])
+            while done < total:
+                end = min(done + size, total)
+                await in_turn(nearest.write_above(waiting[done:end], parents))
+                done = end
+                if progress is not None:
+                    progress(done, total)
+    return parents
 
 
 def _as_chunk_size(chunk_size: int | None) -> int:

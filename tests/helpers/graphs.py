@@ -79,7 +79,7 @@ class Graph:
                 level = {parent for pk in level for parent in parents_of[pk]} - seen
                 seen |= level
                 if hits := [pk for pk in level if matches(pk)]:
-                    found[start] = min(hits)
+                    found[start] = max(hits)
                     break
         return found
 

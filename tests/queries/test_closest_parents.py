@@ -1,7 +1,9 @@
 """The closest parent, against plain searches in Python and against aiida-core."""
 
 import asyncio
+import contextlib
 import random
+import re
 from types import SimpleNamespace
 
 import asyncpg
@@ -14,6 +16,7 @@ import aiidadb
 from aiidadb import nodes
 from aiidadb.criteria.tables import links
 from aiidadb.exceptions import ClosedError, InvalidInputError
+from aiidadb.queries import nearest_matches, parent_search
 from aiidadb.sql import QUERIES
 from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
@@ -50,8 +53,21 @@ def chain(*node_types, kind="create"):
 # ---------------------------------------------------------------- right on every graph
 
 
+@pytest.fixture(params=["walks", "by levels", "closure"])
+def way(request, monkeypatch):
+    """Each of the ways to the answer, where small graphs would only ever be walked."""
+    if request.param != "walks":
+        monkeypatch.setattr(parent_search, "_PAIRS_OF_A_START", 0)
+        monkeypatch.setattr(parent_search, "_LEAST_ALLOWANCE", 1)
+        monkeypatch.setattr(
+            parent_search, "_LEAST_LEVEL", 1 if request.param == "by levels" else 10_000
+        )
+        monkeypatch.setattr(parent_search, "_SLICE", 3)
+        monkeypatch.setattr(nearest_matches, "_PAUSE", 2)
+
+
 @pytest.mark.hypothesis
-async def test_it_is_what_a_breadth_first_search_finds(backend):
+async def test_it_is_what_a_breadth_first_search_finds(backend, way):
     async def check(graph, missing, link_types, chunk_size):
         await write(backend, graph)
         starts = [*graph.types, *missing]
@@ -72,7 +88,7 @@ async def test_it_is_what_a_breadth_first_search_finds(backend):
 
 
 @pytest.mark.hypothesis
-async def test_without_criteria_it_is_the_direct_parent_with_the_lowest_pk(backend):
+async def test_without_criteria_it_is_the_direct_parent_with_the_highest_pk(backend):
     async def check(graph):
         await write(backend, graph)
         found = await backend.queries.get_closest_parents(graph.types)
@@ -92,33 +108,53 @@ async def test_children_that_share_a_parent_all_get_it(backend):
     assert found == dict.fromkeys(range(2, 500), 1)
 
 
-async def test_a_node_is_not_its_own_parent_also_on_cycles(backend):
+async def test_a_node_is_not_its_own_parent_also_on_cycles(backend, way):
     graph = Graph(
         {1: STRUCTURE, 2: STRUCTURE, 3: INT},
         ((1, 1, "return"), (1, 3, "input_work"), (3, 1, "return"), (2, 3, "create")),
     )
     await write(backend, graph)
-    assert await backend.queries.get_closest_parents([1, 2, 3], node_type=STRUCTURE) == {1: 2, 3: 1}
+    assert await backend.queries.get_closest_parents([1, 2, 3], node_type=STRUCTURE) == {1: 2, 3: 2}
 
 
-async def test_a_cycle_without_a_match_ends(backend):
+async def test_a_start_that_matches_on_a_cycle_gets_the_second_nearest_match(backend, way):
+    # Above 3 the nearest match is the start 4 itself: what 4 must get lies hidden behind it, over
+    # 2, whose nearest is another, and over 5, whose nearest is 4 as well; as far over either.
+    types = dict.fromkeys(range(1, 12), INT) | dict.fromkeys((1, 4, 7, 8, 11), STRUCTURE)
+    cycle = ((4, 5, "input_work"), (5, 3, "input_work"), (3, 4, "return"))
+    over_2 = ((2, 3, "create"), (6, 2, "create"), (1, 6, "create"), (7, 6, "create"))
+    over_5 = ((10, 5, "create"), (11, 10, "create"))
+    further = ((9, 6, "create"), (8, 9, "create"))
+    for ways, closest in ((over_2 + over_5, 11), (over_2, 7), (over_5, 11)):
+        graph = Graph(types, (*cycle, *ways, *further))
+        with contextlib.suppress(KeyError):
+            async with backend.transaction():
+                await write(backend, graph)
+                found = await backend.queries.get_closest_parents(types, node_type=STRUCTURE)
+                assert found[3] == 4
+                assert found[4] == closest
+                assert found == graph.closest(types, lambda pk: types[pk] == STRUCTURE)
+                raise KeyError
+
+
+async def test_a_cycle_without_a_match_ends(backend, way):
     # A workflow that returned one of its inputs: djsite never came back.
     await write(backend, Graph({1: INT, 2: INT}, ((1, 2, "input_work"), (2, 1, "return"))))
     assert await backend.queries.get_closest_parents([1, 2], node_type=STRUCTURE) == {}
 
 
 @pytest.mark.quick
-async def test_of_several_at_the_same_distance_it_is_the_lowest_pk(backend):
+async def test_of_several_at_the_same_distance_it_is_the_highest_pk(backend):
     links_down = [(pk, 1, "create") for pk in (9, 4, 7)]
     graph = Graph(
         {1: INT, 4: STRUCTURE, 7: STRUCTURE, 9: STRUCTURE, 2: STRUCTURE},
         (*links_down, (2, 4, "create")),
     )
     await write(backend, graph)
-    assert await backend.queries.get_closest_parents(1, node_type=STRUCTURE) == {1: 4}
+    assert await backend.queries.get_closest_parents(1, node_type=STRUCTURE) == {1: 9}
 
 
-async def test_starts_on_one_path_do_not_disturb_each_other(backend):
+async def test_starts_on_one_path_do_not_disturb_each_other(backend, way):
     graph = chain(STRUCTURE, INT, INT, STRUCTURE, INT)
     await write(backend, graph)
     for size in range(1, 6):
@@ -136,7 +172,7 @@ async def test_only_the_link_types_asked_for_are_followed(backend):
     for pk, kind in enumerate(LINK_TYPES, start=1):
         assert await backend.queries.get_closest_parents(7, link_types=[kind]) == {7: pk}
     assert await backend.queries.get_closest_parents(7, link_types={"call_work", "return"}) == {
-        7: 2
+        7: 6
     }
     assert await backend.queries.get_closest_parents(7, link_types=()) == {}
 
@@ -150,6 +186,58 @@ async def test_ladders_of_diamonds_and_long_chains_end_soon(backend):
     await write_links(session, ((pk, pk + 2, "create") for pk in range(1, 2999)))
     assert await backend.queries.get_closest_parents(3000, NEVER) == {}
     assert await backend.queries.get_closest_parents(3000, id=1) == {3000: 1}
+
+
+@pytest.mark.quick
+async def test_all_nodes_of_a_long_chain_are_not_walked_one_by_one(main_dsn, monkeypatch):
+    walks = []
+
+    async def watched(self, starts, *, bounded):
+        walks.append((len(starts), found := await walk(self, starts, bounded=bounded)))
+        return found
+
+    walk = parent_search.ParentSearch.walk
+    monkeypatch.setattr(parent_search.ParentSearch, "walk", watched)
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        await write(backend, chain(STRUCTURE, *[INT] * 1_999, STRUCTURE, *[INT] * 1_000))
+        ask, told = backend.queries.get_closest_parents, []
+        found = await ask(
+            range(1, 3_002),
+            node_type=STRUCTURE,
+            chunk_size=1_500,
+            progress=lambda *of: told.append(of),
+        )
+    assert found == {pk: 1 if pk < 2_002 else 2_001 for pk in range(2, 3_002)}
+    # A few showed that they had far to go.
+    assert [(number < 100, answer) for number, answer in walks] == [(True, None)]
+    assert told == [(1_500, 3_001), (3_000, 3_001), (3_001, 3_001)]
+
+
+@pytest.mark.quick
+async def test_many_starts_with_near_parents_are_walked_from(main_dsn, monkeypatch):
+    monkeypatch.setattr(parent_search.ParentSearch, "through_closure", None)
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        await write(backend, chain(*[STRUCTURE, INT, INT] * 300))
+        found = await backend.queries.get_closest_parents(range(1, 901), node_type=STRUCTURE)
+    assert found == {pk: pk - (pk + 1) % 3 - 1 for pk in range(2, 901)}
+
+
+async def test_where_near_and_far_mix_the_walk_is_given_up_in_the_middle(backend, monkeypatch):
+    # Those that are asked first have near parents, all others have far to go.
+    monkeypatch.setattr(parent_search, "_LEAST_ALLOWANCE", 1)
+    near, far = 64 * 10, 1_500
+    types = {pk: STRUCTURE if pk % 2 else INT for pk in range(1, 2 * near + 1)}
+    types |= dict.fromkeys(range(2 * near + 1, 2 * near + far + 1), INT)
+    links_up = [(pk, pk + 1, "create") for pk in range(1, 2 * near, 2)]
+    links_up += [(pk, pk + 1, "create") for pk in range(2 * near, 2 * near + far)]
+    await write(backend, Graph(types, tuple(links_up)))
+    told = []
+    found = await backend.queries.get_closest_parents(
+        types, node_type=STRUCTURE, chunk_size=100, progress=lambda *of: told.append(of)
+    )
+    assert found == Graph(types, tuple(links_up)).closest(types, lambda pk: types[pk] == STRUCTURE)
+    assert told == sorted(told)
+    assert told[-1] == (len(types), len(types))
 
 
 # ---------------------------------------------------------------- how pks are given
@@ -313,7 +401,7 @@ async def test_an_empty_criterion_asks_for_nothing(backend):
 # ---------------------------------------------------------------- batches
 
 
-async def test_progress_is_told_batch_by_batch(backend):
+async def test_progress_is_told_batch_by_batch(backend, way):
     await write(backend, chain(*[INT] * 10))
     told = []
     await backend.queries.get_closest_parents(
@@ -336,7 +424,7 @@ async def test_what_progress_raises_stops_it(backend):
     assert await backend.queries.get_closest_parents(2) == {2: 1}
 
 
-async def test_a_change_between_two_batches_is_in_neither(backend, head_dsn):
+async def test_a_change_between_two_batches_is_in_neither(backend, head_dsn, way):
     await write(
         backend, Graph({1: STRUCTURE, 2: INT, 3: INT}, ((1, 2, "create"), (1, 3, "create")))
     )
@@ -375,6 +463,42 @@ async def test_without_session_settings_it_works_as_well(main_dsn):
             2: 1,
             3: 1,
         }
+
+
+async def test_it_needs_no_more_than_to_read(backend, way):
+    # As on a standby.
+    await write(backend, chain(STRUCTURE, *[INT] * 20))
+    async with backend.transaction() as connection:
+        await connection.execute("set transaction read only")
+        found = await backend.queries.get_closest_parents(range(1, 22), node_type=STRUCTURE)
+    assert found == dict.fromkeys(range(2, 22), 1)
+
+
+async def test_others_on_the_event_loop_get_their_turn(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        await write(backend, chain(STRUCTURE, *[INT] * 50_000))
+        turns, asking = 0, True
+
+        async def take_turns():
+            nonlocal turns
+            while asking:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(take_turns())
+        nearest, above = nearest_matches.NearestMatches(list(range(1, 50_002)), {1}), {}
+        for work in (
+            nearest.add_links(range(1, 50_001), range(2, 50_002)),
+            nearest.settle(),
+            nearest.write_above(range(1, 50_002), above),
+        ):
+            before = turns
+            await parent_search.in_turn(work)
+            assert turns - before >= 5
+        found = await backend.queries.get_closest_parents(range(1, 50_002), node_type=STRUCTURE)
+        asking = False
+        await other
+    assert found == above == dict.fromkeys(range(2, 50_002), 1)
 
 
 async def test_many_at_once(backend):
@@ -420,14 +544,14 @@ async def fill_for_plans(dsn, *, analyse):
 async def test_it_probes_indexes_and_reads_no_table_whole(head_dsn, analyse):
     connection = await fill_for_plans(head_dsn, analyse=analyse)
     structure = await connection.fetchval("select node_type from db_dbnode where id = 1")
-    query = QUERIES["closest_parents"].fill(match="db_dbnode.node_type = $3::text")
+    query = QUERIES["closest_parents"].fill(match="db_dbnode.node_type = $4::text")
     one_by_one = "(db_dbnode.id = db_dblink.input_id)"
     once = "(db_dbnode.node_type)::text = "
     for mode in ("force_custom_plan", "force_generic_plan"):
         await connection.execute(f"set plan_cache_mode = {mode}")
         for starts in ([20_000], list(range(18_000, 20_000))):
             statement = await connection.prepare(query.text)
-            plan = await statement.explain(starts, None, structure)
+            plan = await statement.explain(starts, None, None, structure)
             scans = dict(_scans(plan[0]["Plan"]))
             assert scans.keys() == {"db_dblink", "db_dbnode"}
             assert "output_id = " in scans["db_dblink"]
@@ -435,6 +559,34 @@ async def test_it_probes_indexes_and_reads_no_table_whole(head_dsn, analyse):
             if analyse and mode == "force_custom_plan":
                 # Few nodes are probed one by one; for many, all that match are read once.
                 assert (once if len(starts) > 1 else one_by_one) in scans["db_dbnode"]
+    await connection.close()
+
+
+@pytest.mark.parametrize("analyse", [True, False], ids=["analysed", "never analysed"])
+async def test_the_closure_probes_indexes_and_reads_no_table_whole(head_dsn, analyse):
+    connection = await fill_for_plans(head_dsn, analyse=analyse)
+    structure = await connection.fetchval("select node_type from db_dbnode where id = 1")
+    criterion = "db_dbnode.node_type = ${}::text"
+    few, many = list(range(19_000, 20_000, 200)), list(range(19_000, 20_000))
+    links_of = "output_id = "
+
+    async def plan(name, *arguments):
+        query = QUERIES[name]
+        if query.slots:
+            query = query.fill(match=criterion.format(len(query.parameters) + 1))
+            arguments = (*arguments, structure)
+        statement = await connection.prepare(query.text)
+        return dict(_scans((await statement.explain(*arguments))[0]["Plan"]))
+
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        await connection.execute(f"set plan_cache_mode = {mode}")
+        for pks in (few, many):
+            assert links_of in (await plan("closure_nodes", pks, None))["db_dblink"]
+            assert links_of in (await plan("links_above", pks, None))["db_dblink"]
+            assert re.search(
+                r"db_dbnode\.id = |node_type\)::text = ",
+                (await plan("matches_among", pks))["db_dbnode"],
+            )
     await connection.close()
 
 

@@ -22,6 +22,7 @@ from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import PoolOptionsError, StorageMigrationError
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import Databases, connected, run_script
+from tests.helpers.graphs import Node, write_links, write_nodes, write_users
 from tests.helpers.processes import started
 from tests.helpers.sleepers import CLIENT_TO_KILL, wait_for_sleepers
 
@@ -120,6 +121,20 @@ async def test_calls_and_transactions_at_once_share_few_connections(pooled_dsn: 
         await asyncio.gather(*(use(number) for number in range(40)))
         assert len(await backend.settings.get_all()) == 80
         assert (await backend.queries.get_creation_statistics())["total"] == 0
+
+
+async def test_closest_parents_are_found_in_either_way(pooled: Pooler) -> None:
+    last = 3_000
+    async with connected(pooled.server_dsn) as connection:
+        await write_users(connection)
+        await write_nodes(connection, (Node(pk) for pk in range(1, last + 1)), line="main")
+        await write_links(connection, ((pk, pk + 1, "create") for pk in range(1, last)))
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(pooled.dsn), max_size=5) as backend:
+        ask = backend.queries.get_closest_parents
+        near, far = await asyncio.gather(ask(range(1, last + 1)), ask(range(1, last + 1), id=1))
+    assert near == {pk: pk - 1 for pk in range(2, last + 1)}
+    assert far == dict.fromkeys(range(2, last + 1), 1)
+    assert await prepared_statements(pooled) == []
 
 
 async def prepared_statements(way: Pooler) -> list[str]:

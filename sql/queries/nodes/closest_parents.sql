@@ -1,10 +1,13 @@
 -- name: closest_parents
 -- purpose: For each start the match that is the least number of links away, up the provenance
---     graph; the lowest pk among several
+--     graph; the highest pk among several
 -- parameters: $1 starts int[]: pks of the nodes to start from
 --     $2 link_types text[]: the types of links to follow, null for all
+--     $3 allowance bigint: how many pairs of a start and a node to reach at most, null for all
 -- slots: match
--- result: start int, parent int; one row per start that has a match
+-- result: start int, parent int, reached bigint; one row per start that was looked at, parent null
+--     where it has no match, and in each the number of pairs reached: where it is the allowance,
+--     the walk was cut short, and the parents mean nothing
 with recursive walk (start, node, hit) as (
     -- Where to begin. A start that does not exist has no links and goes nowhere.
     select
@@ -72,7 +75,15 @@ with recursive walk (start, node, hit) as (
 
 select
     walk.start,
-    min(walk.node) as parent
-from walk
-where walk.hit
+    max(walk.node) filter (where walk.hit) as parent,
+    sum(count(*)) over ()::bigint as reached
+from (
+    -- The walk goes no further than its rows are asked for.
+    select
+        walk.start,
+        walk.node,
+        walk.hit
+    from walk
+    limit $3::bigint
+) as walk
 group by walk.start

@@ -231,7 +231,7 @@ async def crossing(report: Report, dsn: str, repeat: int) -> None:
                 f"a match every {apart} nodes",
                 await measure(
                     {
-                        "walks from each start": partial(search.walk, starts, bounded=False),
+                        "walks from each start": partial(search.walk, starts, None),
                         "closure of all starts": partial(search.through_closure, starts),
                         "as chosen": partial(Asker(backend, starts).ask, label="match"),
                     },

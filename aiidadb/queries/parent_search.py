@@ -24,12 +24,18 @@ __all__ = ["ParentSearch", "in_turn"]
 _REPLAN_FROM: Final = 200
 """Starts from which on planning for their very number costs less than it saves."""
 
-_PAIRS_OF_A_START: Final = 48
+_PAIRS_OF_A_START: Final = 24
 """Nodes that a start may reach on the average before the walk is given up.
 
 Where starts share what lies above them, the closure of all is cheaper long before; where they do
 not, the walk is. As the number is fixed, the time stays linear either way.
 """
+
+_FEWEST_PAIRS: Final = 4
+"""Nodes that a start reaches even where its parent is next to it, and some more."""
+
+_BYTES_OF_A_LINK: Final = 64
+"""About what a link takes in its table."""
 
 _LEAST_ALLOWANCE: Final = 1_000
 """Nodes that starts may reach, however few they are: what takes a millisecond or two."""
@@ -85,18 +91,35 @@ class ParentSearch:
     link_types: list[str] | None
     criteria: Criteria
 
-    async def walk(self, starts: list[int], *, bounded: bool) -> dict[int, int] | None:
+    async def allowance(self, number: int) -> int | None:
+        """How many nodes each of so many starts may reach by itself, on the average.
+
+        All walks together may visit as many links as there are, which bounds the closure too.
+
+        Returns:
+            The number; 0 where walks are not worth beginning, None where there is no limit.
+        """
+        if number == 1:
+            return None  # no walk from a single start is longer than it must be
+        if number < _REPLAN_FROM:
+            return _PAIRS_OF_A_START
+        size: int = await QUERIES["links_size"].fetchval(self.session)
+        affordable = size // _BYTES_OF_A_LINK // number
+        return 0 if affordable < _FEWEST_PAIRS else min(_PAIRS_OF_A_START, affordable)
+
+    async def walk(self, starts: list[int], allowed: int | None) -> dict[int, int] | None:
         """From each start by itself up to its first matches, all in one statement.
 
         Args:
             starts: Pks to start from.
-            bounded: Whether to give up where parents turn out to be far.
+            allowed: How many nodes each may reach on the average before all is given up; None: any
+                number.
 
         Returns:
             Start to parent; None where the walk was given up.
         """
         query, values = self._bound("closest_parents")
-        allowance = max(_LEAST_ALLOWANCE, _PAIRS_OF_A_START * len(starts)) if bounded else None
+        allowance = None if allowed is None else max(_LEAST_ALLOWANCE, allowed * len(starts))
         rows = await self.session.fetch_traversal(
             query,
             starts,

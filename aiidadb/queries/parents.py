@@ -106,9 +106,9 @@ async def _find(
     # Several questions see one snapshot, so that their number does not change the answer.
     async with search.session.snapshot() if end < total else contextlib.nullcontext():
         done = 0
-        while done < total:
-            # From one start no walk is longer than it must be.
-            found = await search.walk(waiting[done:end], bounded=total > 1)
+        allowed = await search.allowance(total)
+        while done < total and allowed != 0:
+            found = await search.walk(waiting[done:end], allowed)
             if found is None:
                 break
             parents |= found

@@ -325,6 +325,6 @@ async def _search_breadth_first(backend: Backend, starts: Iterable[int]) -> dict
             level = sorted({up for node in level for up in inputs.get(node, ())} - seen)
             seen.update(level)
             if hits := [node for node in level if node in structures]:
-                closest[start] = min(hits)
+                closest[start] = max(hits)
                 break
     return closest

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 
-__all__ = ["HasPk", "Pks", "as_pks"]
+__all__ = ["HasPk", "Pks", "as_pk", "as_pks"]
 
 
 class HasPk(Protocol):
@@ -31,13 +31,19 @@ def as_pks(pks: Pks) -> list[int]:
         InvalidInputError: One does not fit into 64 bits.
     """
     if isinstance(pks, int) or hasattr(pks, "pk"):
-        return [_as_pk(pks)]
+        return [as_pk(pks)]
     if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
         raise InvalidTypeError(f"pks must be one pk or an iterable of pks, not {quote(pks)}")
-    return sorted({_as_pk(one) for one in pks})
+    return sorted({as_pk(one) for one in pks})
 
 
-def _as_pk(one: object) -> int:
+def as_pk(one: object) -> int:
+    """One pk, or the pk of one object that has it.
+
+    Raises:
+        InvalidTypeError: It is no integer (nor are True and 1.0), or the object has none yet.
+        InvalidInputError: It does not fit into 64 bits.
+    """
     value = one if isinstance(one, int) else getattr(one, "pk", None)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(f"{quote(one)} is no pk: give an integer or a stored node")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError, NotExistent
 from aiidadb.messages import quote
-from aiidadb.pks import as_pks
+from aiidadb.pks import as_pk
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def apply_new_uuid_mapping(
     query = _of_table("replace_uuids", table)
     if not isinstance(mapping, Mapping):
         raise InvalidTypeError(f"mapping must map pks to UUIDs, not {quote(mapping)}")
-    given = {as_pks(pk)[0]: _as_uuid(new) for pk, new in mapping.items()}
+    given = {as_pk(pk): _as_uuid(new) for pk, new in mapping.items()}
     if not given:
         return
     session.require_version()

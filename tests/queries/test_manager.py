@@ -15,6 +15,7 @@ from aiidadb import nodes
 from aiidadb.exceptions import (
     IntegrityError,
     InvalidInputError,
+    InvalidTypeError,
     NotExistent,
     PermissionDenied,
     ReadOnlyDatabase,
@@ -201,6 +202,15 @@ async def test_every_table_of_aiidas_with_uuids_is_served_and_no_other(backend):
 async def uuids(backend):
     rows = await backend.queries.fetch(Query.from_(nodes).select(nodes.id, nodes.uuid))
     return {row["id"]: str(row["uuid"]) for row in rows}
+
+
+@pytest.mark.parametrize("key", [(), (1,), (1, 2), frozenset({1, 2}), range(1, 3)], ids=repr)
+async def test_each_new_uuid_is_for_one_pk(backend, key):
+    await write(backend, Graph(dict.fromkeys(range(1, 4), INT), ()))
+    before = await uuids(backend)
+    with pytest.raises(InvalidTypeError, match="is no pk"):
+        await backend.queries.apply_new_uuid_mapping("db_dbnode", {key: number(1001)})
+    assert await uuids(backend) == before
 
 
 @pytest.mark.quick

@@ -192,7 +192,8 @@ class Backend:
     async def close(self, timeout: float | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109
         """Refuse further calls, and see that none goes on.
 
-        The pool goes back when ``async with open_backend(…)`` ends.
+        Calls that still wait for a connection get a :class:`ClosedError` at once. The pool goes
+        back when ``async with open_backend(…)`` ends.
 
         Args:
             timeout: Seconds that calls under way in other tasks get. Then their statements are

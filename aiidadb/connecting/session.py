@@ -97,16 +97,22 @@ class Session:
             "transaction", default=None
         )
         self._in_use: set[asyncpg.Connection] = set()
+        self._waiting: set[asyncio.Timeout] = set()  # what calls without a connection wait under
         self._given_back = asyncio.Event()
 
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
         """Refuse every further call, and see that none is under way.
+
+        Calls that have no connection yet are refused as well.
 
         Args:
             timeout: Seconds that calls under way get; then their statements are cancelled on the
                 server, and connections that are not given back even so are cut. None: no bound.
         """
         self._closed = True
+        for wait in self._waiting:
+            if not wait.expired():
+                wait.reschedule(self._loop.time())
         # A transaction of the task that closes cannot end before this does.
         current = self._transaction.get()
         own = {current.connection} if current is not None and current.open else set()
@@ -115,7 +121,7 @@ class Session:
         except asyncio.CancelledError as error:
             await clean_up_after(error, self._end_calls(own), within=None)
             raise
-        if self._in_use - own:
+        if self._are_under_way(own):
             await uninterrupted(self._end_calls(own), within=None)
 
     def require_version(self) -> SchemaVersion:
@@ -384,10 +390,11 @@ class Session:
         Args:
             reset: Whether what it is used for may change its session.
         """
-        with self._translated():
-            connection = await take_place(self.pool, self._acquire_timeout)
+        connection = await self._place()
         self._in_use.add(connection)
         try:
+            if self._closed:
+                raise _closed_before_it_began()
             yield connection
         except BaseException as error:
             if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
@@ -408,6 +415,24 @@ class Session:
             await self._release(connection, reset=reset)
         finally:
             self._in_use.discard(connection)
+            self._given_back.set()
+
+    async def _place(self) -> asyncpg.Connection:
+        """Take a connection of the pool, unless the backend is closed meanwhile."""
+        wait = asyncio.timeout(None)
+        try:
+            async with wait:
+                self._waiting.add(wait)
+                try:
+                    with self._translated():
+                        return await take_place(self.pool, self._acquire_timeout)
+                finally:
+                    self._waiting.discard(wait)
+        except TimeoutError as error:
+            if not wait.expired():
+                raise
+            raise _closed_before_it_began() from error
+        finally:
             self._given_back.set()
 
     async def _release(self, connection: asyncpg.Connection, *, reset: bool) -> None:
@@ -455,12 +480,15 @@ class Session:
                 self._transaction.reset(token)
 
     async def _let_end(self, own: set[asyncpg.Connection], seconds: float | None) -> None:
-        """Wait until all connections but the closing task's own are given back."""
+        """Wait until no call is under way but those of the closing task's own transaction."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._in_use - own:
+                while self._are_under_way(own):
                     self._given_back.clear()
                     await self._given_back.wait()
+
+    def _are_under_way(self, own: set[asyncpg.Connection]) -> bool:
+        return bool(self._waiting or self._in_use - own)
 
     async def _end_calls(self, own: set[asyncpg.Connection]) -> None:
         await asyncio.gather(*map(cancel_statement, self._in_use - own))
@@ -494,3 +522,9 @@ _ENDED_BY_CLOSING: Final = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
 )
+
+
+def _closed_before_it_began() -> ClosedError:
+    return ClosedError(
+        "the backend was closed while this call waited for a connection: nothing was sent"
+    )

@@ -166,3 +166,27 @@ async def test_what_the_caller_asks_for_is_not_dropped(main_dsn: str) -> None:
             await registry.get_pool(profile, server_settings={name: "-5ms"})
         pool = await registry.get_pool(profile, server_settings={name: "2s"})
         assert await pool.fetchval(f"show {name}") == "2s"
+
+
+@pytest.mark.parametrize("waits_for", ["a place", "a new connection"])
+async def test_a_call_that_has_no_connection_yet_is_refused_when_the_backend_closes(
+    main_dsn: str, waits_for: str
+) -> None:
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.PoolRegistry() as registry,
+        aiidadb.open_backend(profile, registry=registry, max_size=1) as other,
+        aiidadb.open_backend(profile, registry=registry, max_size=1) as backend,
+    ):
+        await other._session.pool.expire_connections()  # so that the next call connects anew
+        held = other.connection() if waits_for == "a place" else contextlib.nullcontext()
+        async with held:
+            call = asyncio.create_task(backend.settings.set("a", 1))
+            await asyncio.sleep(0)
+            await backend.close()
+            assert call.done()
+        with pytest.raises(ClosedError, match="nothing was sent"):
+            await call
+        assert await other.settings.get_all() == []  # and the place is free
+        assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 0

@@ -363,7 +363,12 @@ def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | 
         return DatabaseError(_first_line(error))
     if "cannot exceed" in str(error):
         return InvalidInputError(f"too many values for one statement: {_first_line(error)}")
-    if "closed" in str(error) or "released back to the pool" in str(error):
+    if "released back to the pool" in str(error):  # the driver takes back what broke
+        return UnreachableStorage(
+            "the connection to the server was lost",
+            advice="try again; if it was a transaction's, run the whole transaction again",
+        )
+    if "closed" in str(error):
         return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
     # What the connection died of may hide behind it. (Or what the caller handles now does: only
     # the loss of a connection is looked for.)

@@ -23,7 +23,7 @@ from aiidadb.connecting.migrated import (
 from aiidadb.connecting.places import take_place
 from aiidadb.connecting.pool import mark_clean
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
-from aiidadb.connecting.transaction import OpenTransaction, transaction_over
+from aiidadb.connecting.transaction import COMMITTED, OpenTransaction, transaction_over
 from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     ClosedError,
@@ -53,6 +53,8 @@ NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that calls under way get when a backend is closed, if not said otherwise."""
+
+_WRITTEN: Final = "the change was made all the same: it is in the database"
 
 # Seconds for what should take a moment, before a connection is cut.
 _CANCEL_TIMEOUT: Final = 0.5
@@ -98,6 +100,8 @@ class Session:
         )
         self._in_use: set[asyncpg.Connection] = set()
         self._waiting: set[asyncio.Timeout] = set()  # what calls without a connection wait under
+        # What was done for good on connections that are in use, for who is cancelled after it.
+        self._done: dict[asyncpg.Connection, str] = {}
         self._given_back = asyncio.Event()
 
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
@@ -206,8 +210,10 @@ class Session:
             ClosedError: The backend was closed.
             ConcurrencyError: A savepoint is open, or a statement of the caller's own under way.
             UnknownOutcome: The connection was lost during the commit, or there was no answer.
+            UnreachableStorage: The connection was lost before the commit; nothing was changed.
             DatabaseError: What the server reported, by SQLSTATE; also where the error of a
-                statement was passed over inside, after which nothing can be committed.
+                statement was passed over inside, after which nothing can be committed, or where
+                SQL of the caller's own ended the transaction.
         """
         outer = self._current()
         if outer is None:
@@ -300,15 +306,17 @@ class Session:
             return await query.fetch(self, *arguments)
         async with self._for_a_call() as connection:
             with self._translated():
-                return await committed(
+                rows = await committed(
                     partial(query.fetch, connection, *arguments),
                     connection,
                     what="a statement that changes the database",
                     consequence="whether it did is not known, look before trying again",
-                    note="the change was made all the same: it is in the database",
+                    note=_WRITTEN,
                     within=self.commit_timeout,
                     stop=Stop(partial(cancel_statement, connection), (asyncpg.QueryCanceledError,)),
                 )
+                self._done[connection] = _WRITTEN
+                return rows
 
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False
@@ -393,8 +401,7 @@ class Session:
         connection = await self._place()
         self._in_use.add(connection)
         try:
-            if self._closed:
-                raise _closed_before_it_began()
+            self._refuse_if_closed_meanwhile()
             yield connection
         except BaseException as error:
             if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
@@ -412,8 +419,14 @@ class Session:
             raise
         else:
             # Nothing is under way on it, and the driver gives it back also where this is cancelled.
-            await self._release(connection, reset=reset)
+            try:
+                await self._release(connection, reset=reset)
+            except asyncio.CancelledError as error:
+                if note := self._done.get(connection):
+                    error.add_note(note)
+                raise
         finally:
+            self._done.pop(connection, None)
             self._in_use.discard(connection)
             self._given_back.set()
 
@@ -429,11 +442,17 @@ class Session:
                 finally:
                     self._waiting.discard(wait)
         except TimeoutError as error:
-            if not wait.expired():
-                raise
-            raise _closed_before_it_began() from error
+            if wait.expired():
+                self._refuse_if_closed_meanwhile(error)
+            raise
         finally:
             self._given_back.set()
+
+    def _refuse_if_closed_meanwhile(self, cause: Exception | None = None) -> None:
+        if self._closed:
+            raise ClosedError(
+                "the backend was closed while this call waited for a connection: nothing was sent"
+            ) from cause
 
     async def _release(self, connection: asyncpg.Connection, *, reset: bool) -> None:
         if not reset:
@@ -468,6 +487,8 @@ class Session:
             yield
             if not snapshot:
                 await level.commit()
+                if not nested:
+                    self._done[connection] = COMMITTED
         except BaseException as error:
             await level.undo_after(error)
             raise
@@ -522,9 +543,3 @@ _ENDED_BY_CLOSING: Final = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
 )
-
-
-def _closed_before_it_began() -> ClosedError:
-    return ClosedError(
-        "the backend was closed while this call waited for a connection: nothing was sent"
-    )

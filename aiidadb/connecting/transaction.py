@@ -12,13 +12,21 @@ import asyncpg
 from aiidadb.connecting.commit import committed
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cut
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
-from aiidadb.exceptions import ClosedError, ConcurrencyError
+from aiidadb.exceptions import (
+    ClosedError,
+    ConcurrencyError,
+    DatabaseError,
+    UnreachableStorage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["OpenTransaction", "transaction_over"]
+__all__ = ["COMMITTED", "OpenTransaction", "transaction_over"]
+
+COMMITTED: Final = "the transaction was committed all the same: its changes are in the database"
+"""What to say on ``CancelledError`` where it was."""
 
 # Seconds for BEGIN to be answered once it is cancelled, before the connection is cut.
 _BEGIN_TIMEOUT: Final = 0.5
@@ -57,9 +65,10 @@ class OpenTransaction:
         self.connection = connection
         self.open = True
         self.savepoint_since: float | None = None
-        self._block = connection.transaction(
-            isolation="repeatable_read" if snapshot else None, readonly=snapshot
-        )
+        with translated():  # the connection may be lost
+            self._block = connection.transaction(
+                isolation="repeatable_read" if snapshot else None, readonly=snapshot
+            )
         self._lock = asyncio.Lock()
         self._translated = translated
         self._commit_timeout = commit_timeout
@@ -94,7 +103,8 @@ class OpenTransaction:
             await self.undo_after(error)
             raise
         except Exception as error:
-            if not _is_answer(error):
+            # A savepoint that meets a statement of the caller's own was not sent.
+            if not (_is_answer(error) or (self._nested and isinstance(error, ConcurrencyError))):
                 cutting()
             raise
 
@@ -103,9 +113,13 @@ class OpenTransaction:
 
         Raises:
             UnknownOutcome: The connection was lost, or there was no answer in time.
-            DatabaseError: What the server reported; nothing was changed.
+            UnreachableStorage: The connection was lost before that; nothing was changed.
+            DatabaseError: What the server reported; nothing was changed. Or SQL of the caller's own
+                ended the transaction before.
         """
         async with self._taken():
+            if not self._nested:
+                await self._look_before_commit()
             self.open = False
             cutting = partial(cut, self.connection)
             try:
@@ -123,25 +137,38 @@ class OpenTransaction:
 
     async def _commit_outermost(self) -> None:
         await committed(
-            self._send_commit,
+            self._block.commit,
             self.connection,
             what="COMMIT",
             consequence="whether the changes are in the database is not known, "
             "look before trying again",
-            note="the transaction was committed all the same: its changes are in the database",
+            note=COMMITTED,
             within=self._commit_timeout,
         )
 
-    async def _send_commit(self) -> None:
-        if self._by_caller:
-            # Where a statement failed and the caller passed over that, PostgreSQL answers COMMIT
-            # with a mere ROLLBACK, which is not an error. To this it answers with one.
-            try:
-                await self.connection.execute("select")
-            except asyncpg.InFailedSQLTransactionError:
-                self.open = True  # to be rolled back
-                raise
-        await self._block.commit()
+    async def _look_before_commit(self) -> None:
+        """See that there is something to commit. What fails here is still to be rolled back."""
+        try:
+            with self._translated():
+                # The first asks the driver alone, which may know already that it has lost it.
+                is_over = not self.connection.is_in_transaction()
+                if self._by_caller and not is_over:
+                    # Where a statement failed and the caller passed over that, PostgreSQL answers
+                    # COMMIT with a mere ROLLBACK, which is not an error. To this with one.
+                    await self.connection.execute("select")
+        except UnreachableStorage as error:
+            raise UnreachableStorage(
+                "the connection was lost before COMMIT was sent, nothing of the transaction is "
+                "stored",
+                sqlstate=error.sqlstate,
+                advice="run the whole transaction again",
+            ) from error
+        if is_over:
+            raise DatabaseError(
+                "SQL of the caller's own ended the transaction (COMMIT or ROLLBACK) before the end "
+                "of backend.transaction()",
+                advice="leave the end to that; to have all undone, raise an error inside",
+            )
 
     async def undo(self) -> None:
         """Roll it back, once the call that is under way, if any, is through."""

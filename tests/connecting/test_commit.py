@@ -78,6 +78,30 @@ async def test_cancelled_during_commit_the_answer_is_waited_for(main_dsn: str, w
         await backend.settings.get("a")  # and the connection is of use
 
 
+@pytest.mark.parametrize("how", ["transaction", "single write"])
+async def test_cancelled_while_the_connection_goes_back_it_is_said_that_the_change_was_made(
+    main_dsn: str, how: str
+) -> None:
+    is_reset = asyncio.Event()
+
+    async def reset(_connection: asyncpg.Connection) -> None:
+        is_reset.set()
+        await asyncio.sleep(0.2)
+
+    async with asyncio.timeout(LIMIT), opened(main_dsn, reset=reset) as backend:
+        is_reset.clear()
+        change = (
+            set_in_transaction(backend) if how == "transaction" else backend.settings.set("a", 1)
+        )
+        call = asyncio.create_task(change)
+        await is_reset.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await call
+    assert "all the same" in raised.value.__notes__[0]
+    assert await is_stored(main_dsn)
+
+
 @each_way
 async def test_what_the_server_refuses_to_commit_is_told_in_the_cancellations_place(
     main_dsn: str, way: Way

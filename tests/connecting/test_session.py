@@ -17,6 +17,7 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     UnreachableStorage,
 )
+from tests.helpers.faults import proxy
 
 
 @pytest.fixture
@@ -164,13 +165,52 @@ async def test_a_cancelled_transaction_is_rolled_back(main_dsn):
             assert await keys(backend) == set()
 
 
-async def test_a_commit_that_loses_its_connection_says_that_the_outcome_is_unknown(backend, other):
-    with pytest.raises(UnknownOutcome):
+async def test_a_commit_that_loses_its_connection_says_that_the_outcome_is_unknown(main_dsn):
+    async with proxy(main_dsn) as between:
+        profile = aiidadb.Profile.from_dsn(between.dsn)
+        async with aiidadb.open_backend(profile) as backend:
+            with pytest.raises(UnknownOutcome):
+                async with backend.transaction():
+                    await backend.settings.set("a", 1)
+                    between.cuts_answer_to = b"COMMIT"
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])  # for the client to take note
+async def test_a_connection_that_is_lost_before_the_commit_says_that_nothing_is_stored(
+    backend, other, seconds
+):
+    with pytest.raises(UnreachableStorage, match="nothing of the transaction is stored"):
         async with backend.transaction():
             await backend.settings.set("a", 1)
             (row,) = await backend._session.fetch("select pg_backend_pid() as pid")
             await other.execute("select pg_terminate_backend($1)", row["pid"])
+            await asyncio.sleep(seconds)
+    assert await keys(backend) == set()
+
+
+@pytest.mark.parametrize("call", ["closest parents", "deletion", "savepoint"])
+async def test_a_savepoint_on_a_lost_connection_says_so(backend, other, call):
+    with pytest.raises(UnreachableStorage, match=r"lost: .* run the whole transaction again"):
+        async with backend.transaction() as connection:
+            await other.execute("select pg_terminate_backend($1)", connection.get_server_pid())
             await asyncio.sleep(0.1)
+            match call:
+                case "closest parents":
+                    await backend.queries.get_closest_parents([1])
+                case "deletion":
+                    await backend.delete_nodes_and_connections([1])
+                case _:
+                    async with backend.transaction():
+                        pass
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_a_transaction_that_sql_of_the_callers_own_ended_says_so(backend, end):
+    with pytest.raises(DatabaseError, match="caller's own ended the transaction"):
+        async with backend.transaction() as connection:
+            await backend.settings.set("a", 1)
+            await connection.execute(end)
+    assert await keys(backend) == ({"a"} if end == "commit" else set())
 
 
 async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other):

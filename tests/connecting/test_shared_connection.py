@@ -177,6 +177,20 @@ async def test_a_call_that_meets_the_callers_own_statement_says_so(
     assert await keys(backend) == {"b"}
 
 
+async def test_a_savepoint_that_meets_the_callers_own_statement_leaves_all_intact(
+    backend: aiidadb.Backend,
+) -> None:
+    async with backend.transaction() as connection:
+        await backend.settings.set("a", 1)
+        own = asyncio.create_task(connection.fetchval("select 1 from pg_sleep(0.3)"))
+        await asyncio.sleep(0.1)
+        with pytest.raises(ConcurrencyError, match="caller's own is under way"):
+            await backend.delete_nodes_and_connections([1])
+        assert await own == 1
+        assert (await backend.delete_nodes_and_connections([1])).missing == (1,)
+    assert await keys(backend) == {"a"}
+
+
 async def test_the_callers_own_statement_that_meets_a_call_is_told_by_the_driver(
     backend: aiidadb.Backend,
 ) -> None:

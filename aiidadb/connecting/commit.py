@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
 
-from aiidadb.connecting.statement import cut
+from aiidadb.connecting.statement import TimeLimit, cut
 from aiidadb.connecting.uninterrupted import uninterrupted
-from aiidadb.exceptions import UnknownOutcome
+from aiidadb.exceptions import QueryTimeout, UnknownOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +36,9 @@ async def committed(
 ) -> T:
     """Send a COMMIT, or what ends with one, and wait for the answer, also when cancelled.
 
+    Where it takes longer than the connection's ``command_timeout``, the server is asked to cancel
+    it, and its answer decides.
+
     Args:
         send: Sends it, on the connection.
         connection: It is cut where there is no answer in time.
@@ -51,11 +54,14 @@ async def committed(
     Raises:
         asyncio.CancelledError: This was cancelled; there is an answer, and it is not an error.
         UnknownOutcome: The connection was lost before the answer, or there was none in time.
+        QueryTimeout: It took too long, and the server cancelled it.
         Exception: What the server answered.
     """
+    limit = TimeLimit(connection)
 
     async def sent() -> T:
-        return await send()  # which may refuse before there is anything to await
+        async with limit:
+            return await send()  # which may refuse before there is anything to await
 
     try:
         return await uninterrupted(
@@ -70,6 +76,17 @@ async def committed(
             stop=stop,
         )
     except Exception as error:
+        if limit.is_over and isinstance(error, asyncpg.QueryCanceledError):
+            raise QueryTimeout(
+                f"{what} took longer than the {limit.seconds:g} seconds allowed and was cancelled: "
+                "nothing was changed",
+                sqlstate=error.sqlstate,
+            ) from error
+        if limit.is_over and _may_have_been_carried_out(error):
+            raise UnknownOutcome(
+                f"{what} took longer than the {limit.seconds:g} seconds allowed, and the server "
+                f"did not say in time whether it was cancelled: {consequence}"
+            ) from error
         if _may_have_been_carried_out(error):
             raise UnknownOutcome(
                 f"the connection was lost before the answer to {what}: {consequence}"

@@ -300,6 +300,7 @@ class Session:
 
         Raises:
             UnknownOutcome: The connection was lost before the answer, or there was none in time.
+            QueryTimeout: It took too long, and the server cancelled it; nothing was changed.
             DatabaseError: As for :meth:`fetch`.
         """
         if self._current() is not None:

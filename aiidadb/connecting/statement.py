@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import asyncpg
 
-__all__ = ["RELEASE_TIMEOUT", "cancel_statement", "cut"]
+__all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut"]
 
 RELEASE_TIMEOUT: Final = 5.0
 """Seconds that a connection gets to be given back clean before it is cut."""
@@ -48,6 +50,61 @@ def cut(connection: asyncpg.Connection) -> None:
     """
     if (behind := _behind(connection)) is not None:
         behind.terminate()
+
+
+class TimeLimit:
+    """Keeps ``command_timeout`` in the place of the driver, and waits for the server's answer.
+
+    The driver raises as soon as the time is over, and does not tell what the server answers when
+    it asks for the end of the statement: that, or that the statement was done before.
+
+    Use it as ``async with TimeLimit(connection)`` around one statement. Without an answer within
+    :data:`RELEASE_TIMEOUT` the connection is cut.
+
+    Args:
+        connection: As for :func:`cancel_statement`.
+
+    Attributes:
+        seconds: The connection's ``command_timeout``; None: there is no limit.
+        is_over: Whether the statement took longer, and its end was asked for.
+    """
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._behind = behind = _behind(connection)
+        # The driver's settings have no public name.
+        self._settings: Any = None if behind is None else behind._config  # noqa: SLF001
+        self.seconds: float | None = self._settings and self._settings.command_timeout
+        self.is_over = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        if self._behind is None or self.seconds is None:
+            return
+        self._behind._config = self._settings._replace(command_timeout=None)  # noqa: SLF001
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(self.seconds, self._end))
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._behind is None or self.seconds is None:
+            return
+        self._behind._config = self._settings  # noqa: SLF001
+        for timer in self._timers:
+            timer.cancel()
+        if self._asking is not None:  # a request that arrives late would cancel what is done next
+            await asyncio.wait((self._asking,))
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._asking = asyncio.ensure_future(cancel_statement(self._behind))
+        self._timers.append(
+            asyncio.get_running_loop().call_later(RELEASE_TIMEOUT, cut, self._behind)
+        )
 
 
 def _behind(connection: asyncpg.Connection) -> asyncpg.Connection | None:

@@ -114,6 +114,7 @@ class OpenTransaction:
         Raises:
             UnknownOutcome: The connection was lost, or there was no answer in time.
             UnreachableStorage: The connection was lost before that; nothing was changed.
+            QueryTimeout: It took too long, and the server cancelled it; nothing was changed.
             DatabaseError: What the server reported; nothing was changed. Or SQL of the caller's own
                 ended the transaction before.
         """

@@ -251,6 +251,74 @@ async def test_a_single_write_without_an_answer_in_time_has_an_unknown_outcome(
         between.is_holding.clear()
 
 
+# ---------------------------------------------------------------- what takes too long
+
+
+HOWS = pytest.mark.parametrize("how", ["transaction", "single write"])
+
+
+async def change(backend: aiidadb.Backend, how: str) -> None:
+    if how == "transaction":
+        await set_in_transaction(backend)
+    else:
+        await backend.settings.set("a", 1)
+
+
+@HOWS
+async def test_what_the_server_cancels_because_it_takes_too_long_was_not_made(
+    main_dsn: str, how: str
+) -> None:
+    await run_script(main_dsn, AT_COMMIT.format(then="perform pg_sleep(60);"))
+    async with asyncio.timeout(LIMIT), opened(main_dsn, command_timeout=0.7) as backend:
+        with pytest.raises(QueryTimeout, match=r"0\.7 seconds allowed .* nothing was changed"):
+            await change(backend, how)
+        assert not await is_stored(main_dsn)
+        assert await backend.settings.get_all() == []  # and the connection is of use
+
+
+@HOWS
+async def test_what_was_made_before_the_server_was_asked_to_cancel_it_is_as_made(
+    main_dsn: str, how: str
+) -> None:
+    async with proxy(main_dsn) as between, opened(between.dsn, command_timeout=0.7) as backend:
+        await backend.settings.set("b", 1)  # which prepares the statement
+        between.holds_answers_to = b"COMMIT" if how == "transaction" else b"a value"
+
+        async def let_go() -> None:
+            await between.is_holding.wait()
+            await asyncio.sleep(1.2)
+            between.holds_answers_to = b""
+            between.is_holding.clear()
+
+        async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as tasks:
+            tasks.create_task(let_go())
+            if how == "transaction":
+                await set_in_transaction(backend)
+            else:
+                await backend.settings.set("a", "a value")
+        assert await is_stored(main_dsn)
+        async with backend.connection() as connection:
+            with pytest.raises(TimeoutError):  # the driver's limit is as before
+                await connection.execute("select pg_sleep(60)")
+
+
+@HOWS
+async def test_what_takes_too_long_and_is_not_answered_has_an_unknown_outcome(
+    main_dsn: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiidadb.connecting.statement.RELEASE_TIMEOUT", 0.3)
+    async with proxy(main_dsn) as between, opened(between.dsn, command_timeout=0.7) as backend:
+        await backend.settings.set("b", 1)
+        between.holds_answers_to = b"COMMIT" if how == "transaction" else b""
+        if how != "transaction":
+            between.is_holding.set()  # from now on
+        async with asyncio.timeout(LIMIT):
+            with pytest.raises(UnknownOutcome, match=r"took longer than the 0\.7 seconds allowed"):
+                await change(backend, how)
+        between.holds_answers_to = b""
+        between.is_holding.clear()
+
+
 # ---------------------------------------------------------------- replication that is waited for
 
 

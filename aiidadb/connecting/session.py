@@ -118,8 +118,9 @@ class Session:
             if not wait.expired():
                 wait.reschedule(self._loop.time())
         # A transaction of the task that closes cannot end before this does.
-        current = self._transaction.get()
-        own = {current.connection} if current is not None and current.open else set()
+        own = self._transaction.get()
+        if own is not None and not own.open:
+            own = None
         try:
             await self._let_end(own, timeout)
         except asyncio.CancelledError as error:
@@ -223,7 +224,7 @@ class Session:
             ):
                 yield connection
             return
-        async with outer.turn():
+        async with self._turn_of(outer):
             outer.savepoint_since = self._loop.time() if by_caller else None
             try:
                 async with self._level(outer.connection, nested=True):
@@ -385,12 +386,21 @@ class Session:
                 async with self._from_pool() as connection:
                     yield connection
             else:
-                async with current.turn():
+                async with self._turn_of(current):
                     yield current.connection
         except DatabaseError as error:
             if is_sign_of_migration(error):
                 await self.refuse_if_migrated()
             raise
+
+    @contextlib.asynccontextmanager
+    async def _turn_of(self, transaction: OpenTransaction) -> AsyncIterator[None]:
+        try:
+            async with transaction.turn():
+                self._refuse_if_closed_meanwhile()
+                yield
+        finally:
+            self._given_back.set()
 
     @contextlib.asynccontextmanager
     async def _from_pool(self, *, reset: bool = False) -> AsyncIterator[asyncpg.Connection]:
@@ -501,21 +511,27 @@ class Session:
             with contextlib.suppress(ValueError):
                 self._transaction.reset(token)
 
-    async def _let_end(self, own: set[asyncpg.Connection], seconds: float | None) -> None:
-        """Wait until no call is under way but those of the closing task's own transaction."""
+    async def _let_end(self, own: OpenTransaction | None, seconds: float | None) -> None:
+        """Wait until no call is under way; the closing task's own transaction may be."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._are_under_way(own):
                     self._given_back.clear()
                     await self._given_back.wait()
 
-    def _are_under_way(self, own: set[asyncpg.Connection]) -> bool:
-        return bool(self._waiting or self._in_use - own)
+    def _are_under_way(self, own: OpenTransaction | None) -> bool:
+        return bool(self._waiting or self._to_be_given_back(own) or (own and own.is_taken))
 
-    async def _end_calls(self, own: set[asyncpg.Connection]) -> None:
-        await asyncio.gather(*map(cancel_statement, self._in_use - own))
+    def _to_be_given_back(self, own: OpenTransaction | None) -> set[asyncpg.Connection]:
+        return self._in_use - (set() if own is None else {own.connection})
+
+    async def _end_calls(self, own: OpenTransaction | None) -> None:
+        busy = self._to_be_given_back(own)
+        if own is not None and own.is_taken:  # by a task that was started inside
+            busy.add(own.connection)
+        await asyncio.gather(*map(cancel_statement, busy))
         await self._let_end(own, _CANCEL_TIMEOUT)
-        for connection in self._in_use - own:
+        for connection in self._to_be_given_back(own):
             cut(connection)
 
     @contextlib.contextmanager

@@ -75,6 +75,11 @@ class OpenTransaction:
         self._nested = nested
         self._by_caller = by_caller
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether a call has the connection now, or waits for it."""
+        return self._lock.locked()
+
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Have the connection for oneself.

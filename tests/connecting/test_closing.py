@@ -114,6 +114,23 @@ async def test_a_transaction_that_closes_its_own_backend_is_committed(main_dsn: 
         assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 1
 
 
+async def test_closing_inside_a_transaction_ends_what_other_tasks_do_in_it(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+    ):
+        with pytest.raises(aiidadb.exceptions.DatabaseError, match="an earlier statement failed"):
+            async with backend.transaction(), busy(backend, main_dsn) as call:
+                waits = asyncio.create_task(backend.settings.set("a", 1))
+                await asyncio.sleep(0)
+                await backend.close(timeout=0.1)
+                assert await fetchval(main_dsn, SLEEPERS) == 0
+                with pytest.raises(ClosedError, match="closed while this call was under way"):
+                    await call
+                with pytest.raises(ClosedError, match="nothing was sent"):
+                    await waits
+
+
 async def test_a_reset_cancels_what_is_under_way(
     main_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,11 @@ class Backend:
             ClosedError: The backend was closed.
             ConcurrencyError: A savepoint is open, or a use of the connection is under way.
             UnknownOutcome: The connection was lost during COMMIT, or no answer came in time.
-            DatabaseError: The server refused to commit; nothing was changed.
+            UnreachableStorage: The connection was lost before COMMIT; nothing was changed.
+            QueryTimeout: COMMIT took longer than ``command_timeout`` and was cancelled; nothing was
+                changed.
+            DatabaseError: The server refused to commit; nothing was changed. Or SQL of your own
+                ended the transaction inside: what that committed is stored, and what came after it.
         """
         return self._session.transaction(by_caller=True)
 

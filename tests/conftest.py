@@ -99,9 +99,25 @@ def _begin_run(config: pytest.Config) -> Run:
         if dsn := os.environ.get("AIIDADB_TEST_DSN"):
             ending.callback(lambda: asyncio.run(drop_all_of(name, dsn)))
         else:
-            dsn = ending.enter_context(embedded_server(durable=False)).dsn
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(tempfile, "tempdir", _place_of_the_server())
+                dsn = ending.enter_context(
+                    embedded_server(durable=False, settings={"max_wal_size": "1GB"})
+                ).dsn
         config.stash[_RUN] = Run(name=name, server_dsn=dsn)
     return config.stash[_RUN]
+
+
+def _place_of_the_server() -> str:
+    """In memory, if there is room: a database has 300 files, and most tests make a new one."""
+    memory = "/dev/shm"
+    if os.access(memory, os.W_OK):
+        found = os.statvfs(memory)
+        # The programs may have to be copied there, to where the server's user can run them.
+        runs_programs = not found.f_flag & os.ST_NOEXEC
+        if runs_programs and found.f_bavail * found.f_frsize > 4 * 1024**3:
+            return memory
+    return tempfile.gettempdir()
 
 
 @pytest.fixture(scope="session")

@@ -97,10 +97,10 @@ async def _find(
     """Walk from start after start as long as parents are near, then search the rest together."""
     # Some of all first: they show how far the others have to go.
     some = slice(None, None, max(1, -(-len(starts) // _SAMPLE)))
-    waiting = starts[some]
+    waiting, others = starts[some], starts[:]
     end = min(size, len(waiting))
-    del starts[some]
-    waiting += starts
+    del others[some]
+    waiting += others
     total = len(waiting)
     parents: dict[int, int] = {}
     # Several questions see one snapshot, so that their number does not change the answer.

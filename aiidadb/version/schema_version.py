@@ -93,6 +93,8 @@ class SchemaVersion:
         return f"1.0.{self.number}" if self.line == "django" else self.schema_name
 
     def __lt__(self, other: SchemaVersion) -> bool:
+        if not isinstance(other, SchemaVersion):
+            return NotImplemented
         return (self.line, self.number) < (other.line, other.number)
 
 

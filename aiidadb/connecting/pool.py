@@ -15,7 +15,8 @@ import os
 import socket
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -266,16 +267,18 @@ def _make_pool(entry: _Entry) -> asyncpg.Pool:
     try:
         return asyncpg.create_pool(
             **{
-                "reset": _reset_unless_clean,
                 **arguments,
                 "connect": _connecting(arguments.get("connect")),
                 "init": _preparing(entry, arguments.get("init")),
                 "setup": _beginning_use(arguments.get("setup")),
+                "reset": _ending_use(arguments.get("reset")),
             }
         )
     except (TypeError, ValueError, asyncpg.InterfaceError) as error:
         raise PoolOptionsError(f"asyncpg refuses the pool's options: {error}") from error
 
+
+_T = TypeVar("_T")
 
 _Callback: TypeAlias = "Callable[[asyncpg.Connection], Awaitable[None]]"
 
@@ -290,8 +293,7 @@ def _connecting(theirs: Callable[..., Awaitable[asyncpg.Connection]] | None) -> 
             return await ours(*positional, **named)
         # Theirs most likely hands on what asyncpg's own takes.
         named["timeout"] = named.pop("connect_timeout")
-        called = theirs(*positional, **plain(named))
-        connection = await called if inspect.isawaitable(called) else called
+        connection = await _call(lambda: theirs(*positional, **plain(named)), "connect", theirs)
         if not isinstance(connection, asyncpg.Connection):
             raise PoolOptionsError("connect must be an async function that gives a connection")
         return connection
@@ -306,7 +308,7 @@ def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
         entry.connections.add(connection)
         await set_codecs(connection)
         if init is not None:
-            await _call(init, "init", connection)
+            await _call(partial(init, connection), "init", init)
 
     return prepare
 
@@ -318,19 +320,36 @@ def _beginning_use(setup: _Callback | None) -> _Callback | None:
 
     async def begin(connection: asyncpg.Connection) -> None:
         place_found()
-        await _call(setup, "setup", connection)
+        await _call(partial(setup, connection), "setup", setup)
 
     return begin
 
 
-async def _call(function: _Callback, name: str, connection: asyncpg.Connection) -> None:
-    """Call a function of the caller's; what it raises is the caller's own."""
+def _ending_use(reset: _Callback | None) -> _Callback:
+    """What is done to a connection when it is given back."""
+    if reset is None:
+        return _reset_unless_clean
+
+    async def end(connection: asyncpg.Connection) -> None:
+        await _call(partial(reset, connection), "reset", reset)
+
+    return end
+
+
+async def _call(call: Callable[[], Awaitable[_T]], name: str, function: object) -> _T:
+    """Call a function of the caller's; what it raises is the caller's own.
+
+    Args:
+        call: What calls it. Its arguments, a password perhaps, are in no variable here.
+        name: The option that it was given for.
+        function: The function.
+    """
     with callers_own():
-        called = function(connection)
+        called = call()
     if not inspect.isawaitable(called):
         raise PoolOptionsError(f"{name} must be an async function, not {quote(function)}")
     with callers_own():
-        await called
+        return await called
 
 
 async def _check_reachable(pool: asyncpg.Pool) -> None:

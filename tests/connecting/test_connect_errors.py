@@ -277,11 +277,11 @@ async def test_a_wrong_password_is_told_and_not_shown(strict_dsn: str) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("function", ["init", "setup", "password"])
+@pytest.mark.parametrize("function", ["connect", "init", "password", "reset", "setup"])
 async def test_what_a_function_of_the_callers_raises_passes(
     function: str, error: Exception, bare_dsn: str
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise error
 
     profile = aiidadb.Profile.from_dsn(bare_dsn)
@@ -293,6 +293,20 @@ async def test_what_a_function_of_the_callers_raises_passes(
             async with aiidadb.open_backend(profile, registry=registry, **{function: fail}):
                 pytest.fail("it opened")
         assert caught.value is error
+
+
+async def test_no_frame_of_what_a_connect_raises_shows_a_password(bare_dsn: str) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise FileNotFoundError("mine")
+
+    profile = aiidadb.Profile.from_dsn(bare_dsn)
+    async with PoolRegistry() as registry:
+        with pytest.raises(FileNotFoundError) as caught:
+            await registry.get_pool(profile, connect=fail, password=SECRET)
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in told.stack if "/aiidadb/connecting/" in frame.filename]
+    assert ours
+    assert SECRET not in "".join(str(frame.locals) for frame in ours)
 
 
 async def test_a_setup_that_fails_later_passes(bare_dsn: str) -> None:
@@ -314,7 +328,7 @@ async def test_a_setup_that_fails_later_passes(bare_dsn: str) -> None:
                 await backend.settings.get_all()
 
 
-@pytest.mark.parametrize("function", ["init", "setup", "connect"])
+@pytest.mark.parametrize("function", ["connect", "init", "reset", "setup"])
 async def test_a_function_that_is_not_async_is_refused(function: str, bare_dsn: str) -> None:
     profile = aiidadb.Profile.from_dsn(bare_dsn)
     async with PoolRegistry() as registry:

@@ -1,4 +1,4 @@
-"""What many calls take: functions to be told of progress, paths, and seconds."""
+"""What many calls take: switches, functions to be told of progress, paths, and seconds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,29 @@ from typing import Final
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 
-__all__ = ["LONGEST", "require_function", "require_path", "require_wait"]
+__all__ = [
+    "LONGEST",
+    "as_flag",
+    "find_path_problem",
+    "require_function",
+    "require_path",
+    "require_wait",
+]
 
 LONGEST: Final = 100 * 365 * 86400.0
 """Seconds; timers of event loops overflow with far longer ones."""
+
+
+def as_flag(value: object, what: str) -> bool:
+    """A switch, as True or False.
+
+    Raises:
+        InvalidTypeError: It is neither true nor false, as an array of several values.
+    """
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(f"{what} must be True or False, not {quote(value)}") from None
 
 
 def require_function(value: object, what: str) -> None:
@@ -35,9 +54,20 @@ def require_path(value: object, what: str) -> Path:
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str):
         raise InvalidTypeError(f"{what} must be a path, not {quote(value)}")
-    if "\0" in text:
-        raise InvalidInputError(f"{what} {quote(text)} is a path with a NUL character")
+    if problem := find_path_problem(text):
+        raise InvalidInputError(f"{what} {quote(text)} is a path with {problem}")
     return Path(text)
+
+
+def find_path_problem(text: str) -> str | None:
+    """What a path holds that no file can have in its name, in words; None if there is nothing."""
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return "a lone surrogate, which is not Unicode text"
+    return None
 
 
 def require_wait(value: object, what: str) -> None:

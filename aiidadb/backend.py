@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiidadb.arguments import require_wait
+from aiidadb.arguments import as_flag, require_wait
 from aiidadb.connecting.commit import COMMIT_TIMEOUT
 from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
@@ -259,6 +259,9 @@ async def open_backend(
     options = hide_secrets(options)
     require_seconds("acquire_timeout", acquire_timeout)
     require_seconds("commit_timeout", commit_timeout)
+    require_seconds("connect_timeout", connect_timeout)
+    require_seconds("command_timeout", command_timeout)
+    schema_check = as_flag(schema_check, "schema_check")
     if connect_timeout != CONNECT_TIMEOUT:
         options["connect_timeout"] = connect_timeout
     if command_timeout != COMMAND_TIMEOUT:

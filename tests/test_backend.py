@@ -6,14 +6,18 @@ import asyncpg
 import pytest
 
 import aiidadb
+from aiidadb import nodes
 from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import (
     CorruptStorage,
     IncompatibleStorageSchema,
+    InvalidInputError,
+    InvalidTypeError,
     NotAnAiidaDatabase,
     PoolOptionsError,
 )
 from tests.helpers.databases import run_script
+from tests.helpers.hostile import Array, Hollow
 
 
 async def opened_version(dsn: str, **options: object) -> str:
@@ -34,6 +38,36 @@ async def test_main_0001_is_served(main_dsn):
 
 async def test_a_database_that_aiida_core_made_is_served(aiida_dsn):
     assert await opened_version(aiida_dsn) == "main_0002"
+
+
+@pytest.mark.parametrize(
+    "option", ["acquire_timeout", "command_timeout", "commit_timeout", "connect_timeout"]
+)
+async def test_an_array_is_no_time(main_dsn, option):
+    with pytest.raises(PoolOptionsError, match=f"{option} must be a number of seconds"):
+        await opened_version(main_dsn, **{option: Array()})
+
+
+async def test_an_array_is_no_switch_and_no_value_of_a_criterion(main_dsn):
+    with pytest.raises(InvalidTypeError, match="schema_check must be True or False"):
+        await opened_version(main_dsn, schema_check=Array())
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        ask = backend.queries
+        for call, switch in (
+            (backend.delete_nodes_and_connections, "strict"),
+            (backend.preview_deletion, "strict"),
+            (backend.get_nodes_to_delete, "create_forward"),
+            (backend.get_nodes_to_delete, "call_calc_forward"),
+            (backend.get_nodes_to_delete, "call_work_forward"),
+            (lambda _, **switches: ask.get_bands_and_parents_structure(**switches), "all_users"),
+        ):
+            with pytest.raises(InvalidTypeError, match=f"{switch} must be True or False"):
+                await call(1, **{switch: Array()})
+        for criterion in (nodes.label.isin([Array()]), nodes.label == Array()):
+            with pytest.raises(InvalidTypeError, match="Array cannot be a criterion"):
+                await ask.get_closest_parents(1, criterion)
+        with pytest.raises(InvalidInputError):
+            await ask.get_closest_parents(1, nodes.label == Hollow(a=1))
 
 
 @pytest.mark.quick

@@ -13,7 +13,25 @@ def test_text_is_given_back_as_it_is(text):
     assert require_text(text, "the label") == text
 
 
-@pytest.mark.parametrize(("text", "reason"), [("a\x00", "NUL"), ("\ud800", "lone surrogate")])
+class Sly(str):
+    """A text that does not say what is in it."""
+
+    def __contains__(self, part):
+        return False
+
+    def encode(self, *_):
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a\x00", "NUL"),
+        ("\ud800", "lone surrogate"),
+        (Sly("a\x00"), "NUL"),
+        (Sly("\ud800"), "lone surrogate"),
+    ],
+)
 def test_what_cannot_be_stored_is_refused_by_name(text, reason):
     with pytest.raises(InvalidInputError, match=f"^the label holds a {reason}"):
         require_text(text, "the label")

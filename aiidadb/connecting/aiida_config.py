@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.arguments import find_path_problem
 from aiidadb.connecting.libpq_keys import (
     ADVISORY_KEYS,
     LIBPQ_KEYS,
@@ -24,6 +25,7 @@ from aiidadb.connecting.libpq_keys import (
 )
 from aiidadb.connecting.profile import Profile, make_profile, read_file_uri
 from aiidadb.exceptions import (
+    AiidaDbError,
     ConfigurationError,
     ConfigurationVersionError,
     InvalidTypeError,
@@ -31,6 +33,7 @@ from aiidadb.exceptions import (
     ProfileConfigurationError,
 )
 from aiidadb.messages import quote
+from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +102,7 @@ def load_profile(
         raise InvalidTypeError(f"config must be a path, not {quote(config)}")
     try:
         return _load_profile(name, config)
-    except ConfigurationError as error:
+    except AiidaDbError as error:
         # The frames that it went through hold the passwords of all profiles in their variables.
         raise error.with_traceback(None) from error.__cause__
 
@@ -159,20 +162,14 @@ class _Section:
 def _find_config() -> Path:
     """Find AiiDA's directory as AiiDA 2 does, but make none."""
     bases = [base for base in os.environ.get("AIIDA_PATH", "").split(os.pathsep) if base]
-    try:
-        directories = [Path(base).expanduser() for base in bases or ["~"]]
-    except RuntimeError as error:
-        raise MissingConfigurationError(
-            f"AiiDA's configuration is looked for in a home directory, and there is none: {error}"
-        ) from error
-    directories = [
-        directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
-        for directory in directories
-    ]
+    directories: list[Path] = []
     refused: ConfigurationError | None = None
-    for directory in directories:
+    for base in bases or ["~"]:
         try:
+            directory = _directory_of(base)
+            directories.append(directory)
             if _is_directory(directory):
+                _require_access(directory)
                 return directory
         except ConfigurationError as error:
             refused = error
@@ -184,6 +181,31 @@ def _find_config() -> Path:
         advice=f"{looked}; {_GIVE_CONFIG}",
         command_advice=f"{looked}; {_GIVE_CONFIG_HERE}",
     )
+
+
+def _directory_of(base: str) -> Path:
+    try:
+        directory = Path(base).expanduser()
+    except RuntimeError as error:
+        raise MissingConfigurationError(
+            f"AiiDA's configuration is looked for in a home directory, and there is none: {error}"
+        ) from error
+    return directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
+
+
+def _require_access(directory: Path) -> None:
+    """Refuse a directory that this process may not look into.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    try:
+        (directory / CONFIG_FILE).stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        message = f"{quote(str(directory))} cannot be read: {error.strerror}"
+        raise ConfigurationError(message) from error
 
 
 def _expanded(config: str | os.PathLike[str]) -> Path:
@@ -273,6 +295,9 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
         raise config.error(keys["engine"], f"is {quote(engine)}: {_POSTGRESQL_ONLY}")
     for key in ("host", "password"):
         config.require(keys[key])
+    for key in ("host", "database", "user", "password"):
+        if problem := find_problem(config.text(keys[key]) or ""):
+            raise config.error(keys[key], f"holds {problem}")
     connect_args, advice = _read_connect_args(config)
     parameters = translate_keys(
         {
@@ -290,6 +315,8 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
         repository = _read_repository(uri, version)
         if repository is None:
             raise config.error(keys["repository"], "is no file:// URI of an absolute path")
+        if problem := find_path_problem(str(repository)):
+            raise config.error(keys["repository"], f"is a path with {problem}")
     notes = tuple(
         f"{config.path}: {config.place}.engine_kwargs.connect_args.{key} is not used: "
         "asyncpg, the driver, does not set it"
@@ -370,7 +397,7 @@ def _read_connect_args(config: _Section) -> tuple[dict[str, str], list[str]]:
         if key not in LIBPQ_KEYS or value is None:
             continue
         if not isinstance(value, str | int | float):
-            raise arguments.error(key, "is no text and no number")
+            raise arguments.error(key, "is neither text nor a number")
         text = str(int(value)) if isinstance(value, bool) else str(value)
         if key in ADVISORY_KEYS and not is_harmless(key, text):
             advice.append(key)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from aiidadb.arguments import find_path_problem
 from aiidadb.connecting.dsn import parse_dsn
 from aiidadb.connecting.libpq_keys import (
     ConnectionParameters,
@@ -15,13 +17,38 @@ from aiidadb.connecting.libpq_keys import (
     is_port,
     to_arguments,
 )
-from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTypeError
+from aiidadb.exceptions import AiidaDbError, ConfigurationError, InvalidInputError, InvalidTypeError
 from aiidadb.messages import Secret, quote
 from aiidadb.text import require_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Profile", "make_profile", "read_file_uri", "require_profile"]
 
 
+ClassT = TypeVar("ClassT", bound=type)
+
+
+def _hiding_arguments(kind: ClassT) -> ClassT:
+    """Let no frame of an error show what a class was called with: a password is among it."""
+    make: Callable[..., None] = kind.__init__  # type: ignore[misc]
+
+    @functools.wraps(make)
+    def hiding(self: object, *values: object, **named: object) -> None:
+        try:
+            make(self, *values, **named)
+        except Exception as error:
+            del self, values, named
+            if isinstance(error, AiidaDbError):
+                raise error.with_traceback(None) from None
+            raise
+
+    kind.__init__ = hiding  # type: ignore[misc]
+    return kind
+
+
+@_hiding_arguments
 @dataclass(frozen=True)
 class Profile:
     """A database of AiiDA and what belongs to it. Nothing is opened or looked at by making one.
@@ -82,9 +109,14 @@ class Profile:
             if value is not None:
                 require_text(value, f"the profile's {name}")
         _require_type("repository", self.repository, Path, type(None))
-        if self.repository is not None and "\0" in str(self.repository):
-            raise InvalidInputError("the profile's repository is a path with a NUL character")
+        if self.repository is not None and (problem := find_path_problem(str(self.repository))):
+            raise InvalidInputError(f"the profile's repository is a path with {problem}")
         _require_type("pool_options", self.pool_options, tuple)
+        if not all(map(_is_option, self.pool_options)):
+            raise InvalidTypeError(
+                "the profile's pool_options must be pairs of a name and a value that is hashable; "
+                "the values of server_settings and dsn are such pairs of texts themselves"
+            )
         _require_type("notes", self.notes, tuple)
         size = self.statement_cache_size
         _require_type("statement_cache_size", size, int, type(None))
@@ -137,9 +169,11 @@ class Profile:
         Raises:
             ConfigurationError: It is no PostgreSQL URI, or has a key that cannot be honoured. The
                 message does not quote it.
+            InvalidInputError: Another argument is of a wrong type, or cannot be what it is for.
         """
         _require_type("dsn", dsn, str)
         dsn = Secret(dsn)
+        _require_type("name", name, str, type(None))
         try:
             parameters = parse_dsn(dsn)
         except ConfigurationError as error:
@@ -199,6 +233,23 @@ def _require_type(name: str, value: object, *kinds: type) -> None:
         raise InvalidTypeError(
             f"the profile's {name} must be of type {names}, not {type(value).__name__}"
         )
+
+
+def _is_option(option: object) -> bool:
+    if not isinstance(option, tuple) or len(option) != 2 or not isinstance(option[0], str):
+        return False
+    name, value = option
+    if name in ("dsn", "server_settings"):
+        return isinstance(value, tuple) and all(map(_is_pair_of_texts, value))
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_pair_of_texts(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, str) for one in pair)
 
 
 def require_profile(profile: object) -> None:

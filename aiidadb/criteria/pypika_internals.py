@@ -106,7 +106,7 @@ def children_of(part: object) -> Iterator[object]:
     if isinstance(part, list | tuple | set):
         yield from part
     elif isinstance(part, dict):
-        yield from part.values()
+        yield from dict.values(part)
     elif isinstance(part, Node | Join) and not isinstance(part, Table):
         yield from vars(part).values()
 

@@ -321,7 +321,7 @@ class _Binder:
             bound.container = self.bind(part.container)
             return bound
         assert isinstance(values, list)
-        if None in values:
+        if any(value is None for value in values):
             raise InvalidInputError("None among the values of isin: ask for it with isnull()")
         if not values:
             return LiteralValue(str(is_negated(part)).lower())

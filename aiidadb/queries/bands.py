@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.lowlevel
 from pypika import Query
 
+from aiidadb.arguments import as_flag
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
@@ -111,6 +112,7 @@ async def get_bands_and_parents_structure(
 ) -> list[BandsRow]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_bands_and_parents_structure`."""
     check_formula_mode(formulamode)
+    all_users = as_flag(all_users, "all_users")
     wanted = _Elements(_as_symbols(element, "element"), _as_symbols(element_only, "element_only"))
     query = Query.from_(nodes).select(nodes.id, nodes.label, nodes.ctime)
     query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)

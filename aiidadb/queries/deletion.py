@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.arguments import as_flag
 from aiidadb.connecting.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
 from aiidadb.pks import as_pks
@@ -75,6 +76,7 @@ class DeletionPreview:
 async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
     """See :meth:`aiidadb.Backend.preview_deletion`."""
     asked = as_pks(pks)
+    strict = as_flag(strict, "strict")
     async with session.snapshot():
         rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
         found = [row["pk"] for row in rows]
@@ -92,6 +94,7 @@ async def delete_nodes_and_connections(
 ) -> DeletionReport:
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
     asked = as_pks(pks)
+    strict = as_flag(strict, "strict")
     async with session.transaction():
         rows = await QUERIES["lock_nodes_to_delete"].fetch(session, asked, timeout=NO_TIME_LIMIT)
         found = [row["pk"] for row in rows]
@@ -120,9 +123,9 @@ async def get_nodes_to_delete(
 ) -> set[int]:
     """See :meth:`aiidadb.Backend.get_nodes_to_delete`."""
     switched = {
-        "create": create_forward,
-        "call_calc": call_calc_forward,
-        "call_work": call_work_forward,
+        "create": as_flag(create_forward, "create_forward"),
+        "call_calc": as_flag(call_calc_forward, "call_calc_forward"),
+        "call_work": as_flag(call_work_forward, "call_work_forward"),
     }
     forward = [*_ALWAYS_FORWARD, *(name for name, is_on in switched.items() if is_on)]
     rows = await session.fetch_traversal(

@@ -701,6 +701,20 @@ def test_a_directory_that_may_not_be_read_is_passed_over(
         load_profile(config=tmp_path / "first" / "config.json")
 
 
+def test_so_is_one_of_aiida_s_own_that_may_not_be_read_and_one_of_no_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "first" / ".aiida", "first")
+    put(tmp_path / "second" / ".aiida", "second")
+    refuse_to_look_at(monkeypatch, tmp_path / "first" / ".aiida")
+    for first in (tmp_path / "first", tmp_path / "first" / ".aiida", "~nobody-such"):
+        monkeypatch.setenv("AIIDA_PATH", f"{first}:{tmp_path / 'second'}")
+        assert load_profile().name == "second"
+        monkeypatch.setenv("AIIDA_PATH", str(first))
+        with pytest.raises(ConfigurationError, match=r"cannot be read: Permission|there is none"):
+            load_profile()
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")
     for path in (tmp_path, tmp_path / "config.json"):
@@ -791,7 +805,14 @@ def test_a_profile_without_advice_has_no_notes(write: Callable[[object], Path]) 
 
 @pytest.mark.parametrize(
     "change",
-    [{"database_port": "x"}, {"database_hostname": 5}, {"repository_uri": "http://x"}],
+    [
+        {"database_port": "x"},
+        {"database_hostname": 5},
+        {"database_name": "a\0"},
+        {"repository_uri": "http://x"},
+        {"repository_uri": "file:///a%00b"},
+        {"repository_uri": "file:///\ud800"},
+    ],
     ids=str,
 )
 def test_no_frame_of_an_error_shows_a_password(
@@ -801,7 +822,9 @@ def test_no_frame_of_an_error_shows_a_password(
     storage(content).update(change)
     path = write(content)
     del content
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(
+        ProfileConfigurationError, match=f"config.json: .*{next(iter(change))} "
+    ) as (caught):
         load_profile(config=path)
     told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     frames = "".join(told.format())

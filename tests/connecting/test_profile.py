@@ -12,6 +12,7 @@ import pytest
 
 from aiidadb.connecting.profile import Profile
 from aiidadb.exceptions import ConfigurationError, InvalidInputError, InvalidTypeError
+from tests.helpers.hostile import Array
 
 pytestmark = pytest.mark.quick
 
@@ -108,7 +109,7 @@ def test_what_no_database_can_have_is_refused(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("argument", ["dsn", "name", "default_user_email", "repository"])
-@pytest.mark.parametrize("wrong", [5, b"x", ["x"], object()])
+@pytest.mark.parametrize("wrong", [5, b"x", ["x"], object(), Array()])
 def test_an_argument_of_a_wrong_type_is_refused(argument: str, wrong: Any) -> None:
     with pytest.raises(InvalidTypeError):
         Profile.from_dsn(**{"dsn": "postgresql:///db", argument: wrong})
@@ -136,6 +137,67 @@ def test_no_frame_of_an_error_shows_a_password(rest: str) -> None:
     frames = [text for text in told.format() if "aiidadb/connecting/profile.py" in text]
     assert frames
     assert "s3cret" not in "".join(frames)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"statement_cache_size": -1},
+        {"statement_cache_size": "5"},
+        {"host": "a\0"},
+        {"host": 5},
+        {"port": 0},
+        {"port": "x"},
+        {"repository": Path("/a\0")},
+        {"repository": "/a"},
+        {"pool_options": ["x"]},
+        {"user": 5},
+        {"password": "s3cret\0"},
+        {"password": ["s3cret"]},
+        {"no_such_field": 1},
+    ],
+    ids=repr,
+)
+def test_no_frame_of_an_error_of_making_one_shows_a_password(wrong: Any) -> None:
+    with pytest.raises((InvalidInputError, TypeError)) as caught:
+        Profile(**{"name": "n", "password": "s3cret", **wrong})
+    assert "s3cret" not in _frames_of_ours(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"name": 5}, {"repository": "/a\0"}, {"repository": "/\ud800"}])
+def test_neither_does_one_of_an_argument_beside_the_dsn(wrong: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Profile.from_dsn("postgresql://ada:s3cret@h/d", **wrong)
+    assert "s3cret" not in _frames_of_ours(caught.value)
+
+
+def _frames_of_ours(error: BaseException) -> str:
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    # Those that a data class generates have no file.
+    frames = [one for one in told.stack if "/tests/" not in one.filename]
+    assert frames
+    return "".join(f"{one.filename} {one.locals}" for one in frames)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (5,),
+        ("abc",),
+        ("ab",),
+        (("a", [1]),),
+        ((1, "a"),),
+        (("a", 1, 2),),
+        (("server_settings", 5),),
+        (("server_settings", (("a", 1),)),),
+        (("dsn", "postgresql:///"),),
+        (Array(),),
+    ],
+    ids=repr,
+)
+def test_pool_options_are_pairs(options: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="pool_options must be pairs"):
+        Profile("n", pool_options=options)
 
 
 def test_what_asyncpg_is_given_is_text_and_nothing_else() -> None:

@@ -27,7 +27,7 @@ from aiidadb import nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CANARY", "HOSTILE", "OPTIONS", "OwnError", "Way", "ways"]
+__all__ = ["CANARY", "HOSTILE", "OPTIONS", "Array", "Hollow", "OwnError", "Way", "ways"]
 
 CANARY: Final = "c4n4ry"
 """Stands in every text of the corpus: in a statement it may never stand."""
@@ -57,6 +57,39 @@ class _Angry:
 @dataclass(frozen=True)
 class _WithPk:
     pk: Any
+
+
+class Array:
+    """What arrays of numpy do: a comparison gives another, and one is neither true nor false."""
+
+    def __eq__(self, other: object) -> Any:
+        return Array()
+
+    __ne__ = __lt__ = __gt__ = __le__ = __ge__ = __eq__
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    def __repr__(self) -> str:
+        return "Array()"
+
+
+class _Sly(str):
+    """A text that does not say what is in it."""
+
+    def __contains__(self, part: object) -> bool:
+        return False
+
+    def encode(self, *_: object) -> bytes:
+        return b""
+
+
+class Hollow(dict[Any, Any]):
+    """A dictionary whose values cannot be had."""
+
+    def values(self) -> Any:
+        return 5
 
 
 class _Text(str):
@@ -128,6 +161,7 @@ HOSTILE: Final[dict[str, Callable[[], Any]]] = {
     "a megabyte": lambda: CANARY + "x" * 2**20,
     "a megabyte of quotes": lambda: CANARY + "'" * 2**20,
     "text of a subclass": lambda: _Text(CANARY),
+    "text that hides a nul": lambda: _Sly(f"{CANARY}\0"),
     "json": lambda: '{"a": 1}',
     "dsn": lambda: f"postgresql://ada:{CANARY}@127.0.0.1:1/db",
     "broken dsn": lambda: f"postgresql://ada:{CANARY}@@127.0.0.1:x/db",
@@ -142,6 +176,7 @@ HOSTILE: Final[dict[str, Callable[[], Any]]] = {
     "list 250 deep": lambda: _nested(250, list),
     "list 5000 deep": lambda: _nested(5000, list),
     "empty dict": dict,
+    "dict without values": lambda: Hollow(a=1),
     "dict": lambda: {CANARY: f"'; {_DROP}"},
     "dict with a number for a key": lambda: {1: 2},
     "dict 250 deep": lambda: _nested(250, dict),
@@ -151,6 +186,8 @@ HOSTILE: Final[dict[str, Callable[[], Any]]] = {
     "range": lambda: range(3),
     "generator": lambda: (number for number in range(3)),
     "object": object,
+    "array": Array,
+    "list of arrays": lambda: [Array()],
     "angry object": _Angry,
     "object with a text for a pk": lambda: _WithPk(CANARY),
     "object without a pk yet": lambda: _WithPk(None),

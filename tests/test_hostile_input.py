@@ -209,6 +209,7 @@ async def call(way: Way, value: Any, world: World) -> Any:
     """Make one call, and take back what it did."""
     if way.owner is None or way.owner in (aiidadb.Profile, aiidadb.SchemaVersion):
         target: Any = way.owner or aiidadb
+        await aiidadb.reset_pools()  # what an earlier call gave is no password of this one's
         return await outcome(way, getattr(target, way.callable), value, world)
     if way.owner is aiidadb.PoolRegistry:
         async with aiidadb.PoolRegistry() as registry:

@@ -369,7 +369,7 @@ def _translate_interface_error(error: asyncpg.InterfaceError) -> AiidaDbError | 
             advice="try again; if it was a transaction's, run the whole transaction again",
         )
     if "closed" in str(error):
-        return UnreachableStorage(f"{_first_line(error)}: the connection was lost; try again")
+        return UnreachableStorage("the connection to the server was lost", advice="try again")
     # What the connection died of may hide behind it. (Or what the caller handles now does: only
     # the loss of a connection is looked for.)
     hidden = error.__context__

@@ -77,6 +77,14 @@ async def test_an_empty_database_is_refused_with_advice_and_opens_unchecked(empt
     assert await opened_version(empty_dsn, schema_check=False) == "None"
 
 
+@pytest.mark.parametrize("column", ["description", "label", "node_type", "process_type"])
+@pytest.mark.parametrize("value", [5, 1.5, True], ids=repr)
+async def test_a_number_is_no_text_to_look_up(main_dsn, column, value):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
+        with pytest.raises(InvalidTypeError, match=f"{column} is looked up by a text, not"):
+            await backend.queries.get_closest_parents(1, **{column: value})
+
+
 async def test_a_database_of_others_is_refused(empty_dsn):
     await run_script(empty_dsn, "create table invoices (id int)")
     with pytest.raises(NotAnAiidaDatabase, match="not an AiiDA database"):

@@ -101,6 +101,10 @@ def test_what_a_caller_can_act_on_is_told_by_sqlstate(sqlstate, kind):
         (asyncpg.InterfaceError("the number of arguments cannot exceed 32767"), InvalidInputError),
         (asyncpg.UnsupportedServerFeatureError("no such type"), DatabaseError),
         (asyncpg.InterfaceError("connection is closed"), UnreachableStorage),
+        (
+            asyncpg.InterfaceError("connection has been released back to the pool"),
+            UnreachableStorage,
+        ),
     ],
 )
 def test_a_way_to_the_server_that_broke_is_told(error, kind):

@@ -267,3 +267,25 @@ async def test_a_search_path_that_leads_nowhere_is_told(empty_dsn: str) -> None:
             await backend.schema.get_schema_version_database()
         with pytest.raises(StorageMigrationError, match="create schema"):
             await backend.schema.initialise()
+
+
+@pytest.mark.parametrize(
+    ("schemas", "message"),
+    [
+        (
+            ("ada",),
+            r"in the schema 'ada', which .* does not lead to: set it to it with `alter role",
+        ),
+        (("ada", "eve"), r"in the schemas 'ada' and 'eve', which .* set it to one of them with `"),
+    ],
+)
+async def test_where_the_tables_are_hidden_is_told(
+    empty_dsn: str, schemas: tuple[str, ...], message: str
+) -> None:
+    for schema in schemas:
+        await run_script(
+            empty_dsn, f"create schema {schema}; create table {schema}.db_dbnode (id int)"
+        )
+    async with opened(empty_dsn) as backend:
+        with pytest.raises(NotAnAiidaDatabase, match=message):
+            await backend.schema.get_schema_version_database()

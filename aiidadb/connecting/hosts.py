@@ -31,9 +31,11 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         """As it is written in messages."""
+        port = self.port or parse_port(os.environ.get("PGPORT", "")) or DEFAULT_PORT
         if self.host is None:
-            return "the server"
-        port = DEFAULT_PORT if self.port is None else self.port
+            if named := os.environ.get("PGHOST"):
+                return f"{Address(named, port)} (from PGHOST)"
+            return f"the local server, port {port} (no host was given: a Unix socket or localhost)"
         if self.is_socket:
             return f"the server of socket {self.host}/.s.PGSQL.{port}"
         return f"the server {self.host}, port {port}"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVISORY_KEYS",
     "LIBPQ_KEYS",
+    "SERVER_KINDS",
     "ConnectionParameters",
     "PoolOptions",
     "is_harmless",
@@ -72,13 +73,15 @@ class ConnectionParameters:
     statement_cache_size: int | None = None
 
 
+SERVER_KINDS: Final = (
+    "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
+)  # fmt: skip
+"""What ``target_session_attrs`` can be."""
+
 # Keys of one of several values that asyncpg knows, under asyncpg's name.
 _CHOICES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "sslmode": ("ssl", ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
-    "target_session_attrs": (
-        "target_session_attrs",
-        ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
-    ),
+    "target_session_attrs": ("target_session_attrs", SERVER_KINDS),
     "gsslib": ("gsslib", ("gssapi", "sspi")),
 }
 

@@ -21,6 +21,7 @@ import asyncpg
 
 from aiidadb.arguments import LONGEST
 from aiidadb.callers_own import callers_own
+from aiidadb.connecting.libpq_keys import SERVER_KINDS
 from aiidadb.exceptions import PoolOptionsError
 from aiidadb.messages import Secret, quote
 from aiidadb.text import find_problem
@@ -55,8 +56,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             )
         check = _CHECKS.get(name)
         if check is not None and (problem := check(value)):
-            shown = "this" if name in _SECRETS else quote(value)
-            raise PoolOptionsError(f"{name} must be {problem}, not {shown}")
+            shown = "" if name in _SECRETS else f", not {quote(value)}"
+            raise PoolOptionsError(f"{name} must be {problem}{shown}")
 
 
 def hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +172,11 @@ def _loop(value: Any) -> str | None:
     return None if value is None or value is asyncio.get_running_loop() else "the running loop"
 
 
+def _server_kind(value: Any) -> str | None:
+    known = value is None or (isinstance(value, str) and value in SERVER_KINDS)
+    return None if known else f"one of {', '.join(SERVER_KINDS)}"
+
+
 def _class(kind: type) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         is_one = isinstance(value, type) and issubclass(value, kind)
@@ -210,6 +216,6 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "servicefile": _path,
     "setup": _function,
     "statement_cache_size": _whole(0, 2**31 - 1),
-    "target_session_attrs": _text,
+    "target_session_attrs": _server_kind,
     "user": _text,
 }

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
-from pypika.terms import JSON, BasicCriterion, Criterion, Field, Star
+from pypika.terms import JSON, BasicCriterion, Criterion, Field, Node, Star
 
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
 from aiidadb.criteria.to_sql import bind
+from aiidadb.criteria.values import without_enum
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote, show
@@ -29,6 +30,8 @@ __all__ = ["all_of", "bind_criteria"]
 
 # From 1.0.46 on a node has this column too.
 _CRITERIA_COLUMNS: Final = NODE_COLUMNS | {"repository_metadata"}
+
+_TEXT_COLUMNS: Final = frozenset({"description", "label", "node_type", "process_type"})
 
 _NOT_BOOLEAN: Final[frozenset[object]] = frozenset(
     {
@@ -69,6 +72,10 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
                 f"{name} is looked up by one value, not {quote(value)}: for several, give the "
                 f"criterion nodes.{column}.isin(…)"
             )
+        plain = without_enum(value)
+        is_text = plain is None or isinstance(plain, str | Node)
+        if column in _TEXT_COLUMNS and not is_text:
+            raise InvalidTypeError(f"{name} is looked up by a text, not {quote(value)}")
         # As JSON from the start: pypika would take a list apart, however deep it is.
         found.append(nodes.field(column) == (JSON(value) if isinstance(value, list) else value))
     return found

@@ -74,7 +74,11 @@ class StatisticsReader:
         if (known := self._zones.get(name.lower())) is not None:
             return known
         similar = difflib.get_close_matches(name, self._zones.values(), n=3)
-        advice = f"did you mean {' or '.join(similar)}?" if similar else "such as Europe/Zurich"
+        advice = (
+            f"did you mean {' or '.join(similar)}?"
+            if similar
+            else "give a name such as Europe/Zurich"
+        )
         raise InvalidInputError(f"the server knows no time zone {quote(name)}: {advice}")
 
 

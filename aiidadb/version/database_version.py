@@ -190,9 +190,11 @@ class Bookkeeping:
     def _nothing_found(self) -> str:
         if self.hidden_in:
             schemas = " and ".join(quote(schema) for schema in self.hidden_in[:_NAMED_AT_MOST])
+            one = len(self.hidden_in) == 1
             return (
-                f"AiiDA's tables are in the schema {schemas}, which the role's search_path "
-                f"({self.search_path}) does not lead to: `alter role … set search_path = …` to it"
+                f"AiiDA's tables are in the {'schema' if one else 'schemas'} {schemas}, which the "
+                f"role's search_path ({self.search_path}) does not lead to: set it to "
+                f"{'it' if one else 'one of them'} with `alter role … set search_path = …`"
             )
         if self.schema is None:
             return (

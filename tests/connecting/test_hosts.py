@@ -7,6 +7,7 @@ import pytest
 
 import aiidadb
 from aiidadb.connecting.connection import connect
+from aiidadb.connecting.hosts import Address
 from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import UnreachableStorage
 
@@ -53,3 +54,13 @@ async def test_of_several_hosts_one_of_the_kind_asked_for_is_taken(profile, want
         else:
             with pytest.raises(UnreachableStorage):
                 await registry.get_pool(several)
+
+
+def test_the_server_of_no_host_is_told_by_the_default_that_it_is(monkeypatch):
+    monkeypatch.delenv("PGHOST", raising=False)
+    monkeypatch.delenv("PGPORT", raising=False)
+    assert str(Address(None, None)).startswith("the local server, port 5432 (no host was given")
+    monkeypatch.setenv("PGPORT", "5433")
+    assert "port 5433" in str(Address(None, None))
+    monkeypatch.setenv("PGHOST", "db.epfl.ch")
+    assert str(Address(None, 1)) == "the server db.epfl.ch, port 1 (from PGHOST)"

@@ -42,6 +42,8 @@ from aiidadb.exceptions import InvalidTypeError, PoolOptionsError
         ("host", "a\0b"),
         ("port", 99999),
         ("port", [5432, "x"]),
+        ("target_session_attrs", "ok"),
+        ("target_session_attrs", 5),
         ("maxsize", 5),
         ("x" * 2**20, 5),
     ],
@@ -52,6 +54,19 @@ async def test_what_no_pool_can_have_is_refused(name: str, value: Any) -> None:
     with pytest.raises(PoolOptionsError) as caught:
         await aiidadb.get_pool(profile, **{name: value})
     assert name[:20] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("target_session_attrs", "ok", "one of any, read-write, .*, not 'ok'$"),
+        ("password", 5, "a text without NUL characters and lone surrogates$"),
+        ("password", "s3cret\0", "a text without NUL characters and lone surrogates$"),
+    ],
+)
+def test_what_it_must_be_is_told(name: str, value: Any, message: str) -> None:
+    with pytest.raises(PoolOptionsError, match=f"^{name} must be {message}"):
+        check_options({name: value})
 
 
 async def test_what_a_pool_can_have_is_taken() -> None:

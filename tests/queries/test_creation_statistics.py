@@ -180,7 +180,7 @@ async def test_what_is_no_user_is_refused(bare_dsn, user):
         ("Europe/Zürich", "did you mean Europe/Zurich"),
         ("Europe/Zuric", "did you mean Europe/Zurich"),
         ("FOO5", "no time zone 'FOO5'"),  # which the server would take for UTC-5
-        ("", "such as"),
+        ("", "'': give a name such as Europe/Zurich$"),
         ("UTC'; drop table db_dbnode; --", "no time zone"),
         ("UTC\x00", "no time zone"),
         (2, "name of a time zone"),

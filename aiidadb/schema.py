@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
 from aiidadb.arguments import require_function, require_path, require_wait
+from aiidadb.connecting.connection import COMMAND_TIMEOUT
 from aiidadb.connecting.pool import expire_connections
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
@@ -257,23 +259,33 @@ class SchemaManager:
             InvalidInputError: There is no such version.
             SchemaError: The database cannot be migrated, as for :meth:`migrate`.
             ConcurrencyError: Another process migrates it meanwhile.
+            LockTimeout: Somebody has tables locked for longer than ``command_timeout``.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
+        patience = self._session.options.get("command_timeout", COMMAND_TIMEOUT)
 
         async def look(connection: asyncpg.Connection) -> MigrationPlan:
             changed: Exception | None = None
-            for _ in range(_ATTEMPTS):
+            attempts = 0
+            start = time.monotonic()
+            while attempts < _ATTEMPTS:
                 bookkeeping = await read_bookkeeping(connection)
                 plan = make_plan(bookkeeping, wanted)
                 readable = bookkeeping.tables - bookkeeping.unreadable
                 try:
                     counted = await count_rows(connection, plan, readable)
+                except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                    # A step keeps tables locked, or waits for one that the counting has locked.
+                    if patience is not None and time.monotonic() - start > patience:
+                        raise
+                    continue
                 except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
                     changed = error
                 else:
                     # The numbers are of this version if it is the same before and after.
                     if not plan.steps or await read_bookkeeping(connection) == bookkeeping:
                         return counted
+                attempts += 1
             raise ConcurrencyError(
                 "the database is being migrated, so that its rows cannot be counted: wait for the "
                 "end"

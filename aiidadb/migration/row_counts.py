@@ -16,6 +16,9 @@ __all__ = ["count_rows"]
 
 _EXACT: Final = "rows of the first step"
 
+_PATIENCE: Final = "500ms"
+"""For a lock: less than ``deadlock_timeout``, so that it is this that gives way, and not a step."""
+
 
 async def count_rows(
     connection: asyncpg.Connection, plan: MigrationPlan, tables: Collection[str]
@@ -31,8 +34,8 @@ async def count_rows(
         The plan with numbers.
 
     Raises:
-        asyncpg.PostgresError: Among others, that a table or column is no longer there. It leaves a
-            transaction of the connection's as it was.
+        asyncpg.PostgresError: Among others, that a table or column is no longer there, or that
+            somebody has a table locked. It leaves a transaction of the connection's as it was.
     """
     if not plan.steps:
         return plan
@@ -48,8 +51,15 @@ async def count_rows(
             f"select '{name}' as name, ({count})::bigint as number"
             for name, count in counts.items()
         )
-        async with connection.transaction(readonly=True):
+        # It has some tables locked while it waits for others. A step of a migration does too, in
+        # its own order.
+        reading = connection.transaction(readonly=True)
+        await reading.start()
+        try:
+            await connection.execute(f"set local lock_timeout = '{_PATIENCE}'")
             sizes = dict(await connection.fetch(statement))
+        finally:
+            await reading.rollback()  # with the setting, also where this is a savepoint
     exact = sizes.pop(_EXACT, None)
     counted = []
     for position, planned in enumerate(plan.steps):

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 import aiidadb
-from aiidadb.exceptions import ConcurrencyError
+from aiidadb.exceptions import ConcurrencyError, LockTimeout
 from aiidadb.migration.steps import STEPS
 from aiidadb.version import database_version
 from aiidadb.version.database_version import read_bookkeeping
@@ -233,3 +233,44 @@ async def test_a_plan_is_counted_in_the_version_that_it_starts_from(
         plan = await backend.schema.plan()
     assert str(plan.origin) == "1.0.40"
     assert len(counted) == 2
+
+
+async def test_a_plan_gives_way_to_a_step_that_locks_tables_in_another_order(
+    old: OldDatabase,
+) -> None:
+    async with asyncio.timeout(LIMIT), opened(old.dsn) as backend, connected(old.dsn) as step:
+        tables = await tables_by_the_order_of_counting(backend, step)
+        assert len(tables) > 1
+        async with step.transaction():
+            await step.execute(f"lock table {tables[-1]} in access exclusive mode")
+            planning = asyncio.create_task(backend.schema.plan())
+            while not await step.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0.01)
+            await step.execute(f"lock table {tables[0]} in access exclusive mode")
+        assert (await planning).steps
+
+
+async def tables_by_the_order_of_counting(
+    backend: aiidadb.Backend, connection: asyncpg.Connection
+) -> list[str]:
+    # Those of the bookkeeping are read before, one statement for all of them.
+    there = (await read_bookkeeping(connection)).tables - {"db_dbsetting", "django_migrations"}
+    return [table for table in (await backend.schema.plan()).tables if table in there]
+
+
+async def test_a_plan_does_not_wait_for_ever_for_a_table_that_is_locked(old: OldDatabase) -> None:
+    profile = aiidadb.Profile.from_dsn(old.dsn)
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(profile, schema_check=False, command_timeout=0.8) as backend,
+        connected(old.dsn) as other,
+        other.transaction(),
+    ):
+        await other.execute("lock table db_dbnode in access exclusive mode")
+        with pytest.raises(LockTimeout):
+            await backend.schema.plan()
+        async with backend.transaction() as mine:
+            before = await mine.fetchval("show lock_timeout")
+            with pytest.raises(LockTimeout):
+                await backend.schema.plan()
+            assert await mine.fetchval("show lock_timeout") == before

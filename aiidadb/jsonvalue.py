@@ -3,9 +3,10 @@
 JSONB keeps numbers as decimals: ``1e300`` comes back as an integer of 301 digits, which Python does
 not find equal. Floats are therefore written out with a decimal point, which JSONB keeps.
 
-A value can be of any size and the event loop waits for it, so the work is left to what is written
-in C: ``json`` writes the text, and what it lets through is looked for in whole levels of the value
-and in the whole text. Only where something is found is the value walked item by item, to say where.
+A value can be of any size, so the work is left to what is written in C: ``json`` writes the text,
+and what it lets through is looked for in whole levels of the value and in the whole text. Only
+where something is found is the value walked item by item, to say where. Callers in an event loop
+encode what is not :func:`is_small` in a thread.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from aiidadb.text import find_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JsonValue", "decode_json", "encode_json"]
+__all__ = ["JsonValue", "decode_json", "encode_json", "is_small"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 """What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
 
 A = TypeVar("A")
+
+_SMALL: Final = 1000
 
 MAX_DEPTH: Final = 300
 MAX_DIGITS: Final = 4300  # Python itself reads no longer integers
@@ -42,8 +45,6 @@ _KINDS: Final = (*_SCALARS, list, dict)
 _PLAIN_SCALARS: Final = frozenset({bool, *_SCALARS})
 _PLAIN_KINDS: Final = _PLAIN_SCALARS | {list, dict}
 
-# An escape of NUL, and not a backslash that is escaped before "u0000".
-_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _EXPONENT: Final = re.compile(r"e\+(\d+)")
 _ENDINGS: Final = {str(at): f"{'0' * at}.0" for at in range(sys.float_info.max_10_exp + 1)}
 """What is written in the place of an exponent."""
@@ -72,6 +73,32 @@ def encode_json(value: JsonValue) -> str:
     if not _has_only_what_json_has(value) or not _is_storable(text):
         _refuse_unstorable(value)
     return _with_decimal_points(text) if "e+" in text else text
+
+
+def is_small(value: object) -> bool:
+    """Whether a value is encoded, or refused, in less than a millisecond, whatever is in it.
+
+    It is of a thousand items and characters at most. What JSON does not have is never small.
+    """
+    left = _SMALL
+    items = [value]
+    while items:
+        item = items.pop()
+        left -= 1
+        if isinstance(item, str):
+            left -= len(item)
+        elif isinstance(item, int):
+            left -= item.bit_length() // 3
+        elif isinstance(item, list | dict):
+            left -= len(item)
+            if left >= 0:
+                items.extend(item)
+                items.extend(item.values() if isinstance(item, dict) else ())
+        elif not isinstance(item, float | None):
+            return False
+        if left < 0:
+            return False
+    return True
 
 
 def decode_json(text: str) -> Any:
@@ -121,12 +148,18 @@ def _those_of(kind: type[A], items: list[Any], kinds: set[type]) -> list[A]:
 
 def _is_storable(text: str) -> bool:
     """Whether PostgreSQL can hold the texts and numbers in some JSON text."""
-    if "\\u0000" in text and _NUL.search(text):
+    if "\\u0000" in text and _has_nul(text):
         return False
     if not text.isascii() and find_problem(text):
         return False
     # Where this process was told to write integers of any length, they are looked for one by one.
     return 0 < sys.get_int_max_str_digits() <= MAX_DIGITS or len(text) <= MAX_DIGITS
+
+
+def _has_nul(text: str) -> bool:
+    """Whether some JSON text has an escape of NUL: not after a backslash that is itself escaped."""
+    before = text.split("\\u0000")[:-1]
+    return any((len(part) - len(part.rstrip("\\"))) % 2 == 0 for part in before)
 
 
 def _with_decimal_points(text: str) -> str:

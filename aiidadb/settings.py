@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import DatabaseError, InvalidInputError, InvalidTypeError, NotExistent
-from aiidadb.jsonvalue import JsonValue, encode_json
+from aiidadb.jsonvalue import JsonValue, encode_json, is_small
 from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
@@ -88,7 +89,8 @@ class SettingsManager:
 
         Args:
             key: A non-empty string without a ``.``, of 1,024 characters at most.
-            value: Any JSON value; it comes back equal.
+            value: Any JSON value; it comes back equal. A large one is read in a thread: it must not
+                be changed before this returns.
             description: What it is for; None keeps the old one.
 
         Raises:
@@ -96,7 +98,7 @@ class SettingsManager:
             NotExistent: There is no table of settings.
             UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
-        text = None if value is None else encode_json(value)
+        text = None if value is None else await _encode(value)
         if description is not None:
             if not isinstance(description, str):
                 raise InvalidTypeError(
@@ -117,6 +119,11 @@ class SettingsManager:
         query = QUERIES["setting_delete"]
         if not await _answer(self._session.write(query, _require_key(key))):
             raise _no_such(key)
+
+
+async def _encode(value: JsonValue) -> str:
+    """The JSON text of a value, at no more cost for the event loop than that of a small one."""
+    return encode_json(value) if is_small(value) else await in_thread(encode_json, value)
 
 
 async def _answer(call: Awaitable[list[asyncpg.Record]]) -> list[asyncpg.Record]:

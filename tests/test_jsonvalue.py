@@ -16,7 +16,7 @@ import hypothesis.strategies as st
 import pytest
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.jsonvalue import MAX_DEPTH, MAX_DIGITS, decode_json, encode_json
+from aiidadb.jsonvalue import MAX_DEPTH, MAX_DIGITS, decode_json, encode_json, is_small
 from aiidadb.messages import quote
 from aiidadb.text import require_text
 from tests.helpers.json_values import JSON, TEXT, same
@@ -135,6 +135,24 @@ def test_floats_are_written_with_a_decimal_point(values):
     # As JSONB reads numbers: those without one are integers.
     read = json.loads(encode_json(values), parse_float=lambda text: float(Decimal(text)))
     assert same(read, values)
+
+
+@pytest.mark.parametrize("before", ["", "a", "\\", "\\" * 2, "\\u0000", "u0000"])
+def test_a_nul_is_told_from_its_escape_wherever_it_stands(before):
+    assert json.loads(encode_json(f"{before}\\u0000")) == f"{before}\\u0000"
+    with pytest.raises(InvalidInputError, match="NUL"):
+        encode_json(f"{before}\x00")
+    with pytest.raises(InvalidInputError, match="NUL"):
+        encode_json(f"\\u0000{before}\\\x00")
+
+
+def test_a_value_is_small_by_all_that_is_in_it():
+    assert all(map(is_small, (None, True, -1, 0.5, "a" * 900, [[]] * 300, {"a": {"b": [1, "c"]}})))
+    assert not any(map(is_small, ("a" * 1001, [[]] * 1001, {"a" * 1001: 1}, [["a" * 600] * 2])))
+    assert not any(map(is_small, (1 << 10_000, (), {1: 2, (): 3}, object())))
+    itself: list[object] = []
+    itself.append(itself)
+    assert not is_small(itself)
 
 
 # ---------------------------------------------------------------- depth

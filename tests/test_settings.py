@@ -1,9 +1,11 @@
 """Settings: AiiDA's rules for keys, any JSON value, and what happens when two write at once."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import sys
+import time
 
 import asyncpg
 import hypothesis
@@ -116,6 +118,65 @@ async def test_any_json_value_comes_back_equal(main_dsn):
             assert same(back, value)
 
         await asyncio.to_thread(check)
+
+
+class Label(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(list(range(300_000)), id="integers"),
+        pytest.param("\\" * 5_000_000 + "u0000", id="backslashes"),
+        pytest.param("\\u0000" * 400_000, id="escapes of NUL, escaped"),
+        pytest.param(['"' * 1_000_000, 1e300], id="quotes and a float"),
+        pytest.param(['1e+5 "x" e+'] * 200_000, id="exponents in strings"),
+        pytest.param([1e300, "e+"] * 60_000, id="exponents in and between strings"),
+        pytest.param([*range(300_000), float("nan")], id="NaN at the end"),
+        pytest.param([*["a"] * 300_000, "\0"], id="NUL at the end"),
+        pytest.param([Label("abc")] * 300_000, id="strings of a class of the caller's"),
+        pytest.param({Label(at): at for at in range(100_000)}, id="keys of such a class"),
+    ],
+)
+async def test_a_large_value_hardly_holds_the_event_loop(backend, value):
+    # Time of this thread's own, which other processes do not add to.
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            start = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - start)
+
+    start = time.thread_time()
+    json.dumps(value)
+    bound = 3 * (time.thread_time() - start) + 0.05
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    with contextlib.suppress(InvalidInputError):  # as for those of the values that are refused
+        await backend.settings.set("large", value)
+    await asyncio.sleep(0)  # so that it takes note
+    watching.cancel()
+    assert longest < bound
+
+
+async def test_a_large_value_that_cannot_be_stored_is_refused_with_its_place(backend):
+    with pytest.raises(InvalidInputError, match=r"the value\[20000\] is nan"):
+        await backend.settings.set("large", [*range(20_000), float("nan")])
+    with pytest.raises(NotExistent):
+        await backend.settings.get("large")
+
+
+async def test_a_call_that_is_cancelled_while_a_large_value_is_encoded_sends_nothing(backend):
+    call = asyncio.create_task(backend.settings.set("large", list(range(300_000))))
+    await asyncio.sleep(0)  # it has begun
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    with pytest.raises(NotExistent):
+        await backend.settings.get("large")
 
 
 async def test_many_writers_of_one_key_leave_one_whole_row(main_dsn):

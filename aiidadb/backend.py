@@ -219,6 +219,7 @@ async def open_backend(
     connect_timeout: float | None = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     commit_timeout: float | None = COMMIT_TIMEOUT,
+    max_long: int | None = None,
     **options: Any,
 ) -> AsyncIterator[Backend]:
     """Open a profile's database.
@@ -239,6 +240,12 @@ async def open_backend(
             three: no bound.
         commit_timeout: Seconds that whoever is cancelled during a COMMIT waits for the answer to
             it; None: no bound.
+        max_long: How many long calls may have a connection of the pool at a time, so that short
+            ones find one free: creation statistics, listings of bands without a group, deletions
+            and what tells their extent, duplicate UUIDs, ancestors of more than 100 nodes. The
+            others wait for their turn, in order, for ``command_timeout`` at most. Those inside
+            :meth:`Backend.transaction` are not counted. None: as the pool has it if it is open
+            already, else a fifth of its ``max_size``, at least one.
         options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
     Yields:
@@ -266,6 +273,8 @@ async def open_backend(
         options["connect_timeout"] = connect_timeout
     if command_timeout != COMMAND_TIMEOUT:
         options["command_timeout"] = command_timeout
+    if max_long is not None:
+        options["max_long"] = max_long
     async with pools.borrow(profile, **options) as pool:
         session = Session(
             profile,

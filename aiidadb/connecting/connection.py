@@ -68,7 +68,8 @@ def _encode_json(value: object) -> str:
 def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments for asyncpg: the profile's, ours, and the caller's over both.
 
-    One of them asyncpg does not have, ``connect_timeout``: it is for our :class:`Connector`.
+    Two of them asyncpg does not have: ``connect_timeout`` is for our :class:`Connector`, and
+    ``max_long``, if the caller gives it, for our pools.
 
     Raises:
         PoolOptionsError: There is no such option, or it cannot have this value; or a time is given
@@ -112,6 +113,7 @@ def require_seconds(name: str, value: object) -> None:
 _FOR_POOLS: Final = (
     "min_size",
     "max_size",
+    "max_long",
     "max_queries",
     "max_inactive_connection_lifetime",
     "setup",

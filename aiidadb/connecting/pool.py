@@ -23,6 +23,7 @@ import asyncpg
 from aiidadb.callers_own import callers_own
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
 from aiidadb.connecting.connector import Connector, plain
+from aiidadb.connecting.lanes import Lanes, number_of_lanes
 from aiidadb.connecting.places import place_found
 from aiidadb.connecting.pool_options import hide_secrets
 from aiidadb.connecting.profile import require_profile
@@ -42,6 +43,7 @@ __all__ = [
     "default_registry",
     "expire_connections",
     "get_pool",
+    "lanes_of",
     "mark_clean",
     "reset_pools",
 ]
@@ -84,6 +86,7 @@ class _Entry:
     loop: asyncio.AbstractEventLoop
     pid: int
     arguments: dict[str, Any]
+    lanes: Lanes
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     pool: asyncpg.Pool | None = None
     failure: Exception | None = None  # what opening it raised
@@ -114,6 +117,11 @@ async def expire_connections() -> None:
     for entry in list(_entries):
         if entry.pool is not None and entry.pid == os.getpid():
             await entry.pool.expire_connections()  # counts a number up, and waits for nothing
+
+
+def lanes_of(pool: asyncpg.Pool) -> Lanes:
+    """The limit on long calls in a pool that a registry has open."""
+    return next(entry.lanes for entry in _entries if entry.pool is pool)
 
 
 class PoolRegistry:
@@ -148,7 +156,8 @@ class PoolRegistry:
             options: ``connect_timeout``, seconds for each host, login included (10), and those of
                 ``asyncpg.create_pool`` but for its ``timeout``: ``min_size`` (0), ``max_size``
                 (10), ``command_timeout``, seconds for a statement (300), ``server_settings``, … A
-                time of None is no bound.
+                time of None is no bound. ``max_long``: how many long calls backends may make on
+                the pool at a time, see :func:`aiidadb.open_backend`.
 
         Returns:
             The open pool, the same for all who ask in this loop. It stays open until a reset.
@@ -229,7 +238,9 @@ class PoolRegistry:
     async def _open(
         self, key: tuple[int, Profile], loop: asyncio.AbstractEventLoop, arguments: dict[str, Any]
     ) -> _Entry:
-        entry = _Entry(loop, os.getpid(), arguments)
+        arguments["max_long"] = number_of_lanes(arguments.get("max_long"), arguments["max_size"])
+        lanes = Lanes(arguments["max_long"], arguments["command_timeout"])
+        entry = _Entry(loop, os.getpid(), arguments, lanes)
         self._entries[key] = entry
         _entries.add(entry)
         try:
@@ -263,7 +274,7 @@ class PoolRegistry:
 
 def _make_pool(entry: _Entry) -> asyncpg.Pool:
     """Make a pool, not connected yet."""
-    arguments = entry.arguments
+    arguments = {name: value for name, value in entry.arguments.items() if name != "max_long"}
     try:
         return asyncpg.create_pool(
             **{
@@ -383,6 +394,7 @@ def _shown(name: str, arguments: dict[str, Any]) -> str:
 async def _close(entry: _Entry) -> None:
     """Close in peace if that works soon, else cut; not even a cancelled caller leaves it open."""
     assert entry.pool is not None
+    entry.lanes.close()
     await uninterrupted(_close_soon(entry, entry.pool), within=None)
 
 

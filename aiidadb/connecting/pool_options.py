@@ -31,7 +31,7 @@ __all__ = ["check_options", "hide_secrets"]
 MOST_CONNECTIONS: Final = 262_143
 """As many connections as the server can be told to take: the most of ``max_connections``."""
 
-_KNOWN: Final = frozenset({"connect_timeout"}) | frozenset(
+_KNOWN: Final = frozenset({"connect_timeout", "max_long"}) | frozenset(
     name
     for call in (asyncpg.create_pool, asyncpg.connect)
     for name in inspect.signature(call).parameters
@@ -203,6 +203,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "max_cacheable_statement_size": _whole(0, 2**31 - 1),
     "max_cached_statement_lifetime": _seconds,
     "max_inactive_connection_lifetime": _seconds,
+    "max_long": _whole(1, MOST_CONNECTIONS),
     "max_queries": _whole(1, 2**63 - 1),
     "max_size": _whole(1, MOST_CONNECTIONS),
     "min_size": _whole(0, MOST_CONNECTIONS),

@@ -14,6 +14,7 @@ import asyncpg
 from aiidadb.connecting.commit import COMMIT_TIMEOUT, committed
 from aiidadb.connecting.connection import require_asyncio
 from aiidadb.connecting.connector import keeps_settings
+from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.connecting.migrated import (
     LOOK_TIMEOUT,
     is_sign_of_migration,
@@ -21,7 +22,7 @@ from aiidadb.connecting.migrated import (
     read_version_apart,
 )
 from aiidadb.connecting.places import take_place
-from aiidadb.connecting.pool import mark_clean
+from aiidadb.connecting.pool import lanes_of, mark_clean
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
 from aiidadb.connecting.transaction import COMMITTED, OpenTransaction, transaction_over
 from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
@@ -36,6 +37,7 @@ from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from aiidadb.connecting.profile import Profile
     from aiidadb.sql import Query
@@ -53,6 +55,8 @@ NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that calls under way get when a backend is closed, if not said otherwise."""
+
+_NO_LANE: Final = contextlib.nullcontext()
 
 _WRITTEN: Final = "the change was made all the same: it is in the database"
 
@@ -91,6 +95,7 @@ class Session:
         self.commit_timeout = commit_timeout
         self.version: SchemaVersion | None = None
         self.pool = pool
+        self._lanes = lanes_of(pool)
         self._acquire_timeout = acquire_timeout
         self._loop = require_asyncio()
         self._pid = os.getpid()
@@ -249,6 +254,23 @@ class Session:
         async with self._from_pool() as connection, self._level(connection, snapshot=True):
             yield
 
+    def lane(self, *, starts: int | None = None) -> AbstractAsyncContextManager[None]:
+        """One of the pool's lanes for what is done inside, if that is a long call.
+
+        Inside :meth:`transaction` or :meth:`snapshot` it is none: that has a connection already.
+
+        Args:
+            starts: From how many nodes a traversal starts; None: the call is long whatever it gets.
+
+        Raises:
+            ClosedError: The backend was closed, or its pool was reset.
+            PoolTimeout: There was no lane within the pool's ``command_timeout``.
+        """
+        is_long = starts is None or starts > MOST_STARTS
+        if not is_long or self._current() is not None or self._lanes.is_held:
+            return _NO_LANE
+        return self._lane()
+
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do something that takes several statements, on one connection.
 
@@ -364,6 +386,20 @@ class Session:
             with self._translated():
                 status: str = await connection.execute(text, *arguments, timeout=timeout)
                 return status
+
+    @contextlib.asynccontextmanager
+    async def _lane(self) -> AsyncIterator[None]:
+        try:
+            task = await self._lanes.take(self._waiting)
+        except TimeoutError as error:
+            self._refuse_if_closed_meanwhile(error)
+            raise self._lanes.timed_out() from error
+        finally:
+            self._given_back.set()
+        try:
+            yield
+        finally:
+            self._lanes.give_back(task)
 
     def _current(self) -> OpenTransaction | None:
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,8 +119,9 @@ async def get_bands_and_parents_structure(
     query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)
     query = query_group(query, group_name=group_name, group_pk=group_pk)
     query = query_past_days(query, past_days=past_days)
+    is_long = group_name is None and group_pk is None
     # In one snapshot: bands and structures that change between the questions would be mixed.
-    async with session.snapshot():
+    async with session.lane() if is_long else contextlib.nullcontext(), session.snapshot():
         if not all_users:
             query = query.where(nodes.user_id == await _default_user(session))
         bands = await fetch_selection(session, query)

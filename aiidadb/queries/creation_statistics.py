@@ -45,14 +45,15 @@ class StatisticsReader:
         """See :meth:`aiidadb.queries.manager.QueryManager.get_creation_statistics`."""
         user = None if user_pk is None else _single_pk(user_pk)
         zone = None if timezone is None else await self._zone(timezone)
-        basis = await QUERIES["creation_statistics_basis"].fetchrow(self._session)
-        assert basis is not None
-        row = await QUERIES["creation_statistics"].fetchrow(
-            self._session,
-            user,
-            zone or basis["timezone"],
-            user is None and basis["by_index"],
-        )
+        async with self._session.lane():
+            basis = await QUERIES["creation_statistics_basis"].fetchrow(self._session)
+            assert basis is not None
+            row = await QUERIES["creation_statistics"].fetchrow(
+                self._session,
+                user,
+                zone or basis["timezone"],
+                user is None and basis["by_index"],
+            )
         assert row is not None
         return CreationStatistics(
             total=row["total"], types=row["types"], ctime_by_day=row["ctime_by_day"]

@@ -77,7 +77,7 @@ async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) 
     """See :meth:`aiidadb.Backend.preview_deletion`."""
     asked = as_pks(pks)
     strict = as_flag(strict, "strict")
-    async with session.snapshot():
+    async with session.lane(), session.snapshot():
         rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
         found = [row["pk"] for row in rows]
         missing = _missing(asked, found, strict=strict)
@@ -95,7 +95,7 @@ async def delete_nodes_and_connections(
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
     asked = as_pks(pks)
     strict = as_flag(strict, "strict")
-    async with session.transaction():
+    async with session.lane(), session.transaction():
         rows = await QUERIES["lock_nodes_to_delete"].fetch(session, asked, timeout=NO_TIME_LIMIT)
         found = [row["pk"] for row in rows]
         missing = _missing(asked, found, strict=strict)
@@ -128,9 +128,11 @@ async def get_nodes_to_delete(
         "call_work": as_flag(call_work_forward, "call_work_forward"),
     }
     forward = [*_ALWAYS_FORWARD, *(name for name, is_on in switched.items() if is_on)]
-    rows = await session.fetch_traversal(
-        QUERIES["nodes_to_delete"], as_pks(pks), forward, list(_ALWAYS_BACKWARD)
-    )
+    asked = as_pks(pks)
+    async with session.lane():
+        rows = await session.fetch_traversal(
+            QUERIES["nodes_to_delete"], asked, forward, list(_ALWAYS_BACKWARD)
+        )
     return {row["pk"] for row in rows}
 
 

@@ -60,7 +60,8 @@ async def get_closest_parents(
     bind = partial(bind_criteria, all_of(criteria, lookups), version=session.require_version())
     parents: dict[int, int] = {}
     if starts:
-        parents = await _find(ParentSearch(session, types, bind), starts, size, progress)
+        async with session.lane(starts=len(starts)):
+            parents = await _find(ParentSearch(session, types, bind), starts, size, progress)
     if not parents:
         _, values = bind(first=1)  # without starts too, so that what cannot be meant is refused
         if starts and values:
@@ -79,7 +80,8 @@ async def get_all_parents(
     columns = as_columns(return_values)
     starts, types = as_pks(pks), _as_link_types(link_types)
     only_pks = all(str(column) == str(nodes.id) for column in columns)
-    async with contextlib.nullcontext() if only_pks else session.snapshot():
+    snapshot = contextlib.nullcontext() if only_pks else session.snapshot()
+    async with session.lane(starts=len(starts)), snapshot:
         rows = await session.fetch_traversal(QUERIES["all_parents"], starts, types)
         found: list[int] = [row["node"] for row in rows]
         if only_pks:

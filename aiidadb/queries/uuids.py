@@ -25,7 +25,9 @@ async def get_duplicate_uuids(session: Session, table: str) -> list[tuple[int, u
     """See :meth:`aiidadb.queries.manager.QueryManager.get_duplicate_uuids`."""
     query = _of_table("duplicate_uuids", table)
     session.require_version()
-    return [(row["pk"], _as_uuid(row["uuid"])) for row in await query.fetch(session)]
+    async with session.lane():
+        rows = await query.fetch(session)
+    return [(row["pk"], _as_uuid(row["uuid"])) for row in rows]
 
 
 async def apply_new_uuid_mapping(

@@ -260,7 +260,7 @@ OPTIONS: Final = sorted(
         for name in inspect.signature(call).parameters
     }
     - {"connect_kwargs"}
-    | {"no_such_option", "a'b", "x" * 2**20}
+    | {"max_long", "no_such_option", "a'b", "x" * 2**20}
 )
 """What may stand for ``**options``."""
 

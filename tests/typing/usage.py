@@ -101,6 +101,7 @@ async def main() -> None:
             connect_timeout=2.5,
             command_timeout=None,
             commit_timeout=5,
+            max_long=4,
             max_size=20,
         ) as backend,
     ):
@@ -115,7 +116,9 @@ async def main() -> None:
         except aiidadb.IntegrityError as error:
             assert_type(error.sqlstate, str | None)
     assert_type(profile.statement_cache_size, int | None)
-    pool: asyncpg.Pool = await aiidadb.get_pool(profile, max_size=20, connect_timeout=2.5)
+    pool: asyncpg.Pool = await aiidadb.get_pool(
+        profile, max_size=20, max_long=4, connect_timeout=2.5
+    )
     text, values = aiidadb.bind(nodes.label == "silicon")
     await pool.fetch(f"select id from db_dbnode where {text}", *values)
     await aiidadb.reset_pools()

@@ -1,0 +1,147 @@
+"""A limit on long calls in a pool: short ones find a connection however many long ones there are.
+
+A pool serves whoever comes first, so that as many long calls as it has connections keep all others
+waiting. Here only some of its connections, the lanes, may be taken by long calls at one time. A
+long call first waits for a lane and then, as every call, for a connection; it never waits for a
+lane while it holds a connection, so lanes and connections cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+from aiidadb.exceptions import ClosedError, PoolOptionsError, PoolTimeout
+from aiidadb.messages import quote
+
+__all__ = ["MOST_STARTS", "Lanes", "number_of_lanes"]
+
+MOST_STARTS: Final = 100
+"""Nodes that a traversal may start from without being a long call."""
+
+_SHARE: Final = 5
+"""One in so many connections is a lane, if the caller does not say otherwise."""
+
+
+def number_of_lanes(max_long: int | None, max_size: int) -> int:
+    """How many long calls a pool serves at a time.
+
+    Args:
+        max_long: What the caller asks for; None: a fifth of the pool's connections, at least one.
+        max_size: How many connections the pool has.
+
+    Raises:
+        PoolOptionsError: The pool has fewer connections.
+    """
+    if max_long is None:
+        return max(1, max_size // _SHARE)
+    if max_long > max_size:
+        raise PoolOptionsError(
+            f"max_long must be a whole number from 1 to max_size, which is {max_size:,}, not "
+            f"{quote(max_long)}"
+        )
+    return max_long
+
+
+class Lanes:
+    """The lanes of one pool, for all backends that share it; served in the order of asking.
+
+    Args:
+        number: How many there are.
+        seconds: How long to wait for one; None: without a bound.
+    """
+
+    def __init__(self, number: int, seconds: float | None) -> None:
+        self._number = number
+        self._seconds = seconds
+        self._free = number
+        self._queue: deque[asyncio.Future[None]] = deque()  # empty where a lane is free
+        self._holders: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the current task has a lane: calls inside of a long call take no second one."""
+        return asyncio.current_task() in self._holders
+
+    async def take(self, bounds: set[asyncio.Timeout]) -> asyncio.Task[Any]:
+        """Wait for a lane for the current task.
+
+        Args:
+            bounds: Holds the bound of this wait while it lasts, for whoever wants to end it.
+
+        Returns:
+            The task, to give the lane back with.
+
+        Raises:
+            TimeoutError: The bound is over: :meth:`timed_out` makes it an error for callers.
+            ClosedError: The pool was reset.
+        """
+        if self._closed:
+            raise _reset()
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(bounds)
+        task = asyncio.current_task()
+        assert task is not None
+        self._holders.add(task)
+        return task
+
+    def give_back(self, task: asyncio.Task[Any]) -> None:
+        """Let the next long call begin.
+
+        Args:
+            task: Which had the lane.
+        """
+        self._holders.discard(task)
+        self._pass_on()
+
+    def close(self) -> None:
+        """Refuse a lane to all who wait for one, and all who come."""
+        self._closed = True
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_exception(_reset())
+
+    def timed_out(self) -> PoolTimeout:
+        """The error for those who waited for too long."""
+        seconds = "" if self._seconds is None else f" of {self._seconds:g} seconds"
+        return PoolTimeout(
+            f"no long call could begin within the command_timeout{seconds}: the pool's limit of "
+            f"{self._number} at a time (max_long) was reached all the while",
+            advice="try again later, or open the database with a larger max_long or "
+            "command_timeout",
+        )
+
+    async def _wait(self, bounds: set[asyncio.Timeout]) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            async with asyncio.timeout(self._seconds) as bound:
+                bounds.add(bound)
+                try:
+                    await turn
+                finally:
+                    bounds.discard(bound)
+        except BaseException:
+            if turn in self._queue:
+                self._queue.remove(turn)
+            elif not turn.cancelled() and turn.exception() is None:
+                self._pass_on()  # the lane came as the wait was ended
+            raise
+
+    def _pass_on(self) -> None:
+        # Handed over, not set free: who comes now must not overtake those who wait.
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def _reset() -> ClosedError:
+    return ClosedError("the profile's pools were reset: open the backend again")

@@ -242,10 +242,11 @@ async def open_backend(
             it; None: no bound.
         max_long: How many long calls may have a connection of the pool at a time, so that short
             ones find one free: creation statistics, listings of bands without a group, deletions
-            and what tells their extent, duplicate UUIDs, ancestors of more than 100 nodes. The
-            others wait for their turn, in order, for ``command_timeout`` at most. Those inside
-            :meth:`Backend.transaction` are not counted. None: as the pool has it if it is open
-            already, else a fifth of its ``max_size``, at least one.
+            and what tells their extent, duplicate UUIDs, ancestors of more than 100 nodes, listings
+            of more than 100 bands. The others wait for their turn, in order, for
+            ``command_timeout`` at most. Those inside :meth:`Backend.transaction` are not counted.
+            None: as the pool has it if it is open already, else a fifth of its ``max_size``, at
+            least one.
         options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
     Yields:

@@ -18,7 +18,7 @@ from aiidadb.messages import quote
 __all__ = ["MOST_STARTS", "Lanes", "number_of_lanes"]
 
 MOST_STARTS: Final = 100
-"""Nodes that a traversal may start from without being a long call."""
+"""Nodes that a traversal may start from without being a long call, and bands of a listing."""
 
 _SHARE: Final = 5
 """One in so many connections is a lane, if the caller does not say otherwise."""

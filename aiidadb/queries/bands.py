@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import anyio.lowlevel
 from pypika import Query
 
 from aiidadb.arguments import as_flag
+from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
@@ -25,6 +25,9 @@ from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    import asyncpg
+    from pypika.queries import QueryBuilder
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
@@ -119,16 +122,14 @@ async def get_bands_and_parents_structure(
     query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)
     query = query_group(query, group_name=group_name, group_pk=group_pk)
     query = query_past_days(query, past_days=past_days)
-    is_long = group_name is None and group_pk is None
-    # In one snapshot: bands and structures that change between the questions would be mixed.
-    async with session.lane() if is_long else contextlib.nullcontext(), session.snapshot():
-        if not all_users:
-            query = query.where(nodes.user_id == await _default_user(session))
-        bands = await fetch_selection(session, query)
-        structure_of = await get_closest_parents(
-            session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
-        )
-        species_of = await _species(session, structure_of.values(), formulamode)
+    found = None
+    if group_name is not None or group_pk is not None:
+        found = await _find(session, query, formulamode, all_users=all_users, most=MOST_STARTS)
+    if found is None:  # whether they are many is known only now, and a lane comes before the rest
+        async with session.lane():
+            found = await _find(session, query, formulamode, all_users=all_users)
+        assert found is not None
+    bands, structure_of, species_of = found
     rows: list[BandsRow] = []
     for number, (pk, label, ctime) in enumerate(bands, start=1):
         species = species_of.get(structure_of[pk]) if pk in structure_of else None
@@ -137,6 +138,28 @@ async def get_bands_and_parents_structure(
         if number % CHUNK_SIZE == 0:
             await anyio.lowlevel.checkpoint()  # others on the loop get their turn
     return rows
+
+
+async def _find(
+    session: Session,
+    query: QueryBuilder,
+    mode: FormulaMode,
+    *,
+    all_users: bool,
+    most: int | None = None,
+) -> tuple[list[asyncpg.Record], dict[int, int], dict[int, _Species]] | None:
+    """The bands, their structures, and what those are made of; None for too many bands."""
+    # In one snapshot: bands and structures that change between the questions would be mixed.
+    async with session.snapshot():
+        if not all_users:
+            query = query.where(nodes.user_id == await _default_user(session))
+        bands = await fetch_selection(session, query)
+        if most is not None and len(bands) > most:
+            return None
+        structure_of = await get_closest_parents(
+            session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
+        )
+        return bands, structure_of, await _species(session, structure_of.values(), mode)
 
 
 async def _default_user(session: Session) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from aiidadb import nodes
 from aiidadb.connecting.lanes import Lanes
 from aiidadb.exceptions import ClosedError, PoolOptionsError, PoolTimeout
 from tests.helpers.cancelling import EACH_WAY, outcome_of
+from tests.helpers.graphs import BANDS, Node, write_groups, write_nodes, write_users
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -131,6 +133,23 @@ async def test_a_long_call_waits_for_a_lane(four: aiidadb.Backend, call: Call) -
 async def test_a_short_call_does_not(four: aiidadb.Backend, call: Call) -> None:
     async with lanes_held(four):
         await call(four)
+
+
+async def test_a_listing_is_a_long_call_where_a_group_has_many_bands(main_dsn: str) -> None:
+    async with asyncio.timeout(LIMIT), backends(main_dsn, max_size=4) as backend:
+        await write_users(backend._session, "ada@epfl.ch")
+        bands = [Node(pk, BANDS) for pk in range(1, 102)]
+        await write_nodes(backend._session, bands, line="main")
+        await write_groups(backend._session, {"few": range(1, 101), "many": range(1, 102)})
+        list_bands = partial(backend.queries.get_bands_and_parents_structure, all_users=True)
+        async with lanes_held(backend):
+            assert len(await list_bands(group_name="few")) == 100
+            waiting = await waits(list_bands(group_name="many"))
+            async with backend.transaction():
+                assert len(await list_bands(group_name="many")) == 101
+        rows = await waiting
+        assert isinstance(rows, list)
+        assert len(rows) == 101
 
 
 async def test_short_calls_find_a_connection_beside_any_number_of_long_ones(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
+from aiidadb.turns import in_turn, sort_distinct
 
-__all__ = ["HasPk", "Pks", "as_pk", "as_pks"]
+__all__ = ["HasPk", "Pks", "as_many_pks", "as_pk", "as_pks"]
 
 
 class HasPk(Protocol):
@@ -24,17 +25,30 @@ Pks: TypeAlias = int | HasPk | Iterable[int | HasPk]
 
 
 def as_pks(pks: Pks) -> list[int]:
-    """One pk or many, or objects that have one, as a sorted list without repeats.
+    """One pk or some, or objects that have one, as a sorted list without repeats.
 
     Raises:
         InvalidTypeError: One of them is no integer (nor are True and 1.0), or has none yet.
         InvalidInputError: One does not fit into 64 bits.
     """
+    return sorted({as_pk(one) for one in _one_by_one(pks)})
+
+
+async def as_many_pks(pks: Pks) -> list[int]:
+    """:func:`as_pks` for any number of pks: others on the event loop get their turn meanwhile."""
+    items = _one_by_one(pks)
+    # What others may change before all of it is read is copied first.
+    if not isinstance(items, Iterator | range):
+        items = tuple(items)
+    return await in_turn(sort_distinct(map(as_pk, items)))
+
+
+def _one_by_one(pks: Pks) -> Iterable[object]:
     if isinstance(pks, int) or hasattr(pks, "pk"):
-        return [as_pk(pks)]
+        return (pks,)
     if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
         raise InvalidTypeError(f"pks must be one pk or an iterable of pks, not {quote(pks)}")
-    return sorted({as_pk(one) for one in pks})
+    return pks
 
 
 def as_pk(one: object) -> int:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.arguments import as_flag
 from aiidadb.connecting.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
-from aiidadb.pks import as_pks
+from aiidadb.pks import as_many_pks
+from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
+from aiidadb.turns import array_text, grow, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +77,7 @@ class DeletionPreview:
 
 async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
     """See :meth:`aiidadb.Backend.preview_deletion`."""
-    asked = as_pks(pks)
+    asked = await as_many_pks(pks)
     strict = as_flag(strict, "strict")
     async with session.lane(), session.snapshot():
         rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
@@ -93,7 +95,7 @@ async def delete_nodes_and_connections(
     session: Session, pks: Pks, *, strict: bool = False
 ) -> DeletionReport:
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
-    asked = as_pks(pks)
+    asked = await as_many_pks(pks)
     strict = as_flag(strict, "strict")
     async with session.lane(), session.transaction():
         rows = await QUERIES["lock_nodes_to_delete"].fetch(session, asked, timeout=NO_TIME_LIMIT)
@@ -128,12 +130,14 @@ async def get_nodes_to_delete(
         "call_work": as_flag(call_work_forward, "call_work_forward"),
     }
     forward = [*_ALWAYS_FORWARD, *(name for name, is_on in switched.items() if is_on)]
-    asked = as_pks(pks)
+    asked = await in_turn(array_text(await as_many_pks(pks)))
     async with session.lane():
-        rows = await session.fetch_traversal(
+        (row,) = await session.fetch_traversal(
             QUERIES["nodes_to_delete"], asked, forward, list(_ALWAYS_BACKWARD)
         )
-    return {row["pk"] for row in rows}
+    found: set[int] = set()
+    await in_turn(grow(found, pks_of_bytes(row["pks"])))
+    return found
 
 
 async def _delete(session: Session, query: str, pks: list[int]) -> int:

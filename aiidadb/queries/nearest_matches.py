@@ -10,15 +10,16 @@ from array import array
 from bisect import bisect_left
 from itertools import compress
 from operator import eq
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from aiidadb.turns import STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set
+    from collections.abc import Iterable, Set
+
+    from aiidadb.turns import Steps
 
 __all__ = ["NearestMatches"]
-
-# A pause after so many links, for others on the event loop: every few milliseconds.
-_PAUSE: Final = 8_192
 
 
 class NearestMatches:
@@ -49,7 +50,7 @@ class NearestMatches:
         # The nodes with a match, the nearer the earlier.
         self._settled = array("i")
 
-    def add_links(self, inputs: Iterable[int], outputs: Iterable[int]) -> Iterator[None]:
+    def add_links(self, inputs: Iterable[int], outputs: Iterable[int]) -> Steps[None]:
         """Add links, before anything is settled.
 
         Args:
@@ -61,7 +62,7 @@ class NearestMatches:
         nearest, second = self._nearest, self._second
         child, count = 0, len(nodes)
         for number, (parent_pk, child_pk) in enumerate(zip(inputs, outputs, strict=True), start=1):
-            if number % _PAUSE == 0:
+            if number % STEP == 0:
                 yield
             # Links come by their lower ends, mostly: then it is the same, or the next.
             if nodes[child] != child_pk:
@@ -85,7 +86,7 @@ class NearestMatches:
                 first_link[parent] = len(children)
                 children.append(child)
 
-    def settle(self) -> Iterator[None]:
+    def settle(self) -> Steps[None]:
         """Find the nearest match of every node, once all links are there."""
         nearest, distance, settled = self._nearest, self._distance, self._settled
         first_link, children, next_link = self._first_link, self._children, self._next_link
@@ -99,13 +100,16 @@ class NearestMatches:
                     settled.append(child)
                 elif nearest[child] < match and distance[child] == further:
                     nearest[child] = match
-                if link % _PAUSE == 0:
+                if link % STEP == 0:
                     yield
                 link = next_link[link]
-        if any(map(eq, nearest, self._nodes)):
-            yield from self._settle_second()
+        for at in range(0, len(nearest), STEP):
+            if any(map(eq, nearest[at : at + STEP], self._nodes[at : at + STEP])):
+                yield from self._settle_second()
+                break
+            yield
 
-    def write_above(self, pks: Iterable[int], above: dict[int, int]) -> Iterator[None]:
+    def write_above(self, pks: Iterable[int], above: dict[int, int]) -> Steps[None]:
         """Look up the nearest match above nodes, other than the node itself, once all are settled.
 
         Args:
@@ -113,7 +117,7 @@ class NearestMatches:
             above: Where to write the nearest match of each that has one.
         """
         for number, pk in enumerate(pks, start=1):
-            if number % _PAUSE == 0:
+            if number % STEP == 0:
                 yield
             node = bisect_left(self._nodes, pk)
             match = self._nearest[node]
@@ -122,7 +126,7 @@ class NearestMatches:
             if match:
                 above[pk] = match
 
-    def _settle_second(self) -> Iterator[None]:
+    def _settle_second(self) -> Steps[None]:
         """Find the nearest match but the nearest one, for matches whose nearest is themselves.
 
         Among nodes that share their nearest match the second one is handed down from one to the
@@ -158,6 +162,6 @@ class NearestMatches:
                         waiting.append(child)
                     elif second[child] < match and second_distance[child] == further:
                         second[child] = match
-                if link % _PAUSE == 0:
+                if link % STEP == 0:
                     yield
                 link = next_link[link]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
-import anyio.lowlevel
-
 from aiidadb.queries.nearest_matches import NearestMatches
+from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
+from aiidadb.turns import STEP, array_text, grow, in_turn, sort_distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Set
 
     from aiidadb.connecting.session import Session
     from aiidadb.sql import Query
+    from aiidadb.turns import Steps
 
-__all__ = ["ParentSearch", "in_turn"]
+__all__ = ["ParentSearch"]
 
 _REPLAN_FROM: Final = 200
 """Starts from which on planning for their very number costs less than it saves."""
@@ -46,9 +47,6 @@ _LEAST_LEVEL: Final = 1_000
 _SLICE: Final = 10_000
 """Nodes in one question about their links: bounds how long an answer holds the event loop."""
 
-_TESTED_AT_ONCE: Final = 100_000
-"""Nodes in one question about the criteria, whose own queries run once for each."""
-
 
 class Criteria(Protocol):
     """What parents must meet, as SQL."""
@@ -68,10 +66,14 @@ class _Closure:
         outputs: Their lower ends.
     """
 
-    nodes: set[int]
-    matches: set[int]
+    nodes: set[int] = field(default_factory=set)
+    matches: set[int] = field(default_factory=set)
     inputs: array[int] = field(default_factory=partial(array, "i"))
     outputs: array[int] = field(default_factory=partial(array, "i"))
+
+    def unknown(self, pks: Iterable[int]) -> Iterator[int]:
+        """Those of some nodes that are not among the nodes and matches yet."""
+        return (pk for pk in pks if pk not in self.nodes and pk not in self.matches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class ParentSearch:
         # Several questions about one state of the database.
         async with self.session.snapshot():
             closure = await self._closure(starts)
-        nodes = sorted(closure.nodes)
+        nodes = await in_turn(sort_distinct(closure.nodes))
         closure.nodes.clear()  # half of the memory
         nearest = NearestMatches(nodes, closure.matches)
         await in_turn(nearest.add_links(closure.inputs, closure.outputs))
@@ -149,48 +151,50 @@ class ParentSearch:
         return nearest
 
     async def _closure(self, starts: list[int]) -> _Closure:
-        closure = _Closure(set(starts), await self._matches(starts))
+        closure = _Closure()
+        await in_turn(grow(closure.nodes, starts))
+        await self._sort_out(closure, starts)
         level = starts
         # By levels, which are read in the order of an index, as long as they are large.
         while len(level) >= _LEAST_LEVEL or level is starts:
             above: set[int] = set()
             for at in range(0, len(level), _SLICE):
-                inputs = set(await self._add_links(closure, level[at : at + _SLICE]))
-                above |= inputs - closure.nodes - closure.matches
-            found = await self._matches(sorted(above))
-            closure.matches |= found
-            level = sorted(above - found)
-            closure.nodes.update(level)
+                inputs = await self._add_links(closure, level[at : at + _SLICE])
+                await in_turn(grow(above, closure.unknown(inputs)))
+            level = await self._sort_out(closure, await in_turn(sort_distinct(above)))
         if level:
             query, values = self._bound("closure_nodes")
             rows = await self.session.fetch_traversal(
                 query, level, self.link_types, *values, replan=True
             )
-            pks = {row["hit"]: _integers(row["nodes"]) for row in rows}
-            closure.matches.update(pks.get(True, ()))
-            level = sorted({*level, *(set(pks[False]) - closure.nodes)})
-            closure.nodes.update(level)
+            pks = {row["hit"]: pks_of_bytes(row["nodes"]) for row in rows}
+            await in_turn(grow(closure.matches, pks.get(True, ())))
+            level = await in_turn(sort_distinct(chain(level, closure.unknown(pks[False]))))
+            await in_turn(grow(closure.nodes, level))
             for at in range(0, len(level), _SLICE):
                 await self._add_links(closure, level[at : at + _SLICE])
         return closure
+
+    async def _sort_out(self, closure: _Closure, pks: list[int]) -> list[int]:
+        """Add nodes of one level, the matches to the matches; gives the others."""
+        query, values = self._bound("matches_among")
+        found = await query.fetchval(self.session, await in_turn(array_text(pks)), *values)
+        if found is None:
+            others = pks
+        else:
+            await in_turn(grow(closure.matches, pks_of_bytes(found)))
+            others = await in_turn(_without(pks, closure.matches))
+        await in_turn(grow(closure.nodes, others))
+        return others
 
     async def _add_links(self, closure: _Closure, nodes: list[int]) -> array[int]:
         """Add the links that lead to some nodes, and give their upper ends."""
         row = await QUERIES["links_above"].fetchrow(self.session, nodes, self.link_types)
         assert row is not None
-        inputs = _integers(row["inputs"])
+        inputs = pks_of_bytes(row["inputs"])
         closure.inputs += inputs
-        closure.outputs += _integers(row["outputs"])
+        closure.outputs += pks_of_bytes(row["outputs"])
         return inputs
-
-    async def _matches(self, nodes: list[int]) -> set[int]:
-        """Those of some nodes that meet the criteria."""
-        query, values = self._bound("matches_among")
-        matches: set[int] = set()
-        for at in range(0, len(nodes), _TESTED_AT_ONCE):
-            found = await query.fetchval(self.session, nodes[at : at + _TESTED_AT_ONCE], *values)
-            matches.update(_integers(found))
-        return matches
 
     def _bound(self, name: str) -> tuple[Query, list[object]]:
         query = QUERIES[name]
@@ -198,15 +202,10 @@ class ParentSearch:
         return query.fill(match=match), values
 
 
-async def in_turn(work: Iterator[None]) -> None:
-    """Do something long while others on the event loop get their turn."""
-    for _ in work:
-        await anyio.lowlevel.checkpoint()
-
-
-def _integers(data: bytes | None) -> array[int]:
-    """Integers of four bytes, the highest byte first, as PostgreSQL sends them; None for none."""
-    integers = array("i", data or b"")
-    if sys.byteorder == "little":
-        integers.byteswap()
-    return integers
+def _without(pks: list[int], others: Set[int]) -> Steps[list[int]]:
+    """Those of some pks that are not among others."""
+    found: list[int] = []
+    for at in range(0, len(pks), STEP):
+        found += [pk for pk in pks[at : at + STEP] if pk not in others]
+        yield
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,15 +15,18 @@ from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
-from aiidadb.pks import as_pks
-from aiidadb.queries.parent_search import ParentSearch, in_turn
+from aiidadb.pks import as_many_pks
+from aiidadb.queries.parent_search import ParentSearch
+from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
+from aiidadb.turns import STEP, array_text, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
+    from aiidadb.turns import Steps
 
 __all__ = ["CHUNK_SIZE", "DATA_PROVENANCE", "LINK_TYPES", "get_all_parents", "get_closest_parents"]
 
@@ -52,8 +56,7 @@ async def get_closest_parents(
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[int, int]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
-    # A pk is a 32-bit integer: beyond that there is no node.
-    starts = [pk for pk in as_pks(pks) if 0 < pk < 2**31]
+    starts = await _as_starts(pks)
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
     require_function(progress, "progress")
@@ -78,16 +81,27 @@ async def get_all_parents(
 ) -> list[tuple[object, ...]]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
     columns = as_columns(return_values)
-    starts, types = as_pks(pks), _as_link_types(link_types)
+    types = _as_link_types(link_types)
+    starts = await _as_starts(pks)
+    asked = await in_turn(array_text(starts))
     only_pks = all(str(column) == str(nodes.id) for column in columns)
     snapshot = contextlib.nullcontext() if only_pks else session.snapshot()
     async with session.lane(starts=len(starts)), snapshot:
-        rows = await session.fetch_traversal(QUERIES["all_parents"], starts, types)
-        found: list[int] = [row["node"] for row in rows]
-        if only_pks:
-            return [(pk,) * len(columns) for pk in found]
-        selected = await fetch_selection(session, select_columns(columns, found))
-        return [tuple(row) for row in selected]
+        (row,) = await session.fetch_traversal(QUERIES["all_parents"], asked, types)
+        found = pks_of_bytes(row["nodes"])
+        if not only_pks:
+            selected = await fetch_selection(session, select_columns(columns, list(found)))
+            return [tuple(row) for row in selected]
+    return await in_turn(_repeat(found, len(columns)))
+
+
+def _repeat(pks: Sequence[int], times: int) -> Steps[list[tuple[object, ...]]]:
+    """A row for each pk, with nothing else in its columns."""
+    rows: list[tuple[object, ...]] = []
+    for at in range(0, len(pks), STEP):
+        rows += [(pk,) * times for pk in pks[at : at + STEP]]
+        yield
+    return rows
 
 
 async def _find(
@@ -126,6 +140,14 @@ async def _find(
                 if progress is not None:
                     progress(done, total)
     return parents
+
+
+async def _as_starts(pks: Pks) -> list[int]:
+    """What can be a node: a pk is a 32-bit integer."""
+    starts = await as_many_pks(pks)
+    del starts[bisect_left(starts, 2**31) :]
+    del starts[: bisect_left(starts, 1)]
+    return starts
 
 
 def _as_chunk_size(chunk_size: int | None) -> int:

@@ -18,6 +18,7 @@ from aiidadb.criteria.tables import links
 from aiidadb.exceptions import ClosedError, InvalidInputError
 from aiidadb.queries import nearest_matches, parent_search
 from aiidadb.sql import QUERIES
+from aiidadb.turns import in_turn
 from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
     BANDS,
@@ -63,7 +64,7 @@ def way(request, monkeypatch):
             parent_search, "_LEAST_LEVEL", 1 if request.param == "by levels" else 10_000
         )
         monkeypatch.setattr(parent_search, "_SLICE", 3)
-        monkeypatch.setattr(nearest_matches, "_PAUSE", 2)
+        monkeypatch.setattr(nearest_matches, "STEP", 2)
 
 
 @pytest.mark.hypothesis
@@ -485,7 +486,7 @@ async def test_others_on_the_event_loop_get_their_turn(main_dsn):
             nearest.write_above(range(1, 50_002), above),
         ):
             before = turns
-            await parent_search.in_turn(work)
+            await in_turn(work)
             assert turns - before >= 5
         found = await backend.queries.get_closest_parents(range(1, 50_002), node_type=STRUCTURE)
         asking = False
@@ -577,7 +578,7 @@ async def test_the_closure_probes_indexes_and_reads_no_table_whole(head_dsn, ana
             assert links_of in (await plan("links_above", pks, None))["db_dblink"]
             assert re.search(
                 r"db_dbnode\.id = |node_type\)::text = ",
-                (await plan("matches_among", pks))["db_dbnode"],
+                (await plan("matches_among", "{" + ",".join(map(str, pks)) + "}"))["db_dbnode"],
             )
     await connection.close()
 

@@ -137,7 +137,7 @@ async def test_all_parents_probe_the_index_of_links(head_dsn):
     await write_links(connection, ((pk, pk + 1, "create") for pk in range(1, 10_000)))
     await connection.execute("vacuum analyze")
     statement = await connection.prepare(QUERIES["all_parents"].text)
-    plan = str(await statement.explain([10_000], ["create"]))
+    plan = str(await statement.explain("{10000}", ["create"]))
     assert "Seq Scan" not in plan
     assert "link.output_id = ancestor_1.node" in plan
     await connection.close()

@@ -30,7 +30,7 @@ from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     import asyncpg
@@ -133,18 +133,25 @@ class Backend:
         return self._session.connection()
 
     async def delete_nodes_and_connections(
-        self, pks: Pks, *, strict: bool = False
+        self,
+        pks: Pks,
+        *,
+        strict: bool = False,
+        progress: Callable[[int, int], object] | None = None,
     ) -> DeletionReport:
         """Delete nodes, with their links both ways, group memberships, comments and logs.
 
-        All in one transaction. Provenance is not looked at: what was made from the nodes stays,
-        see :meth:`get_nodes_to_delete` for the set that AiiDA's rules ask for. Files in the
-        repository are not touched. (In the place of
+        All in one transaction: cancelled before its COMMIT, nothing is deleted. Provenance is not
+        looked at: what was made from the nodes stays, see :meth:`get_nodes_to_delete` for the set
+        that AiiDA's rules ask for. Files in the repository are not touched. (In the place of
         ``djsite.utils.delete_nodes_and_connections_django``.)
 
         Args:
             pks: One pk, or any iterable of pks or of objects with a ``pk``.
             strict: Raise where a node does not exist, instead of passing it over.
+            progress: Called after each statement with the nodes deleted so far and those in all.
+                What refers to the nodes goes first, and these in batches. What it raises comes out
+                unchanged; nothing is deleted then.
 
         Returns:
             How many of each were deleted, and which pks were not there.
@@ -153,12 +160,14 @@ class Backend:
             NotExistent: With ``strict``, a node does not exist; nothing was deleted.
             IntegrityError: Something that is not AiiDA's refers to a node; nothing was deleted.
         """
-        return await delete_nodes_and_connections(self._session, pks, strict=strict)
+        return await delete_nodes_and_connections(
+            self._session, pks, strict=strict, progress=progress
+        )
 
     async def preview_deletion(self, pks: Pks, *, strict: bool = False) -> DeletionPreview:
         """What :meth:`delete_nodes_and_connections` would remove; nothing is changed.
 
-        Takes and raises what that does.
+        Takes and raises what that does, but for ``progress``.
         """
         return await preview_deletion(self._session, pks, strict=strict)
 

@@ -176,9 +176,17 @@ class Query:
         row = await self.fetchrow(runner, *arguments)
         return None if row is None else row[0]
 
-    async def execute(self, runner: Runner, *arguments: object) -> None:
-        """Run a query that has no rows for its result."""
-        await runner.execute(self.text, *arguments)
+    async def execute(
+        self,
+        runner: Runner,
+        *arguments: object,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> str:
+        """Run a query that has no rows for its result, and return the server's status.
+
+        Takes what :meth:`fetch` does.
+        """
+        return await runner.execute(self.text, *arguments, timeout=timeout)
 
 
 def sql_directory() -> Path:

@@ -101,7 +101,7 @@ async def test_a_query_runs_itself_on_a_connection_and_on_a_session_alike(tmp_pa
             assert await listed.fetchval(runner, 2) == 1
             assert await listed.fetchrow(runner, 0) is None
             assert await listed.fetchval(runner, 0) is None
-            assert await listed.execute(runner, 3) is None
+            assert await listed.execute(runner, 3, timeout=60) == "SELECT 3"
     with pytest.raises(AiidaDbError):  # a session's errors are ours
         await replace(listed, text="select 1 / $1::int as number").fetch(backend._session, 0)
 

@@ -10,6 +10,7 @@ from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
 
@@ -86,10 +87,18 @@ def delete(
         if not (yes or agreed("Delete them?")):
             click.echo("Nothing was deleted.")
             raise click.exceptions.Exit(FAILED)
-        report = database.call(
-            lambda backend: backend.delete_nodes_and_connections(doomed, strict=strict),
-            doing="Deleting",
-        )
+        with progress_bar(shown=not database.as_json) as progress:
+            task = progress.add_task("Deleting", total=report.nodes, count="")
+            report = database.call(
+                lambda backend: backend.delete_nodes_and_connections(
+                    doomed,
+                    strict=strict,
+                    progress=lambda done, total: progress.update(
+                        task, completed=done, total=total, count=f"{done:,} of {total:,}"
+                    ),
+                ),
+                doing=None,
+            )
     _tell(database, doomed, report, dry_run=dry_run)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.arguments import as_flag
+from aiidadb.arguments import as_flag, require_function
 from aiidadb.connecting.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
 from aiidadb.pks import as_many_pks
@@ -20,7 +20,7 @@ from aiidadb.sql import QUERIES
 from aiidadb.turns import array_text, grow, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
@@ -39,6 +39,9 @@ _LOGGER: Final = logging.getLogger(__name__)
 # switch off are not among these.
 _ALWAYS_FORWARD: Final = ("input_calc", "input_work")
 _ALWAYS_BACKWARD: Final = ("create", "return", "call_calc", "call_work")
+
+_BATCH: Final = 5_000
+"""Nodes in one statement, which take the server some tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) 
     async with session.lane(), session.snapshot():
         rows = await QUERIES["deletion_preview_nodes"].fetch(session, asked)
         found = [row["pk"] for row in rows]
-        missing = _missing(asked, found, strict=strict)
+        missing = tuple(sorted(set(asked).difference(found)))
+        _require_none(missing, strict=strict)
         hanging = await QUERIES["deletion_preview_rows"].fetchrow(session, found)
     assert hanging is not None
     return DeletionPreview(
@@ -92,26 +96,36 @@ async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) 
 
 
 async def delete_nodes_and_connections(
-    session: Session, pks: Pks, *, strict: bool = False
+    session: Session,
+    pks: Pks,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], object] | None = None,
 ) -> DeletionReport:
     """See :meth:`aiidadb.Backend.delete_nodes_and_connections`."""
     asked = await as_many_pks(pks)
     strict = as_flag(strict, "strict")
+    require_function(progress, "progress")
+    text = await in_turn(array_text(asked))
     async with session.lane(), session.transaction():
-        rows = await QUERIES["lock_nodes_to_delete"].fetch(session, asked, timeout=NO_TIME_LIMIT)
-        found = [row["pk"] for row in rows]
-        missing = _missing(asked, found, strict=strict)
-        if not found:
+        rows = await QUERIES["lock_nodes_to_delete"].fetch(session, text, timeout=NO_TIME_LIMIT)
+        missing = tuple(row["pk"] for row in rows)
+        _require_none(missing, strict=strict)
+        if missing:
+            asked = sorted(set(asked).difference(missing))
+            text = await in_turn(array_text(asked))
+        if not asked:
             return DeletionReport(missing=missing)
         await _warn_of_scans(session)
         # AiiDA's foreign keys are checked at the commit. Checked by each statement they cost less,
         # and a violation can still be told from a lost connection.
         await session.execute("set constraints all immediate")
-        counts = {
-            what: await _delete(session, f"delete_{what}", found)
-            for what in ("links", "group_memberships", "comments", "logs", "nodes")
-        }
-        await session.execute("set constraints all deferred")  # as the caller's transaction had it
+        mode = await QUERIES["set_plan_cache_mode"].fetchval(session, "force_generic_plan")
+        counts = await _delete_all(session, asked, text, progress)
+        # As the caller's transaction had it.
+        if mode is not None:
+            await QUERIES["set_plan_cache_mode"].fetchval(session, mode)
+        await session.execute("set constraints all deferred")
     return DeletionReport(**counts, missing=missing)
 
 
@@ -140,10 +154,32 @@ async def get_nodes_to_delete(
     return found
 
 
-async def _delete(session: Session, query: str, pks: list[int]) -> int:
-    rows = await QUERIES[query].fetch(session, pks, timeout=NO_TIME_LIMIT)
-    number: int = rows[0]["number"]
-    return number
+async def _delete_all(
+    session: Session,
+    pks: list[int],
+    text: str,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, int]:
+    """Delete nodes that are locked, after all that refers to them; how many rows of each went."""
+    counts: Counter[str] = Counter()
+
+    def tell() -> None:
+        if progress is not None:
+            progress(counts["nodes"], len(pks))
+
+    # Of all nodes at once: links are to be locked in one order.
+    for what in ("links", "group_memberships", "comments", "logs"):
+        counts[what] = await _delete(session, what, text)
+        tell()
+    for at in range(0, len(pks), _BATCH):
+        counts["nodes"] += await _delete(session, "nodes", pks[at : at + _BATCH])
+        tell()
+    return dict(counts)
+
+
+async def _delete(session: Session, what: str, pks: list[int] | str) -> int:
+    status = await QUERIES[f"delete_{what}"].execute(session, pks, timeout=NO_TIME_LIMIT)
+    return int(status.removeprefix("DELETE "))
 
 
 async def _warn_of_scans(session: Session) -> None:
@@ -155,11 +191,9 @@ async def _warn_of_scans(session: Session) -> None:
         )
 
 
-def _missing(asked: list[int], found: list[int], *, strict: bool) -> tuple[int, ...]:
-    missing = tuple(sorted(set(asked) - set(found)))
+def _require_none(missing: Sequence[int], *, strict: bool) -> None:
     if missing and strict:
         raise NotExistent(f"nothing was deleted: there are no nodes {_some(missing)}")
-    return missing
 
 
 def _some(pks: Sequence[int], most: int = 10) -> str:

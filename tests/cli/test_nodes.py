@@ -56,6 +56,7 @@ def test_it_asks_before_it_deletes(main_campaign, answer, status, left):
         terminal.send(f"{answer}\n")
         assert terminal.finish() == status
     assert ("Deleted 1 node" in terminal.text) == (status == 0)
+    assert ("Deleting" in terminal.text and "1 of 1" in terminal.text) == (status == 0)
     assert count(main_campaign, "db_dbnode") == left
 
 

@@ -13,6 +13,7 @@ from aiidadb.sql import QUERIES
 from tests.helpers.choices import some_of
 from tests.helpers.concurrent_change import change_after_first_question
 
+WHAT = ("links", "group_memberships", "comments", "logs")
 SWITCHES = ("create_forward", "call_calc_forward", "call_work_forward")
 
 FILL = """
@@ -208,29 +209,40 @@ async def plan_of(connection: asyncpg.Connection, name: str, *arguments: object)
     return "\n".join(row[0] for row in rows)
 
 
-async def test_deletes_and_traversals_use_the_indexes(connection):
+async def test_deletes_and_traversals_use_the_indexes_for_few_and_for_many(connection):
     await connection.execute(
         """
         alter table db_dbnode disable trigger user;
         insert into db_dbnode
         select (jsonb_populate_record(n, jsonb_build_object(
             'id', 100 + s, 'uuid', gen_random_uuid()))).*
-        from db_dbnode n, generate_series(1, 20000) s where n.id = 1;
+        from db_dbnode n, generate_series(1, 5000) s where n.id = 1;
         insert into db_dblink (input_id, output_id, label, type)
-        select 100 + s, 101 + s, 'l', 'create' from generate_series(1, 19999) s;
+        select 100 + s, 101 + s, 'l', 'create' from generate_series(1, 4999) s;
+        insert into db_dbgroup_dbnodes (dbgroup_id, dbnode_id)
+        select 1, 100 + s from generate_series(1, 5000) s;
+        insert into db_dbcomment (uuid, ctime, mtime, content, dbnode_id, user_id)
+        select gen_random_uuid(), now(), now(), 'c', 100 + s, 1 from generate_series(1, 5000) s;
+        insert into db_dblog (uuid, time, loggername, levelname, message, metadata, dbnode_id)
+        select gen_random_uuid(), now(), 'l', 'INFO', 'm', '{}', 100 + s
+        from generate_series(1, 5000) s;
         analyze
         """
     )
-    pks = list(range(500, 510))
-    links, nodes, rules = [
-        await plan_of(connection, "delete_links", pks),
-        await plan_of(connection, "delete_nodes", pks),
-        await plan_of(connection, "nodes_to_delete", "{500,501,502}", ["create"], ["create"]),
-    ]
-    assert "Seq Scan on db_dblink" not in links + rules
-    assert "Seq Scan on db_dbnode" not in nodes + rules
-    assert "input_id" in links
-    assert "output_id" in links
+    modes = ("force_custom_plan", "force_generic_plan")
+    for mode, last in itertools.product(modes, (510, 4_500)):
+        await connection.execute(f"set plan_cache_mode = {mode}")
+        pks = list(range(500, last))
+        text = f"{{{','.join(map(str, pks))}}}"
+        plans = {
+            name: await plan_of(connection, name, text)
+            for name in ("lock_nodes_to_delete", *(f"delete_{what}" for what in WHAT))
+        }
+        plans["delete_nodes"] = await plan_of(connection, "delete_nodes", pks)
+        plans["rules"] = await plan_of(connection, "nodes_to_delete", text, ["create"], ["create"])
+        assert [name for name, plan in plans.items() if "Seq Scan on" in plan] == []
+        assert "input_id" in plans["delete_links"]
+        assert "output_id" in plans["delete_links"]
 
 
 # ------------------------------------------------------------- held against aiida-core's own

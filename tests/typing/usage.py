@@ -67,7 +67,7 @@ async def change(backend: aiidadb.Backend, pks: aiidadb.Pks) -> aiidadb.Deletion
         assert_type(doomed, set[int])
         preview = await backend.preview_deletion(doomed)
         assert_type(preview, aiidadb.DeletionPreview)
-        return await backend.delete_nodes_and_connections(doomed, strict=True)
+        return await backend.delete_nodes_and_connections(doomed, strict=True, progress=print)
 
 
 async def migrate() -> aiidadb.MigrationReport:

@@ -1,10 +1,29 @@
 -- name: lock_nodes_to_delete
 -- purpose: Lock the nodes that are to go, in the order of their pks, so that two deletions wait for
 --     each other instead of deadlocking, and nobody can link to one of them any more
--- parameters: $1 pks bigint[]: the nodes to delete
--- result: pk bigint; one row per node that exists, ascending
-select node.id::bigint as pk
-from unnest($1::bigint[]) as asked (pk)
-inner join db_dbnode as node on node.id = asked.pk
-order by node.id
-for update of node
+-- parameters: $1 pks text: the nodes to delete, as the text of an array, since asyncpg writes
+--     a long array in one go
+-- result: pk bigint; one row per node that does not exist, ascending
+with
+-- By the index, as the planner takes an array that it cannot look into for short.
+locked as (
+    select node.id
+    from db_dbnode as node
+    where
+        node.id = any(array(
+            select asked.pk
+            from unnest($1::text::bigint[]) as asked (pk)
+        ))
+    order by node.id
+    for update
+)
+
+select asked.pk
+from unnest($1::text::bigint[]) as asked (pk)
+
+-- What is there is not sent back, which would be nearly all.
+except
+
+select locked.id::bigint
+from locked
+order by pk

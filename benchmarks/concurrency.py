@@ -17,7 +17,6 @@ import asyncpg
 from common import STRUCTURE, Report, Server, bands_of, parser, profile_of, run
 
 import aiidadb
-from aiidadb.connecting.session import Session
 
 if TYPE_CHECKING:
     import argparse
@@ -98,18 +97,18 @@ def mixed_calls(backend: aiidadb.Backend, bands: list[int], number: int) -> list
 async def recorded(calls: list) -> list[tuple[str, tuple[object, ...]]]:
     """Run the calls once, one by one, and note what they send."""
     sent: list[tuple[str, tuple[object, ...]]] = []
-    original = Session.fetch
+    original = asyncpg.Connection.fetch
 
-    async def fetch(self, text, *arguments, timeout=None):  # noqa: ASYNC109
+    async def fetch(self, text, *arguments, **options):
         sent.append((text, arguments))
-        return await original(self, text, *arguments, timeout=timeout)
+        return await original(self, text, *arguments, **options)
 
-    Session.fetch = fetch  # type: ignore[method-assign]
+    asyncpg.Connection.fetch = fetch
     try:
         for call in calls:
             await call()
     finally:
-        Session.fetch = original  # type: ignore[method-assign]
+        asyncpg.Connection.fetch = original
     return sent
 
 

@@ -26,6 +26,7 @@ _RUNS: Final = (
     ("creation_statistics.py", *_LARGE),
     ("deletion.py",),
     ("concurrency.py",),
+    ("small_calls.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
     ("migration_chain.py",),

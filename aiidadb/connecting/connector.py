@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from aiidadb.connecting.asyncpg_internals import behind
 from aiidadb.connecting.hosts import connect_to_one_of
 from aiidadb.connecting.tls import has_no_tls, may_do_otherwise, ways_to_encrypt
 from aiidadb.connecting.uninterrupted import clean_up_after
@@ -46,8 +47,7 @@ def keeps_settings(connection: asyncpg.Connection) -> bool:
     Not so behind a pooler such as PgBouncer, which refuses or forgets them: each transaction may be
     served by another session.
     """
-    # What a pool hands out is a proxy of one use, with the connection behind it.
-    return getattr(connection, "_con", connection) in _with_settings
+    return behind(connection) in _with_settings
 
 
 class Connector:

@@ -1,67 +1,121 @@
-"""A bound on the wait for a free place in a pool, and on that alone.
+"""Waiting for a free place in a pool: in turn, for a bounded time, and for that alone.
 
 In asyncpg one call both waits for a place and, where the place has no connection, connects; its own
 ``timeout`` spans both, so behind a silent server the first to wait would use up the time of the
-others. The two are told apart here by what runs in the waiting task: as soon as it connects, it has
-its place, and the bound on waiting is lifted. The queue stays asyncpg's own, so whoever takes
-connections of the pool directly stands in the same one.
+others. And whoever waits there costs as much as a small query does.
+
+So those who wait stand in a queue of ours, and as many go on to the pool as it has places. There
+they may have to wait once more, behind those who take connections of the pool directly. That is
+told apart from connecting by what runs in the waiting task: as soon as it connects, it has its
+place, and the bound on waiting is lifted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
-
-from aiidadb.exceptions import PoolTimeout
 
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["place_found", "take_place"]
+__all__ = ["Places", "acquire", "place_found"]
 
-# The bound that each waiting task is under. A task waits in one pool at a time.
+
+class Places:
+    """The places of one pool, for all backends on it, and the queue for them.
+
+    Args:
+        number: How many there are.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._queue: deque[asyncio.Future[bool]] = deque()
+
+    def enter(self) -> bool:
+        """Take a place if one is free.
+
+        Returns:
+            Whether one was; then :meth:`leave` is to be called at the end.
+        """
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def queue_up(self) -> asyncio.Future[bool]:
+        """Stand in the queue.
+
+        Returns:
+            What to wait for: whether a place was given, to be followed by :meth:`leave`.
+        """
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        return turn
+
+    def end_wait(self, turn: asyncio.Future[bool]) -> None:
+        """Let somebody wait no longer who has no place yet."""
+        if not turn.done():
+            self._queue.remove(turn)
+            turn.set_result(False)
+
+    def give_up(self, turn: asyncio.Future[bool]) -> None:
+        """Leave the queue because of an error, also where a place was given meanwhile."""
+        if turn.done() and not turn.cancelled() and turn.result():
+            self.leave()
+        else:
+            with contextlib.suppress(ValueError):  # it was passed over already
+                self._queue.remove(turn)
+
+    def leave(self) -> None:
+        """Give a place to the next who waits for one."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self._free += 1
+
+
+# The bound that each task is under that waits in a pool. A task waits in one pool at a time.
 _waiting: Final[dict[asyncio.Task[Any], asyncio.Timeout]] = {}
 
 
-async def take_place(pool: asyncpg.Pool, seconds: float | None) -> asyncpg.Connection:
-    """Take a connection of a pool.
+async def acquire(pool: asyncpg.Pool, limit: asyncio.Timeout) -> asyncpg.Connection:
+    """Take a connection of a pool, with a bound on the wait for it but not on connecting.
 
     Args:
         pool: The pool, whose connecting begins with :func:`place_found`.
-        seconds: How long to wait for a free place; None: without a bound.
+        limit: Until when to wait, not entered yet.
 
     Returns:
         The connection, to be given back with ``pool.release``.
 
     Raises:
-        PoolTimeout: No place became free in time.
+        TimeoutError: No connection became free in time, if the limit has expired.
         Exception: What connecting raises.
     """
-    if seconds is None:
-        return await pool.acquire()
     task = asyncio.current_task()
     assert task is not None
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            _waiting[task] = limit
-            try:
-                return await pool.acquire()
-            finally:
-                _waiting.pop(task, None)
-    except TimeoutError as error:
-        if not limit.expired():  # connecting took too long, which is something else
-            raise
-        raise PoolTimeout(
-            f"none of the pool's {pool.get_max_size()} connections became free within "
-            f"{seconds:g} seconds",
-            advice="try again later, or open the database with a larger max_size or "
-            "acquire_timeout",
-        ) from error
+    async with limit:
+        _waiting[task] = limit
+        try:
+            return await pool.acquire()
+        finally:
+            _waiting.pop(task, None)
 
 
 def place_found() -> None:
     """Lift the bound that the current task is under, if any: it has its place."""
     task = asyncio.current_task()
     limit = None if task is None else _waiting.pop(task, None)
-    if limit is not None:
+    if limit is not None and not _is_over(limit):
         limit.reschedule(None)
+
+
+def _is_over(limit: asyncio.Timeout) -> bool:
+    """Whether the time is up, also where the task was not told yet."""
+    end = limit.when()
+    return end is not None and end <= asyncio.get_running_loop().time()

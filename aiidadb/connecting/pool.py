@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import asyncpg
 
 from aiidadb.callers_own import callers_own
+from aiidadb.connecting.asyncpg_internals import behind, give_back_at_once, socket_of
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
 from aiidadb.connecting.connector import Connector, plain
 from aiidadb.connecting.lanes import Lanes, number_of_lanes
-from aiidadb.connecting.places import place_found
+from aiidadb.connecting.places import Places, place_found
 from aiidadb.connecting.pool_options import hide_secrets
 from aiidadb.connecting.profile import require_profile
 from aiidadb.connecting.statement import cancel_statement
@@ -43,8 +44,10 @@ __all__ = [
     "default_registry",
     "expire_connections",
     "get_pool",
+    "give_back_clean",
     "lanes_of",
     "mark_clean",
+    "places_of",
     "reset_pools",
 ]
 
@@ -68,8 +71,21 @@ def mark_clean(connection: asyncpg.Connection) -> None:
     """
     # What a pool hands out is a proxy of one use; the connection behind it is what gets reset. A
     # connection that broke is no longer behind it.
-    if (behind := getattr(connection, "_con", connection)) is not None:
-        _clean.add(behind)
+    if (held := behind(connection)) is not None:
+        _clean.add(held)
+
+
+def give_back_clean(pool: asyncpg.Pool, connection: asyncpg.Connection) -> bool:
+    """Give back a connection that needs no reset, where nothing has to be waited for.
+
+    Args:
+        pool: A pool of this module.
+        connection: Of the pool. Nothing is under way on it, and its session is as it was.
+
+    Returns:
+        Whether it was given back; otherwise ``pool.release`` does it.
+    """
+    return give_back_at_once(pool, connection, reset=_reset_unless_clean)
 
 
 async def _reset_unless_clean(connection: asyncpg.Connection) -> None:
@@ -89,6 +105,7 @@ class _Entry:
     lanes: Lanes
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     pool: asyncpg.Pool | None = None
+    places: Places | None = None
     failure: Exception | None = None  # what opening it raised
     connections: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)
     borrowers: int = 0
@@ -97,8 +114,7 @@ class _Entry:
     def abandon(self) -> None:
         """Hang up on a pool whose loop is closed: the loop can no longer close it."""
         for connection in list(self.connections):
-            transport = getattr(connection, "_transport", None)
-            plain = transport and transport.get_extra_info("socket")
+            plain = socket_of(connection)
             if plain is not None:
                 with contextlib.suppress(OSError):
                     plain.shutdown(socket.SHUT_RDWR)
@@ -122,6 +138,11 @@ async def expire_connections() -> None:
 def lanes_of(pool: asyncpg.Pool) -> Lanes:
     """The limit on long calls in a pool that a registry has open."""
     return next(entry.lanes for entry in _entries if entry.pool is pool)
+
+
+def places_of(pool: asyncpg.Pool) -> Places:
+    """The places of a pool that a registry has open."""
+    return next(entry.places for entry in _entries if entry.pool is pool and entry.places)
 
 
 class PoolRegistry:
@@ -248,7 +269,7 @@ class PoolRegistry:
             await pool
             if not arguments["min_size"]:
                 await _check_reachable(pool)
-            entry.pool = pool
+            entry.pool, entry.places = pool, Places(pool.get_max_size())
         except BaseException as error:
             # Awaiting this pool again would "succeed" and give one that is broken.
             if self._entries.get(key) is entry:

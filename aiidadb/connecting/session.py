@@ -21,22 +21,20 @@ from aiidadb.connecting.migrated import (
     migrated,
     read_version_apart,
 )
-from aiidadb.connecting.places import take_place
-from aiidadb.connecting.pool import lanes_of, mark_clean
-from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
+from aiidadb.connecting.pool import lanes_of
+from aiidadb.connecting.statement import cancel_statement
+from aiidadb.connecting.taken_connections import TakenConnections
 from aiidadb.connecting.transaction import COMMITTED, OpenTransaction, transaction_over
-from aiidadb.connecting.uninterrupted import Stop, clean_up_after, uninterrupted
+from aiidadb.connecting.uninterrupted import Stop
 from aiidadb.exceptions import (
     ClosedError,
     DatabaseError,
     IncompatibleStorageSchema,
-    ReadOnlyDatabase,
-    translate,
 )
 from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from aiidadb.connecting.profile import Profile
@@ -59,9 +57,6 @@ CLOSE_TIMEOUT: Final = 5.0
 _NO_LANE: Final = contextlib.nullcontext()
 
 _WRITTEN: Final = "the change was made all the same: it is in the database"
-
-# Seconds for what should take a moment, before a connection is cut.
-_CANCEL_TIMEOUT: Final = 0.5
 
 
 class Session:
@@ -94,20 +89,18 @@ class Session:
         self.options = dict(options or {})
         self.commit_timeout = commit_timeout
         self.version: SchemaVersion | None = None
-        self.pool = pool
         self._lanes = lanes_of(pool)
-        self._acquire_timeout = acquire_timeout
         self._loop = require_asyncio()
         self._pid = os.getpid()
-        self._closed = False
+        self._taken = TakenConnections(pool, acquire_timeout)
         self._transaction: ContextVar[OpenTransaction | None] = ContextVar(
             "transaction", default=None
         )
-        self._in_use: set[asyncpg.Connection] = set()
-        self._waiting: set[asyncio.Timeout] = set()  # what calls without a connection wait under
-        # What was done for good on connections that are in use, for who is cancelled after it.
-        self._done: dict[asyncpg.Connection, str] = {}
-        self._given_back = asyncio.Event()
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        """Where the connections come from."""
+        return self._taken.pool
 
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
         """Refuse every further call, and see that none is under way.
@@ -118,21 +111,8 @@ class Session:
             timeout: Seconds that calls under way get; then their statements are cancelled on the
                 server, and connections that are not given back even so are cut. None: no bound.
         """
-        self._closed = True
-        for wait in self._waiting:
-            if not wait.expired():
-                wait.reschedule(self._loop.time())
-        # A transaction of the task that closes cannot end before this does.
         own = self._transaction.get()
-        if own is not None and not own.open:
-            own = None
-        try:
-            await self._let_end(own, timeout)
-        except asyncio.CancelledError as error:
-            await clean_up_after(error, self._end_calls(own), within=None)
-            raise
-        if self._are_under_way(own):
-            await uninterrupted(self._end_calls(own), within=None)
+        await self._taken.close(own if own is not None and own.open else None, timeout)
 
     def require_version(self) -> SchemaVersion:
         """The version of the schema.
@@ -160,7 +140,7 @@ class Session:
                     if self.in_transaction:  # which may have failed, and its pool be used up
                         found = await read_version_apart(self.profile, self.options)
                     else:
-                        async with self._from_pool() as connection:
+                        async with self._taken.one() as connection:
                             found = (await read_bookkeeping(connection)).version()
         if found not in (None, self.version):
             raise migrated(found)
@@ -195,7 +175,7 @@ class Session:
         if current is not None:
             yield current.connection
             return
-        async with self._from_pool(reset=True) as connection:
+        async with self._taken.one(reset=True) as connection:
             yield connection
 
     @contextlib.asynccontextmanager
@@ -224,7 +204,7 @@ class Session:
         outer = self._current()
         if outer is None:
             async with (
-                self._from_pool(reset=by_caller) as connection,
+                self._taken.one(reset=by_caller) as connection,
                 self._level(connection, by_caller=by_caller),
             ):
                 yield connection
@@ -251,7 +231,7 @@ class Session:
         if self._current() is not None:
             yield
             return
-        async with self._from_pool() as connection, self._level(connection, snapshot=True):
+        async with self._taken.one() as connection, self._level(connection, snapshot=True):
             yield
 
     def lane(self, *, starts: int | None = None) -> AbstractAsyncContextManager[None]:
@@ -281,9 +261,19 @@ class Session:
             ClosedError: The backend was closed.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        async with self._for_a_call() as connection:
-            with self._translated():
-                return await work(connection)
+        current = self._current()
+        try:
+            if current is not None:
+                async with self._turn_of(current):
+                    with self._taken.translated:
+                        return await work(current.connection)
+            async with self._taken.one() as connection:
+                with self._taken.translated:
+                    return await work(connection)
+        except DatabaseError as error:
+            if is_sign_of_migration(error):
+                await self.refuse_if_migrated()
+            raise
 
     async def fetch(
         self,
@@ -304,12 +294,10 @@ class Session:
             ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        async with self._for_a_call() as connection:
-            with self._translated():
-                rows: list[asyncpg.Record] = await connection.fetch(
-                    text, *arguments, timeout=timeout
-                )
-                return rows
+        rows: list[asyncpg.Record] = await self.run(
+            lambda connection: connection.fetch(text, *arguments, timeout=timeout)
+        )
+        return rows
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -328,19 +316,21 @@ class Session:
         """
         if self._current() is not None:
             return await query.fetch(self, *arguments)
-        async with self._for_a_call() as connection:
-            with self._translated():
-                rows = await committed(
-                    partial(query.fetch, connection, *arguments),
-                    connection,
-                    what="a statement that changes the database",
-                    consequence="whether it did is not known, look before trying again",
-                    note=_WRITTEN,
-                    within=self.commit_timeout,
-                    stop=Stop(partial(cancel_statement, connection), (asyncpg.QueryCanceledError,)),
-                )
-                self._done[connection] = _WRITTEN
-                return rows
+
+        async def send(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+            rows = await committed(
+                partial(query.fetch, connection, *arguments),
+                connection,
+                what="a statement that changes the database",
+                consequence="whether it did is not known, look before trying again",
+                note=_WRITTEN,
+                within=self.commit_timeout,
+                stop=Stop(partial(cancel_statement, connection), (asyncpg.QueryCanceledError,)),
+            )
+            self._taken.done[connection] = _WRITTEN
+            return rows
+
+        return await self.run(send)
 
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False
@@ -356,14 +346,19 @@ class Session:
             replan: Plan for these values. Where a statement is used again and again, the server
                 soon plans it once and for all, as if every array were short.
         """
-        async with self._for_a_call() as connection:
-            if keeps_settings(connection):
-                with self._translated():
-                    if not replan:
-                        return await query.fetch(connection, *arguments)
-                    statement = await connection.prepare(query.text, name="")
-                    rows: list[asyncpg.Record] = await statement.fetch(*arguments)
-                    return rows
+
+        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record] | None:
+            if not keeps_settings(connection):
+                return None
+            if not replan:
+                return await query.fetch(connection, *arguments)
+            statement = await connection.prepare(query.text, name="")
+            rows: list[asyncpg.Record] = await statement.fetch(*arguments)
+            return rows
+
+        rows = await self.run(ask)
+        if rows is not None:
+            return rows
         async with self.transaction():
             await self.execute("set local jit = off")
             return await query.fetch(self, *arguments)
@@ -382,27 +377,27 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-        async with self._for_a_call() as connection:
-            with self._translated():
-                status: str = await connection.execute(text, *arguments, timeout=timeout)
-                return status
+        status: str = await self.run(
+            lambda connection: connection.execute(text, *arguments, timeout=timeout)
+        )
+        return status
 
     @contextlib.asynccontextmanager
     async def _lane(self) -> AsyncIterator[None]:
         try:
-            task = await self._lanes.take(self._waiting)
+            task = await self._lanes.take(self._taken.limits)
         except TimeoutError as error:
-            self._refuse_if_closed_meanwhile(error)
+            self._taken.refuse_if_closed_meanwhile(error)
             raise self._lanes.timed_out() from error
         finally:
-            self._given_back.set()
+            self._taken.tell_of_end()
         try:
             yield
         finally:
             self._lanes.give_back(task)
 
     def _current(self) -> OpenTransaction | None:
-        if self._closed:
+        if self._taken.are_closed:
             raise ClosedError("the backend was closed: open it again")
         if os.getpid() != self._pid:
             raise ClosedError("the backend was opened before a fork: open one in this process")
@@ -414,102 +409,13 @@ class Session:
         return current
 
     @contextlib.asynccontextmanager
-    async def _for_a_call(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for a call of ours: the open transaction's when it is free, or a pool's."""
-        current = self._current()
-        try:
-            if current is None:
-                async with self._from_pool() as connection:
-                    yield connection
-            else:
-                async with self._turn_of(current):
-                    yield current.connection
-        except DatabaseError as error:
-            if is_sign_of_migration(error):
-                await self.refuse_if_migrated()
-            raise
-
-    @contextlib.asynccontextmanager
     async def _turn_of(self, transaction: OpenTransaction) -> AsyncIterator[None]:
         try:
             async with transaction.turn():
-                self._refuse_if_closed_meanwhile()
+                self._taken.refuse_if_closed_meanwhile()
                 yield
         finally:
-            self._given_back.set()
-
-    @contextlib.asynccontextmanager
-    async def _from_pool(self, *, reset: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """One of the pool's connections.
-
-        Args:
-            reset: Whether what it is used for may change its session.
-        """
-        connection = await self._place()
-        self._in_use.add(connection)
-        try:
-            self._refuse_if_closed_meanwhile()
-            yield connection
-        except BaseException as error:
-            if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
-                # Which server takes writes is looked at on connecting only, and may have changed:
-                # the next calls connect anew.
-                await self.pool.expire_connections()
-            # Whoever cancels waits for this: the statement is cancelled on the server and the
-            # connection goes back clean.
-            await clean_up_after(
-                error,
-                self._release(connection, reset=reset),
-                within=RELEASE_TIMEOUT,
-                give_up=partial(cut, connection),
-            )
-            raise
-        else:
-            # Nothing is under way on it, and the driver gives it back also where this is cancelled.
-            try:
-                await self._release(connection, reset=reset)
-            except asyncio.CancelledError as error:
-                if note := self._done.get(connection):
-                    error.add_note(note)
-                raise
-        finally:
-            self._done.pop(connection, None)
-            self._in_use.discard(connection)
-            self._given_back.set()
-
-    async def _place(self) -> asyncpg.Connection:
-        """Take a connection of the pool, unless the backend is closed meanwhile."""
-        wait = asyncio.timeout(None)
-        try:
-            async with wait:
-                self._waiting.add(wait)
-                try:
-                    with self._translated():
-                        return await take_place(self.pool, self._acquire_timeout)
-                finally:
-                    self._waiting.discard(wait)
-        except TimeoutError as error:
-            if wait.expired():
-                self._refuse_if_closed_meanwhile(error)
-            raise
-        finally:
-            self._given_back.set()
-
-    def _refuse_if_closed_meanwhile(self, cause: Exception | None = None) -> None:
-        if self._closed:
-            raise ClosedError(
-                "the backend was closed while this call waited for a connection: nothing was sent"
-            ) from cause
-
-    async def _release(self, connection: asyncpg.Connection, *, reset: bool) -> None:
-        if not reset:
-            mark_clean(connection)
-        # Where it fails the connection was broken, and asyncpg has cut it; what broke it is on its
-        # way to the caller.
-        with contextlib.suppress(
-            asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
-        ):
-            await self.pool.release(connection, timeout=RELEASE_TIMEOUT)
+            self._taken.tell_of_end()
 
     @contextlib.asynccontextmanager
     async def _level(
@@ -522,7 +428,7 @@ class Session:
     ) -> AsyncIterator[None]:
         level = OpenTransaction(
             connection,
-            self._translated,
+            self._taken.translated,
             commit_timeout=self.commit_timeout,
             snapshot=snapshot,
             nested=nested,
@@ -535,7 +441,7 @@ class Session:
             if not snapshot:
                 await level.commit()
                 if not nested:
-                    self._done[connection] = COMMITTED
+                    self._taken.done[connection] = COMMITTED
         except BaseException as error:
             await level.undo_after(error)
             raise
@@ -546,53 +452,3 @@ class Session:
             # A generator that is closed from another context cannot reset it, and need not.
             with contextlib.suppress(ValueError):
                 self._transaction.reset(token)
-
-    async def _let_end(self, own: OpenTransaction | None, seconds: float | None) -> None:
-        """Wait until no call is under way; the closing task's own transaction may be."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._are_under_way(own):
-                    self._given_back.clear()
-                    await self._given_back.wait()
-
-    def _are_under_way(self, own: OpenTransaction | None) -> bool:
-        return bool(self._waiting or self._to_be_given_back(own) or (own and own.is_taken))
-
-    def _to_be_given_back(self, own: OpenTransaction | None) -> set[asyncpg.Connection]:
-        return self._in_use - (set() if own is None else {own.connection})
-
-    async def _end_calls(self, own: OpenTransaction | None) -> None:
-        busy = self._to_be_given_back(own)
-        if own is not None and own.is_taken:  # by a task that was started inside
-            busy.add(own.connection)
-        await asyncio.gather(*map(cancel_statement, busy))
-        await self._let_end(own, _CANCEL_TIMEOUT)
-        for connection in self._to_be_given_back(own):
-            cut(connection)
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Raise our error in the place of the driver's, with the original as its cause."""
-        try:
-            yield
-        except Exception as error:
-            if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
-                raise ClosedError(
-                    "the profile's pools were reset: open the backend again"
-                ) from error
-            if self._closed and isinstance(error, _ENDED_BY_CLOSING):
-                raise ClosedError(
-                    "the backend was closed while this call was under way, and its statement was "
-                    "cancelled"
-                ) from error
-            if (ours := translate(error)) is not None:
-                raise ours from error
-            raise
-
-
-# What a call sees whose statement was cancelled, or connection cut, because the backend closes.
-_ENDED_BY_CLOSING: Final = (
-    asyncpg.QueryCanceledError,
-    asyncpg.ConnectionDoesNotExistError,
-    asyncpg.InterfaceError,
-)

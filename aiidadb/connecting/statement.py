@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.connecting.asyncpg_internals import (
+    behind,
+    command_timeout_of,
+    request_cancellation,
+    set_command_timeout,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,17 +36,13 @@ async def cancel_statement(connection: asyncpg.Connection) -> None:
         connection: Of a pool, or one that stands alone. It is cut where the server cannot be asked
             in time: a request that arrives late would cancel what the connection does next.
     """
-    behind = _behind(connection)
-    if behind is None or behind.is_closed():
+    held = behind(connection)
+    if held is None or held.is_closed():
         return
-    # The driver's request has no public name. It tells of itself in a future, which is of no use
-    # here, and is left alone where it has a result.
-    told = asyncio.get_running_loop().create_future()
-    told.set_result(None)
     try:
-        await asyncio.wait_for(behind._cancel(told), _TIMEOUT)  # noqa: SLF001
+        await asyncio.wait_for(request_cancellation(held), _TIMEOUT)
     except TimeoutError:
-        behind.terminate()
+        held.terminate()
 
 
 def cut(connection: asyncpg.Connection) -> None:
@@ -48,8 +51,8 @@ def cut(connection: asyncpg.Connection) -> None:
     Args:
         connection: As for :func:`cancel_statement`.
     """
-    if (behind := _behind(connection)) is not None:
-        behind.terminate()
+    if (held := behind(connection)) is not None:
+        held.terminate()
 
 
 class TimeLimit:
@@ -70,18 +73,16 @@ class TimeLimit:
     """
 
     def __init__(self, connection: asyncpg.Connection) -> None:
-        self._behind = behind = _behind(connection)
-        # The driver's settings have no public name.
-        self._settings: Any = None if behind is None else behind._config  # noqa: SLF001
-        self.seconds: float | None = self._settings and self._settings.command_timeout
+        self._held = held = behind(connection)
+        self.seconds = None if held is None else command_timeout_of(held)
         self.is_over = False
         self._timers: list[asyncio.TimerHandle] = []
         self._asking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
-        if self._behind is None or self.seconds is None:
+        if self._held is None or self.seconds is None:
             return
-        self._behind._config = self._settings._replace(command_timeout=None)  # noqa: SLF001
+        set_command_timeout(self._held, None)
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(self.seconds, self._end))
 
@@ -91,9 +92,9 @@ class TimeLimit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._behind is None or self.seconds is None:
+        if self._held is None or self.seconds is None:
             return
-        self._behind._config = self._settings  # noqa: SLF001
+        set_command_timeout(self._held, self.seconds)
         for timer in self._timers:
             timer.cancel()
         if self._asking is not None:  # a request that arrives late would cancel what is done next
@@ -101,12 +102,5 @@ class TimeLimit:
 
     def _end(self) -> None:
         self.is_over = True
-        self._asking = asyncio.ensure_future(cancel_statement(self._behind))
-        self._timers.append(
-            asyncio.get_running_loop().call_later(RELEASE_TIMEOUT, cut, self._behind)
-        )
-
-
-def _behind(connection: asyncpg.Connection) -> asyncpg.Connection | None:
-    """What stands behind a pool's proxy; None once the pool has it back."""
-    return getattr(connection, "_con", connection)
+        self._asking = asyncio.ensure_future(cancel_statement(self._held))
+        self._timers.append(asyncio.get_running_loop().call_later(RELEASE_TIMEOUT, cut, self._held))

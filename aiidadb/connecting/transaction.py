@@ -20,7 +20,7 @@ from aiidadb.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from contextlib import AbstractContextManager
 
 __all__ = ["COMMITTED", "OpenTransaction", "transaction_over"]
@@ -40,7 +40,7 @@ class OpenTransaction:
 
     Args:
         connection: The connection that it is on.
-        translated: Makes the driver's errors ours.
+        translated: Makes the driver's errors ours; it can be entered any number of times.
         commit_timeout: Seconds that a cancelled caller waits for the answer to COMMIT.
         snapshot: Whether it only reads, and all of it as of its beginning.
         nested: Whether it is a savepoint.
@@ -55,7 +55,7 @@ class OpenTransaction:
     def __init__(
         self,
         connection: asyncpg.Connection,
-        translated: Callable[[], AbstractContextManager[None]],
+        translated: AbstractContextManager[None],
         *,
         commit_timeout: float | None,
         snapshot: bool = False,
@@ -65,7 +65,7 @@ class OpenTransaction:
         self.connection = connection
         self.open = True
         self.savepoint_since: float | None = None
-        with translated():  # the connection may be lost
+        with translated:  # the connection may be lost
             self._block = connection.transaction(
                 isolation="repeatable_read" if snapshot else None, readonly=snapshot
             )
@@ -102,7 +102,7 @@ class OpenTransaction:
         cutting = partial(cut, self.connection)
         try:
             # Not to be cut either: whether there is a transaction to undo must be known.
-            with self._translated():
+            with self._translated:
                 await uninterrupted(self._block.start(), within=_BEGIN_TIMEOUT, give_up=cutting)
         except asyncio.CancelledError as error:
             await self.undo_after(error)
@@ -129,7 +129,7 @@ class OpenTransaction:
             self.open = False
             cutting = partial(cut, self.connection)
             try:
-                with self._translated():
+                with self._translated:
                     if self._nested:
                         await uninterrupted(
                             self._block.commit(), within=self._commit_timeout, give_up=cutting
@@ -155,7 +155,7 @@ class OpenTransaction:
     async def _look_before_commit(self) -> None:
         """See that there is something to commit. What fails here is still to be rolled back."""
         try:
-            with self._translated():
+            with self._translated:
                 # The first asks the driver alone, which may know already that it has lost it.
                 is_over = not self.connection.is_in_transaction()
                 if self._by_caller and not is_over:

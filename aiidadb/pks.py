@@ -37,6 +37,8 @@ def as_pks(pks: Pks) -> list[int]:
 async def as_many_pks(pks: Pks) -> list[int]:
     """:func:`as_pks` for any number of pks: others on the event loop get their turn meanwhile."""
     items = _one_by_one(pks)
+    if isinstance(items, tuple) and len(items) == 1:
+        return [as_pk(items[0])]
     # What others may change before all of it is read is copied first.
     if not isinstance(items, Iterator | range):
         items = tuple(items)

@@ -6,7 +6,8 @@ Node types are understood in either of AiiDA's spellings, ``data.structure.Struc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
@@ -22,11 +23,19 @@ from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["all_of", "bind_criteria"]
+__all__ = ["Binder", "all_of", "bind_criteria", "binder"]
+
+
+class Binder(Protocol):
+    """Criteria on nodes, which can be turned into SQL."""
+
+    def __call__(self, *, first: int) -> tuple[str, Sequence[object]]:
+        """The condition on ``db_dbnode`` with parameters from a number on, and their values."""
+
 
 # From 1.0.46 on a node has this column too.
 _CRITERIA_COLUMNS: Final = NODE_COLUMNS | {"repository_metadata"}
@@ -83,7 +92,7 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
 
 def bind_criteria(
     criteria: Iterable[Criterion], *, first: int, version: SchemaVersion
-) -> tuple[str, list[object]]:
+) -> tuple[str, Sequence[object]]:
     """All criteria as one condition of SQL on ``db_dbnode``.
 
     Args:
@@ -104,6 +113,37 @@ def bind_criteria(
         conditions.append(f"({text})")
         values += more
     return " and ".join(conditions) or "true", values
+
+
+def binder(
+    criteria: Collection[object], lookups: Mapping[str, object], version: SchemaVersion
+) -> Binder:
+    """:func:`all_of` and :func:`bind_criteria`, at little cost where lookups are plain texts.
+
+    Those are the most frequent by far, and take longer to be put into SQL than a small question
+    takes to be asked: what was made of the last ones is kept.
+
+    Args:
+        criteria: As for :func:`all_of`.
+        lookups: As for :func:`all_of`.
+        version: As for :func:`bind_criteria`.
+
+    Raises:
+        InvalidInputError: As :func:`all_of` does.
+    """
+    if criteria or not all(type(value) is str for value in lookups.values()):
+        return partial(bind_criteria, all_of(criteria, lookups), version=version)
+    bind = partial(_bind_texts, tuple(lookups.items()), version)
+    bind(first=1)
+    return bind
+
+
+@lru_cache(maxsize=256)
+def _bind_texts(
+    lookups: tuple[tuple[str, str], ...], version: SchemaVersion, *, first: int
+) -> tuple[str, Sequence[object]]:
+    text, values = bind_criteria(all_of((), dict(lookups)), first=first, version=version)
+    return text, tuple(values)
 
 
 def _require_criterion(criterion: object) -> Criterion:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.queries.nearest_matches import NearestMatches
 from aiidadb.queries.pk_bytes import pks_of_bytes
@@ -14,9 +14,10 @@ from aiidadb.sql import QUERIES
 from aiidadb.turns import STEP, array_text, grow, in_turn, sort_distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set
+    from collections.abc import Iterable, Iterator, Sequence, Set
 
     from aiidadb.connecting.session import Session
+    from aiidadb.criteria.node_criteria import Binder
     from aiidadb.sql import Query
     from aiidadb.turns import Steps
 
@@ -46,13 +47,6 @@ _LEAST_LEVEL: Final = 1_000
 
 _SLICE: Final = 10_000
 """Nodes in one question about their links: bounds how long an answer holds the event loop."""
-
-
-class Criteria(Protocol):
-    """What parents must meet, as SQL."""
-
-    def __call__(self, *, first: int) -> tuple[str, list[object]]:
-        """The condition on ``db_dbnode`` with parameters from a number on, and their values."""
 
 
 @dataclass(slots=True)
@@ -91,25 +85,23 @@ class ParentSearch:
 
     session: Session
     link_types: list[str] | None
-    criteria: Criteria
+    criteria: Binder
 
-    async def allowance(self, number: int) -> int | None:
+    async def allowance(self, number: int) -> int:
         """How many nodes each of so many starts may reach by itself, on the average.
 
         All walks together may visit as many links as there are, which bounds the closure too.
 
         Returns:
-            The number; 0 where walks are not worth beginning, None where there is no limit.
+            The number; 0 where walks are not worth beginning.
         """
-        if number == 1:
-            return None  # no walk from a single start is longer than it must be
         if number < _REPLAN_FROM:
             return _PAIRS_OF_A_START
         size: int = await QUERIES["links_size"].fetchval(self.session)
         affordable = size // _BYTES_OF_A_LINK // number
         return 0 if affordable < _FEWEST_PAIRS else min(_PAIRS_OF_A_START, affordable)
 
-    async def walk(self, starts: list[int], allowed: int | None) -> dict[int, int] | None:
+    async def walk(self, starts: list[int], allowed: int | None = None) -> dict[int, int] | None:
         """From each start by itself up to its first matches, all in one statement.
 
         Args:
@@ -196,10 +188,14 @@ class ParentSearch:
         closure.outputs += pks_of_bytes(row["outputs"])
         return inputs
 
-    def _bound(self, name: str) -> tuple[Query, list[object]]:
-        query = QUERIES[name]
-        match, values = self.criteria(first=len(query.parameters) + 1)
-        return query.fill(match=match), values
+    def _bound(self, name: str) -> tuple[Query, Sequence[object]]:
+        match, values = self.criteria(first=len(QUERIES[name].parameters) + 1)
+        return _filled(name, match), values
+
+
+@lru_cache(maxsize=64)  # to fill a question in takes as long as to ask it of one node
+def _filled(name: str, match: str) -> Query:
+    return QUERIES[name].fill(match=match)
 
 
 def _without(pks: list[int], others: Set[int]) -> Steps[list[int]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_left
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import require_function
 from aiidadb.criteria.node_columns import as_columns, select_columns
-from aiidadb.criteria.node_criteria import all_of, bind_criteria
+from aiidadb.criteria.node_criteria import binder
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
@@ -48,7 +47,7 @@ DATA_PROVENANCE: Final = ("create", "input_calc")
 async def get_closest_parents(
     session: Session,
     pks: Pks,
-    criteria: Iterable[object],
+    criteria: Collection[object],
     lookups: Mapping[str, object],
     *,
     link_types: Collection[str] | None = None,
@@ -60,7 +59,7 @@ async def get_closest_parents(
     size = _as_chunk_size(chunk_size)
     types = _as_link_types(link_types)
     require_function(progress, "progress")
-    bind = partial(bind_criteria, all_of(criteria, lookups), version=session.require_version())
+    bind = binder(criteria, lookups, session.require_version())
     parents: dict[int, int] = {}
     if starts:
         async with session.lane(starts=len(starts)):
@@ -111,6 +110,11 @@ async def _find(
     progress: Callable[[int, int], object] | None,
 ) -> dict[int, int]:
     """Walk from start after start as long as parents are near, then search the rest together."""
+    if len(starts) == 1:  # no walk from a single start is longer than it must be
+        parents = await search.walk(starts)
+        if progress is not None:
+            progress(1, 1)
+        return parents or {}
     # Some of all first: they show how far the others have to go.
     some = slice(None, None, max(1, -(-len(starts) // _SAMPLE)))
     waiting, others = starts[some], starts[:]
@@ -118,7 +122,7 @@ async def _find(
     del others[some]
     waiting += others
     total = len(waiting)
-    parents: dict[int, int] = {}
+    parents = {}
     # Several questions see one snapshot, so that their number does not change the answer.
     async with search.session.snapshot() if end < total else contextlib.nullcontext():
         done = 0

@@ -356,9 +356,21 @@ class Report:
 
     def median(self, group: str, name: str) -> float:
         """The median of one measurement."""
+        return statistics.median(self._values(group, name))
+
+    def growth(
+        self, group: str, small: str, large: str, *, small_group: str | None = None
+    ) -> float:
+        """How many times as long the larger of two takes: the fastest runs, beside each other.
+
+        Whatever else a machine does makes a run longer, the short ones more than the long ones.
+        """
+        return min(self._values(group, large)) / min(self._values(small_group or group, small))
+
+    def _values(self, group: str, name: str) -> list[float]:
         for one in self.measurements:
             if (one["group"], one["name"]) == (group, name):
-                return float(str(one["median"]))
+                return list(one["values"])  # type: ignore[call-overload]
         raise KeyError((group, name))
 
     def goal(self, what: str, value: float, sign: str, must: float) -> None:

@@ -41,6 +41,8 @@ _ORDER: Final = (
     "eav_to_jsonb",
     "shapes",
 )
+# What draws its results itself.
+_OWN_PLOTS: Final = ("crossing",)
 # How the floor of each benchmark is called.
 _FLOORS: Final = ("floor", "plain closure", "bare", "closest parents alone")
 
@@ -212,7 +214,9 @@ def main() -> None:
     options.add_argument("results", nargs="*", type=Path, help="result files; none: all")
     options.add_argument("--plot", type=Path, default=RESULTS / "benchmarks.png")
     arguments = options.parse_args()
-    paths = arguments.results or sorted(RESULTS.glob("*.json"), key=_place)
+    paths = arguments.results or sorted(
+        (path for path in RESULTS.glob("*.json") if path.stem not in _OWN_PLOTS), key=_place
+    )
     panels = read_panels(paths)
     if not panels:
         raise SystemExit(f"no results in {RESULTS}: run a benchmark first")

@@ -21,6 +21,8 @@ _RUNS: Final = (
     ("closest_parents.py", *_LARGE, "--starts", "8000", "--repeat", "3"),
     ("all_bands.py",),
     ("shapes.py",),
+    ("many_starts.py",),
+    ("crossing.py",),
     ("bands_listing.py",),
     ("creation_statistics.py",),
     ("creation_statistics.py", *_LARGE),

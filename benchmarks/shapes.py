@@ -1,7 +1,9 @@
 """Graphs that make a careless traversal explode: chain, ladder of diamonds, double steps, cycle.
 
 Closest parents without a match, from one start, beside the plain closure of the same graph: a
-recursive CTE that tells no distance and stops nowhere. Each at two sizes, to see that it is linear.
+recursive CTE that tells no distance and stops nowhere. Then all parents, and the nodes to delete by
+the provenance rules, from one end and from all nodes at once. Each at two sizes, to see that it is
+linear.
 """
 
 from __future__ import annotations
@@ -105,6 +107,39 @@ async def write(connection: asyncpg.Connection, graphs: list[Links]) -> list[int
     return lasts
 
 
+async def other_traversals(
+    report: Report,
+    backend: aiidadb.Backend,
+    shape: str,
+    sizes: tuple[int, int],
+    unit: str,
+    lasts: list[int],
+    repeat: int,
+) -> None:
+    """All parents and nodes to delete, of the graphs that ``write`` put side by side."""
+    contestants: dict[str, Callable[[], object]] = {}
+    parents, doomed = backend.queries.get_all_parents, backend.get_nodes_to_delete
+    names = (
+        "all parents of one",
+        "all parents of all",
+        "nodes to delete with one",
+        "nodes to delete with all",
+    )
+    first = 1
+    for size, last in zip(sizes, lasts, strict=True):
+        pks = range(first, last + 1)
+        calls = (partial(parents, last), partial(parents, pks), partial(doomed, first))
+        for name, call in zip(names, (*calls, partial(doomed, pks)), strict=True):
+            contestants[f"{name}, {size:,} {unit}"] = call
+        first = last + 1
+    group = f"{shape}, other traversals"
+    report.add(group, await measure(contestants, repeat=repeat, warmup=2))
+    for name in names:
+        small, large = (f"{name}, {size:,} {unit}" for size in sizes)
+        double = report.growth(group, small, large)
+        report.goal(f"{shape}, {name}: {sizes[1]:,} ÷ {sizes[0]:,}", double, "<=", 2.3)
+
+
 async def main(arguments: argparse.Namespace, server: Server) -> None:
     report = Report(
         "shapes", "graphs that make a careless traversal explode", {"repeat": arguments.repeat}
@@ -130,10 +165,15 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
                 report.add(shape, await measure(contestants, repeat=arguments.repeat, warmup=2))
                 mine = report.median(shape, f"aiidadb, {size:,} {unit}")
                 plain = report.median(shape, f"plain closure, {size:,} {unit}")
-                small = report.median(shape, f"aiidadb, {half:,} {unit}")
+                double = report.growth(
+                    shape, f"aiidadb, {half:,} {unit}", f"aiidadb, {size:,} {unit}"
+                )
                 report.goal(f"{shape}: aiidadb ÷ plain closure", mine / plain, "<=", 3)
                 # Twice the size in twice the time, and some leeway for the machine.
-                report.goal(f"{shape}: {size:,} ÷ {half:,}", mine / small, "<=", 2.5)
+                report.goal(f"{shape}: {size:,} ÷ {half:,}", double, "<=", 2.5)
+                await other_traversals(
+                    report, backend, shape, (half, size), unit, starts, arguments.repeat
+                )
         await connection.close()
         await report.finish(dsn)
 

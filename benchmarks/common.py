@@ -18,12 +18,14 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -315,6 +317,27 @@ async def measure(
 # ---------------------------------------------------------------------------------------- results
 
 
+def _commit() -> str | None:
+    """The commit that is measured, with a ``+`` where files differ from it; None without git."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        commit = subprocess.check_output((*git, "rev-parse", "--short", "HEAD"), text=True).strip()
+        changed = subprocess.check_output(
+            (*git, "status", "--porcelain", "--", "../aiidadb", "../sql")
+        )
+        return f"{commit}+" if changed else commit
+    return None
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a ratio must reach."""
@@ -395,11 +418,16 @@ class Report:
             "title": self.title,
             "parameters": self.parameters,
             "environment": {
+                "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+                "commit": _commit(),
+                "processor": _processor(),
                 "aiida-core": version("aiida-core"),
                 "asyncpg": version("asyncpg"),
                 "postgresql": server.split()[0],
                 "python": platform.python_version(),
                 "cores": os.cpu_count(),
+                # Of the last minute, five and fifteen: what else ran, ours and the server's too.
+                "load": [round(load, 1) for load in os.getloadavg()],
             },
             "measurements": self.measurements,
             "goals": [asdict(goal) | {"reached": goal.reached} for goal in self.goals],

@@ -1,16 +1,17 @@
-"""Deleting nodes with their links: aiidadb and aiida-core, each on a fresh copy of one database.
+"""Deleting nodes with their links: aiidadb, aiida-core and bare SQL, each on a fresh copy.
 
 The set is the same for all: whole families of nodes, up to the number asked for. Two ways are
 timed: as people delete, with the provenance rules looked at (``delete_nodes`` there,
 ``get_nodes_to_delete`` and ``delete_nodes_and_connections`` here), and the bare deletion of a set
-that is known. The floor is the bare deletes of links and nodes by SQL, in one transaction with its
-foreign-key checks.
+that is known. The floor is hand-written SQL in one transaction on asyncpg, with its foreign-key
+checks: memberships, links and nodes, as comments and logs go by ``on delete cascade`` there.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 from common import Report, Server, aiida_storage, parser, profile_of, run
@@ -19,6 +20,8 @@ import aiidadb
 
 if TYPE_CHECKING:
     import argparse
+
+Contestant: TypeAlias = Callable[[str, list[int]], Awaitable[float]]
 
 WITH_RULES = "with the provenance rules"
 BARE = "a known set"
@@ -32,16 +35,16 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
         f"Deletion of {len(pks):,} of {arguments.nodes:,} nodes",
         {"nodes": arguments.nodes, "seed": arguments.seed, "deleted": len(pks)},
     )
-    for group, contestants in (
-        (WITH_RULES, {"aiidadb": with_rules_by_aiidadb, "aiida-core": with_rules_by_aiida}),
-        (BARE, {"aiidadb": by_aiidadb, "aiida-core": by_aiida, "floor": by_plain_sql}),
-    ):
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(arguments.repeat):
+    seconds: dict[str, dict[str, list[float]]] = {
+        group: {name: [] for name in contestants} for group, contestants in CONTESTANTS.items()
+    }
+    for _ in range(arguments.repeat):
+        for group, contestants in CONTESTANTS.items():
             for name, contestant in contestants.items():
                 async with server.clone(campaign) as dsn:
-                    seconds[name].append(await contestant(dsn, pks))
-        report.add(group, seconds)
+                    seconds[group][name].append(await contestant(dsn, pks))
+    for group, values in seconds.items():
+        report.add(group, values)
     report.goal(
         "with the rules: aiida-core / aiidadb",
         report.median(WITH_RULES, "aiida-core") / report.median(WITH_RULES, "aiidadb"),
@@ -49,11 +52,13 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
         1.5,
     )
     report.goal(
-        "bare: aiida-core / aiidadb",
-        report.median(BARE, "aiida-core") / report.median(BARE, "aiidadb"),
-        ">=",
-        1.5,
+        "a known set: aiidadb / floor",
+        report.median(BARE, "aiidadb") / report.median(BARE, "floor"),
+        "<=",
+        1.3,
     )
+    ratio = report.median(BARE, "aiida-core") / report.median(BARE, "aiidadb")
+    report.note(f"a known set: aiida-core / aiidadb is {ratio:.2f}")
     await report.finish(campaign)
 
 
@@ -114,7 +119,7 @@ async def by_aiida(dsn: str, pks: list[int]) -> float:
 
 
 async def by_plain_sql(dsn: str, pks: list[int]) -> float:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings={"jit": "off"})
     try:
         begin = time.perf_counter()
         async with connection.transaction():
@@ -133,6 +138,11 @@ async def by_plain_sql(dsn: str, pks: list[int]) -> float:
     finally:
         await connection.close()
 
+
+CONTESTANTS: Final[Mapping[str, Mapping[str, Contestant]]] = {
+    WITH_RULES: {"aiidadb": with_rules_by_aiidadb, "aiida-core": with_rules_by_aiida},
+    BARE: {"aiidadb": by_aiidadb, "floor": by_plain_sql, "aiida-core": by_aiida},
+}
 
 if __name__ == "__main__":
     options = parser(__doc__.splitlines()[0], repeat=5)

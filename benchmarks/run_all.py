@@ -27,6 +27,7 @@ _RUNS: Final = (
     ("creation_statistics.py",),
     ("creation_statistics.py", *_LARGE),
     ("deletion.py",),
+    ("deletion.py", *_LARGE, "--delete", "100000", "--repeat", "3"),
     ("concurrency.py",),
     ("small_calls.py",),
     ("eav_to_jsonb.py",),

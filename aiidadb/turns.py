@@ -1,7 +1,8 @@
 """Long work of Python's own in steps, between which others on the event loop get their turn.
 
-A step takes a few milliseconds. What is worked on belongs to the work alone: others may change
-anything of theirs between two steps.
+A step takes about a millisecond: a short call needs several turns, and at each of them waits for a
+step of every long one. What is worked on belongs to the work alone: others may change anything of
+theirs between two steps.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 """Work that pauses at each ``yield``, and gives its outcome at the end."""
 
-STEP: Final = 8_192
+STEP: Final = 512
 """How many numbers are handled in one step."""
 
 # Numbers on one page, as a power of two: few enough to sort them in one step.

@@ -30,6 +30,7 @@ _RUNS: Final = (
     ("deletion.py", *_LARGE, "--delete", "100000", "--repeat", "3"),
     ("concurrency.py",),
     ("small_calls.py",),
+    ("lanes.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
     ("migration_chain.py",),

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 
 from aiidadb.exceptions import InvalidTypeError
 from aiidadb.pks import as_many_pks, as_pks
-from aiidadb.turns import STEP, array_text, grow, in_turn, sort_distinct
+from aiidadb.turns import array_text, grow, in_turn, sort_distinct
 from tests.helpers.examples import examples
 
-MANY = 20 * STEP
+MANY = 50_000
 
 
 async def turns_during(work):

@@ -22,6 +22,7 @@ from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
 from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
+from aiidadb.turns import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -135,7 +136,7 @@ async def get_bands_and_parents_structure(
         species = species_of.get(structure_of[pk]) if pk in structure_of else None
         if wanted.accept(species):
             rows.append(BandsRow(pk, species.formula if species else NO_STRUCTURE, ctime, label))
-        if number % CHUNK_SIZE == 0:
+        if number % STEP == 0:
             await anyio.lowlevel.checkpoint()  # others on the loop get their turn
     return rows
 
@@ -193,7 +194,9 @@ async def _species(
     distinct = sorted(set(structures))
     for at in range(0, len(distinct), CHUNK_SIZE):
         rows = await QUERIES["structure_species"].fetch(session, distinct[at : at + CHUNK_SIZE])
-        for pk, kinds, kind_names in rows:
+        for number, (pk, kinds, kind_names) in enumerate(rows, start=1):
+            if number % STEP == 0:
+                await anyio.lowlevel.checkpoint()
             key = (kinds, kind_names)
             if key not in known:
                 known[key] = _read_species(kinds, kind_names, mode)

@@ -1,6 +1,6 @@
 """Runs every benchmark of the README one after the other, and draws the results.
 
-About half an hour on two cores. All share one server: that of ``--dsn`` or ``AIIDADB_TEST_DSN``,
+About an hour on two cores. All share one server: that of ``--dsn`` or ``AIIDADB_TEST_DSN``,
 or an embedded one, whose data go at the end where ``--data`` does not keep them.
 """
 
@@ -19,6 +19,7 @@ _LARGE: Final = ("--nodes", "1500000")
 _RUNS: Final = (
     ("closest_parents.py",),
     ("closest_parents.py", *_LARGE, "--starts", "8000", "--repeat", "3"),
+    ("beside_commit.py",),
     ("all_bands.py",),
     ("shapes.py",),
     ("many_starts.py",),

@@ -12,8 +12,14 @@ from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.pool import PoolRegistry, default_registry
 from aiidadb.connecting.pool_options import hide_secrets
+from aiidadb.connecting.served import (
+    SERVED_VERSIONS,
+    WITH_NODE_TYPE,
+    refuse_unserved,
+    served,
+)
 from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
-from aiidadb.exceptions import IncompatibleStorageSchema, InvalidTypeError
+from aiidadb.exceptions import InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.queries.deletion import (
     DeletionPreview,
@@ -27,7 +33,6 @@ from aiidadb.schema import SchemaManager
 from aiidadb.settings import SettingsManager
 from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,14 +42,12 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.profile import Profile
     from aiidadb.pks import Pks
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["SERVED_VERSIONS", "Backend", "ServerFacts", "open_backend"]
 
 ACQUIRE_TIMEOUT: Final = 30.0
 """Seconds that a call waits for a free place in the pool, if the caller does not say."""
-
-SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
-"""The versions that every manager can serve; ``backend.schema`` serves them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +163,18 @@ class Backend:
             NotExistent: With ``strict``, a node does not exist; nothing was deleted.
             IntegrityError: Something that is not AiiDA's refers to a node; nothing was deleted.
         """
-        return await delete_nodes_and_connections(
-            self._session, pks, strict=strict, progress=progress
-        )
+        with served(self._session):
+            return await delete_nodes_and_connections(
+                self._session, pks, strict=strict, progress=progress
+            )
 
     async def preview_deletion(self, pks: Pks, *, strict: bool = False) -> DeletionPreview:
         """What :meth:`delete_nodes_and_connections` would remove; nothing is changed.
 
         Takes and raises what that does, but for ``progress``.
         """
-        return await preview_deletion(self._session, pks, strict=strict)
+        with served(self._session, since=WITH_NODE_TYPE):
+            return await preview_deletion(self._session, pks, strict=strict)
 
     async def get_nodes_to_delete(
         self,
@@ -194,13 +199,14 @@ class Backend:
         Returns:
             Their pks, those given included where they exist.
         """
-        return await get_nodes_to_delete(
-            self._session,
-            pks,
-            create_forward=create_forward,
-            call_calc_forward=call_calc_forward,
-            call_work_forward=call_work_forward,
-        )
+        with served(self._session):
+            return await get_nodes_to_delete(
+                self._session,
+                pks,
+                create_forward=create_forward,
+                call_calc_forward=call_calc_forward,
+                call_work_forward=call_work_forward,
+            )
 
     async def close(self, timeout: float | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109
         """Refuse further calls, and see that none goes on.
@@ -296,7 +302,7 @@ async def open_backend(
         bookkeeping = await session.run(read_bookkeeping)
         if schema_check:
             session.version = bookkeeping.version()
-            _refuse_unserved(session.version)
+            refuse_unserved(session.version)
         else:
             with contextlib.suppress(Exception):
                 session.version = bookkeeping.version()
@@ -305,20 +311,3 @@ async def open_backend(
             yield backend
         finally:
             await backend.close()
-
-
-def _refuse_unserved(version: SchemaVersion) -> None:
-    if version in SERVED_VERSIONS:
-        return
-    served = ", ".join(str(one) for one in SERVED_VERSIONS)
-    message = f"the database has schema version {version}; served are {served}"
-    if version > MAIN_HEAD:
-        raise IncompatibleStorageSchema(
-            message, advice="a newer AiiDA made it: use a newer aiidadb"
-        )
-    migrate = "bring it up to date with `aiidadb migrate`"
-    raise IncompatibleStorageSchema(
-        message,
-        advice=f"{migrate}, or open it with schema_check=False and call backend.schema.migrate()",
-        command_advice=migrate,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import DatabaseError, InvalidInputError, InvalidTypeError, NotExistent
 from aiidadb.jsonvalue import JsonValue, encode_json, is_small
@@ -14,9 +15,7 @@ from aiidadb.text import require_text
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Awaitable
-
-    import asyncpg
+    from types import TracebackType
 
     from aiidadb.connecting.session import Session
 
@@ -60,7 +59,8 @@ class SettingsManager:
         Raises:
             NotExistent: It is not.
         """
-        await _answer(QUERIES["setting_get"].fetch(self._session, ""))
+        with _served(self._session):
+            await QUERIES["setting_get"].fetch(self._session, "")
 
     async def get(self, key: str) -> Setting:
         """The setting with this key.
@@ -69,7 +69,9 @@ class SettingsManager:
             InvalidInputError: No setting can have such a key.
             NotExistent: There is no such setting, or no table of settings.
         """
-        rows = await _answer(QUERIES["setting_get"].fetch(self._session, _require_key(key)))
+        key = _require_key(key)
+        with _served(self._session):
+            rows = await QUERIES["setting_get"].fetch(self._session, key)
         if not rows:
             raise _no_such(key)
         return Setting(**rows[0])
@@ -80,9 +82,9 @@ class SettingsManager:
         Raises:
             NotExistent: There is no table of settings.
         """
-        return [
-            Setting(**row) for row in await _answer(QUERIES["setting_list"].fetch(self._session))
-        ]
+        with _served(self._session):
+            rows = await QUERIES["setting_list"].fetch(self._session)
+        return [Setting(**row) for row in rows]
 
     async def set(self, key: str, value: JsonValue, description: str | None = None) -> None:
         """Write a setting, new or not.
@@ -105,8 +107,9 @@ class SettingsManager:
                     f"the description must be a string, not {quote(description)}"
                 )
             require_text(description, "the description")
-        query, key = QUERIES["setting_set"], _require_key(key)
-        await _answer(self._session.write(query, key, text, description))
+        key = _require_key(key)
+        with _served(self._session):
+            await self._session.write(QUERIES["setting_set"], key, text, description)
 
     async def delete(self, key: str) -> None:
         """Remove a setting.
@@ -116,8 +119,10 @@ class SettingsManager:
             NotExistent: There is no such setting, or no table of settings.
             UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
-        query = QUERIES["setting_delete"]
-        if not await _answer(self._session.write(query, _require_key(key))):
+        key = _require_key(key)
+        with _served(self._session):
+            deleted = await self._session.write(QUERIES["setting_delete"], key)
+        if not deleted:
             raise _no_such(key)
 
 
@@ -126,16 +131,26 @@ async def _encode(value: JsonValue) -> str:
     return encode_json(value) if is_small(value) else await in_thread(encode_json, value)
 
 
-async def _answer(call: Awaitable[list[asyncpg.Record]]) -> list[asyncpg.Record]:
-    try:
-        return await call
-    except DatabaseError as error:
-        if error.sqlstate == _UNDEFINED_TABLE:
+class _served(served):  # noqa: N801 - as the one that it is made of
+    """Say so where there is no table of settings, or one of an age that is not served."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, since=WITH_JSON_COLUMNS)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, DatabaseError) and error.sqlstate == _UNDEFINED_TABLE:
             raise NotExistent(
-                f"the database has no table {SettingsManager.table_name}: it is no AiiDA database, "
-                "or its schema was not made yet"
+                f"the database has no table {SettingsManager.table_name}: it is not an AiiDA "
+                "database, or its schema has not been made yet"
             ) from error
-        raise
+        super().__exit__(kind, error, traceback)
 
 
 def _require_key(key: str) -> str:

@@ -1,9 +1,12 @@
 """Opening a database: what is served, what is refused and with which advice."""
 
+import contextlib
 import secrets
+import uuid
 
 import asyncpg
 import pytest
+from pypika import Query
 
 import aiidadb
 from aiidadb import nodes
@@ -16,8 +19,10 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     PoolOptionsError,
 )
-from tests.helpers.databases import run_script
+from tests.helpers.databases import connected, run_script
 from tests.helpers.hostile import Array, Hollow
+from tests.helpers.single_steps import database_at
+from tests.helpers.table_rows import insert
 
 
 async def opened_version(dsn: str, **options: object) -> str:
@@ -151,6 +156,102 @@ async def test_bookkeeping_that_contradicts_itself_is_refused(django_dsn, change
     await run_script(django_dsn, change)
     with pytest.raises(CorruptStorage, match=message):
         await opened_version(django_dsn)
+
+
+@pytest.mark.parametrize("number", [1, 8, 24, 30, 37, 44, 46, 49])
+async def test_each_call_answers_at_any_age_or_says_that_it_cannot(databases, number):
+    dsn = await database_at(databases, number)
+    async with connected(dsn) as connection:
+        pk = await insert(connection, "db_dbnode")
+    profile = aiidadb.Profile.from_dsn(dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        queries, settings, schema = backend.queries, backend.settings, backend.schema
+        selection = Query.from_(nodes).select(nodes.id)
+        calls = {
+            "fetch": lambda: queries.fetch(selection),
+            "fetch by type": lambda: queries.fetch(selection.where(nodes.node_type == "a")),
+            "fetch group": lambda: queries.fetch(queries.query_group(selection, group_name="a")),
+            "fetch days": lambda: queries.fetch(queries.query_past_days(selection, past_days=1)),
+            "statistics": queries.get_creation_statistics,
+            "statistics of a user": lambda: queries.get_creation_statistics(1, timezone="UTC"),
+            "closest": lambda: queries.get_closest_parents([pk]),
+            "closest by type": lambda: queries.get_closest_parents([pk], node_type="a"),
+            "all": lambda: queries.get_all_parents([pk]),
+            "all with columns": lambda: queries.get_all_parents([pk], ("id", "attributes.a")),
+            "bands": lambda: queries.get_bands_and_parents_structure(all_users=True),
+            "duplicates": lambda: queries.get_duplicate_uuids("db_dbnode"),
+            "uuids": lambda: queries.apply_new_uuid_mapping("db_dbnode", {pk: uuid.uuid4()}),
+            "table": settings.validate_table_existence,
+            "get": lambda: settings.get("db|schemaversion"),
+            "get all": settings.get_all,
+            "set": lambda: settings.set("a", {"b": 1}),
+            "unset": lambda: settings.set("a", None),
+            "delete setting": lambda: settings.delete("a"),
+            "nodes to delete": lambda: backend.get_nodes_to_delete([pk]),
+            "preview": lambda: backend.preview_deletion([pk]),
+            "delete no node": lambda: backend.delete_nodes_and_connections([pk + 1]),
+            "delete": lambda: backend.delete_nodes_and_connections([pk]),
+            "server": backend.describe_server,
+            "version": schema.get_schema_version_database,
+            "head": schema.get_schema_version_code,
+            "ahead": schema.is_database_schema_ahead,
+            "generation": schema.get_schema_generation_database,
+            "validate": schema.validate_schema,
+            "plan": schema.plan,
+        }
+        refused = {}
+        for name, call in calls.items():
+            for inside in (True, False):
+                try:
+                    async with backend.transaction() if inside else contextlib.nullcontext():
+                        await call()
+                        if inside:
+                            raise ZeroDivisionError  # so that it can be asked again
+                except ZeroDivisionError:
+                    pass
+                except IncompatibleStorageSchema as error:
+                    refused[name] = str(error)
+    assert {"delete no node", "server", "version", "plan"}.isdisjoint(refused)
+    if number >= 8:  # links have types
+        assert {"closest", "nodes to delete"}.isdisjoint(refused)
+    assert all(f"schema version 1.0.{number}" in message for message in refused.values())
+    assert "validate" in refused
+    assert ("get" in refused) == (number < 37)
+    await databases.drop(dsn)
+
+
+async def test_what_an_old_database_lacks_does_not_spoil_a_transaction(databases):
+    dsn = await database_at(databases, 8)
+    profile = aiidadb.Profile.from_dsn(dsn)
+    async with (
+        aiidadb.open_backend(profile, schema_check=False) as backend,
+        backend.transaction() as connection,
+    ):
+        for call in (
+            backend.settings.get_all,
+            lambda: backend.settings.set("a", 1),
+            backend.queries.get_creation_statistics,
+            backend.queries.get_bands_and_parents_structure,
+            lambda: backend.preview_deletion([1]),
+        ):
+            with pytest.raises(IncompatibleStorageSchema, match=r"1\.0\.8; served are .*migrate"):
+                await call()
+        assert await connection.fetchval("select 1") == 1
+    await databases.drop(dsn)
+
+
+async def test_without_a_schema_the_managers_say_so(empty_dsn):
+    profile = aiidadb.Profile.from_dsn(empty_dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        for call in (
+            backend.queries.get_creation_statistics,
+            lambda: backend.queries.get_all_parents([1]),
+            lambda: backend.get_nodes_to_delete([1]),
+            lambda: backend.preview_deletion([1]),
+            lambda: backend.delete_nodes_and_connections([1]),
+        ):
+            with pytest.raises(IncompatibleStorageSchema, match="no AiiDA schema"):
+                await call()
 
 
 async def test_backends_of_one_profile_share_a_pool_and_the_last_one_closes_it(main_dsn):

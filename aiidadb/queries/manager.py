@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiidadb.connecting.served import WITH_JSON_COLUMNS, WITH_NODE_TYPE, served
 from aiidadb.criteria import group_and_age, selection
 from aiidadb.queries import bands, creation_statistics, parents, uuids
 from aiidadb.queries.parents import LINK_TYPES
@@ -59,7 +60,8 @@ class QueryManager:
             InvalidInputError: No query that only selects, or a value that PostgreSQL cannot hold.
             DatabaseError: What the server reported, such as a column that does not exist.
         """
-        return await selection.fetch_selection(self._session, query)
+        with served(self._session):
+            return await selection.fetch_selection(self._session, query)
 
     async def get_creation_statistics(
         self, user_pk: int | HasPk | None = None, *, timezone: str | None = None
@@ -82,7 +84,8 @@ class QueryManager:
         Raises:
             InvalidInputError: There is no such time zone, or this is no pk.
         """
-        return await self._statistics.get_creation_statistics(user_pk, timezone)
+        with served(self._session, since=WITH_NODE_TYPE):
+            return await self._statistics.get_creation_statistics(user_pk, timezone)
 
     async def get_closest_parents(
         self,
@@ -124,15 +127,16 @@ class QueryManager:
         """
         if node_type is not None:
             lookups["node_type"] = node_type
-        return await parents.get_closest_parents(
-            self._session,
-            pks,
-            criteria,
-            lookups,
-            link_types=link_types,
-            chunk_size=chunk_size,
-            progress=progress,
-        )
+        with served(self._session):
+            return await parents.get_closest_parents(
+                self._session,
+                pks,
+                criteria,
+                lookups,
+                link_types=link_types,
+                chunk_size=chunk_size,
+                progress=progress,
+            )
 
     async def get_all_parents(
         self,
@@ -157,9 +161,10 @@ class QueryManager:
         Raises:
             InvalidInputError: A pk, column or link type cannot be used.
         """
-        return await parents.get_all_parents(
-            self._session, node_pks, return_values, link_types=link_types
-        )
+        with served(self._session):
+            return await parents.get_all_parents(
+                self._session, node_pks, return_values, link_types=link_types
+            )
 
     async def get_bands_and_parents_structure(
         self,
@@ -196,16 +201,17 @@ class QueryManager:
             InvalidInputError: An argument cannot be used.
             NotExistent: The profile has no default user, or none that is in the database.
         """
-        return await bands.get_bands_and_parents_structure(
-            self._session,
-            all_users=all_users,
-            past_days=past_days,
-            group_name=group_name,
-            group_pk=group_pk,
-            element=element,
-            element_only=element_only,
-            formulamode=formulamode,
-        )
+        with served(self._session, since=WITH_JSON_COLUMNS):
+            return await bands.get_bands_and_parents_structure(
+                self._session,
+                all_users=all_users,
+                past_days=past_days,
+                group_name=group_name,
+                group_pk=group_pk,
+                element=element,
+                element_only=element_only,
+                formulamode=formulamode,
+            )
 
     async def get_duplicate_uuids(self, table: str) -> list[tuple[int, uuid.UUID]]:
         """The rows of a table that share their UUID with another.
@@ -220,7 +226,8 @@ class QueryManager:
         Raises:
             InvalidInputError: No such table of AiiDA's.
         """
-        return await uuids.get_duplicate_uuids(self._session, table)
+        with served(self._session):
+            return await uuids.get_duplicate_uuids(self._session, table)
 
     async def apply_new_uuid_mapping(
         self, table: str, mapping: Mapping[int, str | uuid.UUID]
@@ -236,4 +243,5 @@ class QueryManager:
             NotExistent: There is no row with one of the pks.
             IntegrityError: Another row has one of the UUIDs.
         """
-        await uuids.apply_new_uuid_mapping(self._session, table, mapping)
+        with served(self._session):
+            await uuids.apply_new_uuid_mapping(self._session, table, mapping)

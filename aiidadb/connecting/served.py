@@ -1,0 +1,97 @@
+"""Which versions of the schema are served, and what is said where a call cannot serve one.
+
+A backend of another version can be opened with ``schema_check=False``. Some calls serve it all the
+same, because what they ask for was there before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.connecting.migrated import is_sign_of_migration
+from aiidadb.exceptions import DatabaseError, IncompatibleStorageSchema
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiidadb.connecting.session import Session
+
+__all__ = [
+    "SERVED_VERSIONS",
+    "WITH_JSON_COLUMNS",
+    "WITH_NODE_TYPE",
+    "refuse_unserved",
+    "served",
+]
+
+SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
+"""The versions that every manager can serve; ``backend.schema`` serves them all."""
+
+WITH_NODE_TYPE: Final = SchemaVersion("django", 30)
+"""Where the column ``node_type`` gets its name."""
+
+WITH_JSON_COLUMNS: Final = SchemaVersion("django", 37)
+"""Where attributes, extras and the values of settings become JSONB."""
+
+
+def refuse_unserved(version: SchemaVersion) -> None:
+    """Refuse a database, for calls of every manager.
+
+    Raises:
+        IncompatibleStorageSchema: Its version cannot be served; the message says what to do.
+    """
+    if version not in SERVED_VERSIONS:
+        raise _unserved(version, "open it with schema_check=False and call")
+
+
+class served:  # noqa: N801 - a context manager, used as a function is
+    """Whatever is asked inside, say so where the database's version is why it fails.
+
+    A class, because a generator in its place would be felt in the time of a small call.
+
+    Args:
+        session: Of the database.
+        since: The first version that has what is asked for. For older ones nothing is sent: an
+            error of the server's would spoil a transaction.
+
+    Raises:
+        IncompatibleStorageSchema: The version found at opening cannot be served by this call.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session, since: SchemaVersion | None = None) -> None:
+        version = session.version
+        if since is not None and version is not None and version < since:
+            raise _unserved(version)
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, DatabaseError) or not is_sign_of_migration(error):
+            return
+        version = self._session.require_version()
+        if version not in SERVED_VERSIONS:
+            raise _unserved(version) from error
+
+
+def _unserved(version: SchemaVersion, how: str = "call") -> IncompatibleStorageSchema:
+    what = f"the database has schema version {version}; served are " + ", ".join(
+        map(str, SERVED_VERSIONS)
+    )
+    if version > MAIN_HEAD:
+        return IncompatibleStorageSchema(what, advice="a newer AiiDA made it: use a newer aiidadb")
+    migrate = "bring it up to date with `aiidadb migrate`"
+    return IncompatibleStorageSchema(
+        what,
+        advice=f"{migrate}, or {how} backend.schema.migrate()",
+        command_advice=migrate,
+    )

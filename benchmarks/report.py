@@ -38,6 +38,7 @@ _ORDER: Final = (
     "creation_statistics",
     "deletion",
     "concurrency",
+    "lanes",
     "eav_to_jsonb",
     "shapes",
 )

@@ -208,6 +208,15 @@ async def test_a_task_that_was_started_inside_of_a_long_call_needs_a_lane_of_its
     await asyncio.gather(*started)
 
 
+async def test_the_next_long_call_of_a_task_needs_a_lane_again(four: aiidadb.Backend) -> None:
+    await long_call(four)
+    async with lanes_held(four):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await long_call(four)
+    await long_call(four)
+
+
 # ------------------------------------------------------------------------------ how many
 
 

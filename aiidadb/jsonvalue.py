@@ -11,6 +11,7 @@ encode what is not :func:`is_small` in a thread.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -26,7 +27,7 @@ from aiidadb.text import find_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JsonValue", "decode_json", "encode_json", "is_small"]
+__all__ = ["JsonValue", "decode_json", "encode_json", "is_small", "read_json"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 """What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
@@ -109,10 +110,38 @@ def decode_json(text: str) -> Any:
     """
     try:
         return on_fresh_stack(json.loads, text)
-    except (RecursionError, ValueError) as error:  # too deep, or a number of too many digits
-        raise CorruptStorage(
-            f"the database holds a JSON value that Python cannot read: {error}"
-        ) from None
+    except (RecursionError, ValueError) as error:
+        problem = _why_unreadable(error)
+    raise CorruptStorage(f"the database holds a JSON value that {problem}")
+
+
+def read_json(text: str) -> tuple[Any, str | None]:
+    """As much of a JSON text that the server sent as Python can hold.
+
+    Returns:
+        The value, and None. Else what can be read of it, and what it is that cannot be read, as in
+        ``holds an integer of more than 4300 digits``: such integers are infinite then. Of what is
+        nested too deep nothing can be read, and the value is None.
+    """
+    try:
+        return on_fresh_stack(json.loads, text), None
+    except (RecursionError, ValueError) as error:
+        problem = _why_unreadable(error)
+    with contextlib.suppress(RecursionError, ValueError):
+        return on_fresh_stack(json.loads, text, parse_int=_number), problem
+    return None, problem
+
+
+def _number(digits: str) -> int | float:
+    return float(digits) if len(digits) > sys.get_int_max_str_digits() > 0 else int(digits)
+
+
+def _why_unreadable(error: RecursionError | ValueError) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested deeper than Python can read"
+    if isinstance(error, json.JSONDecodeError):  # not JSON, which the server does not send
+        return f"Python cannot read: {error}"
+    return f"holds an integer of more than {sys.get_int_max_str_digits()} digits"
 
 
 def _has_only_what_json_has(value: object) -> bool:

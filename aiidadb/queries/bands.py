@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio.lowlevel
 from pypika import Query
@@ -13,12 +15,13 @@ from pypika import Query
 from aiidadb.arguments import as_flag
 from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.criteria.group_and_age import query_group, query_past_days
+from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
-from aiidadb.exceptions import CorruptStorage, InvalidTypeError, NotExistent
-from aiidadb.jsonvalue import decode_json
+from aiidadb.exceptions import InvalidTypeError, NotExistent
+from aiidadb.jsonvalue import read_json
 from aiidadb.messages import quote
-from aiidadb.queries.formula import check_formula_mode, formula_of_kind_names
+from aiidadb.queries.formula import UNKNOWN_FORMULA, check_formula_mode, formula_of_kind_names
 from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
@@ -55,23 +58,45 @@ class BandsRow:
         pk: Of the bands node.
         formula: Of the closest structure that the bands come from; ``<<NOT FOUND>>`` where there is
             none, ``<<UNKNOWN>>`` where it does not tell its atoms.
-        ctime: When the bands node was created, with time zone UTC.
+        ctime: When the bands node was created, with time zone UTC; None where that is a time that
+            Python cannot hold: before Christ, after 9999, or infinite.
         label: The label of the bands node.
+        problem: What is odd: ``ctime`` and the time as PostgreSQL writes it, or why the formula
+            cannot be told; None where nothing is.
     """
 
     pk: int
     formula: str
-    ctime: datetime.datetime
+    ctime: datetime.datetime | None
     label: str
+    problem: str | None = None
 
     def as_strings(self) -> list[str]:
         """The four strings of AiiDA's listing: pk, formula, ``DD Mon YYYY`` in UTC, label.
 
-        Months are in English whatever the locale is.
+        Months are in English whatever the locale is. Dates that Python cannot hold are such as
+        ``15 Mar 0044 BC``, ``01 Jan 12026`` and ``infinity``.
         """
-        day = self.ctime.astimezone(datetime.UTC)
-        date = f"{day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
+        if self.ctime is not None:
+            day = self.ctime.astimezone(datetime.UTC)
+            date = _date(day.day, day.month, f"{day.year:04}")
+        elif (odd := _ODD_DAY.match(self.problem or "")) is None:
+            date = ""
+        elif odd["day"] is None:
+            date = odd["infinite"]
+        else:
+            date = _date(int(odd["day"]), int(odd["month"]), odd["year"] + (odd["era"] or ""))
         return [str(self.pk), self.formula, date, self.label]
+
+
+_ODD_DAY: Final = re.compile(
+    r"ctime (?:(?P<infinite>-?infinity)|(?P<year>\d+)-(?P<month>\d\d)-(?P<day>\d\d) [\d:.]+"
+    r"(?P<era> BC)?)"
+)
+
+
+def _date(day: int, month: int, year: str) -> str:
+    return f"{day:02} {_MONTHS[month - 1]} {year}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +106,12 @@ class _Species:
     Attributes:
         formula: Its formula.
         elements: The first symbol of each of its kinds; None where it has no list of kinds.
+        problem: Why its formula cannot be told, where that is a value that Python cannot hold.
     """
 
     formula: str
     elements: frozenset[str] | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +146,9 @@ async def get_bands_and_parents_structure(
     check_formula_mode(formulamode)
     all_users = as_flag(all_users, "all_users")
     wanted = _Elements(_as_symbols(element, "element"), _as_symbols(element_only, "element_only"))
-    query = Query.from_(nodes).select(nodes.id, nodes.label, nodes.ctime)
+    query = Query.from_(nodes).select(
+        nodes.id, nodes.label, held_time(nodes.ctime), odd_time(nodes.ctime)
+    )
     query = query.where(nodes.node_type.like(f"{_BANDS}%")).orderby(nodes.ctime, nodes.id)
     query = query_group(query, group_name=group_name, group_pk=group_pk)
     query = query_past_days(query, past_days=past_days)
@@ -132,10 +161,16 @@ async def get_bands_and_parents_structure(
         assert found is not None
     bands, structure_of, species_of = found
     rows: list[BandsRow] = []
-    for number, (pk, label, ctime) in enumerate(bands, start=1):
+    for number, (pk, label, ctime, odd) in enumerate(bands, start=1):
         species = species_of.get(structure_of[pk]) if pk in structure_of else None
         if wanted.accept(species):
-            rows.append(BandsRow(pk, species.formula if species else NO_STRUCTURE, ctime, label))
+            problem = None if odd is None else problem_of_time("ctime", odd)
+            formula = NO_STRUCTURE
+            if species is not None:
+                formula = species.formula
+                if species.problem is not None:
+                    problem = "; ".join(filter(None, (problem, species.problem)))
+            rows.append(BandsRow(pk, formula, ctime, label, problem))
         if number % STEP == 0:
             await anyio.lowlevel.checkpoint()  # others on the loop get their turn
     return rows
@@ -205,17 +240,24 @@ async def _species(
 
 
 def _read_species(kinds: str | None, kind_names: str | None, mode: FormulaMode) -> _Species:
-    items, names = _read(kinds), _read(kind_names)
+    items, problem = (None, None) if kinds is None else read_json(kinds)
+    names, of_names = (None, None) if kind_names is None else read_json(kind_names)
     elements = None if items is None else frozenset(_first_symbols(items))
-    return _Species(formula_of_kind_names(items, names, mode=mode), elements)
+    formula = formula_of_kind_names(items, names, mode=mode)
+    if formula != UNKNOWN_FORMULA:  # what cannot be read does not matter
+        return _Species(formula, elements)
+    if problem is not None or of_names is not None:
+        problem = f"the structure has JSON that {problem or of_names}"
+    return _Species(formula, elements, problem or _too_large_weight(items))
 
 
-def _read(text: str | None) -> Any:
-    """The value of a JSON text; None too where Python cannot read it."""
-    try:
-        return None if text is None else decode_json(text)
-    except CorruptStorage:
-        return None
+def _too_large_weight(kinds: list[dict[str, object]] | None) -> str | None:
+    for kind in kinds or ():
+        weights = kind["weights"]
+        for weight in weights if isinstance(weights, list) else ():
+            if isinstance(weight, int | float) and not abs(weight) <= sys.float_info.max:
+                return "the structure has a weight that is too large for a float"
+    return None
 
 
 def _first_symbols(kinds: list[dict[str, object]]) -> Iterator[str]:

@@ -236,6 +236,99 @@ async def test_it_is_what_python_finds_in_any_graph(profile, mode):
         )
 
 
+# ---------------------------------------------------------------- values that Python cannot hold
+
+# As PostgreSQL reads a time: the date in the listing, and how the problem begins.
+ODD_TIMES = {
+    "-infinity": ("-infinity", "ctime -infinity:"),
+    "4713-01-01 00:00:00+00 BC": ("01 Jan 4713 BC", "ctime 4713-01-01 00:00:00 BC:"),
+    "0044-03-15 12:30:00+00 BC": ("15 Mar 0044 BC", "ctime 0044-03-15 12:30:00 BC:"),
+    "0001-12-31 23:59:59.999999+00 BC": ("31 Dec 0001 BC", "ctime 0001-12-31 23:59:59.999999 BC:"),
+    "0001-01-01 00:00:00+00": ("01 Jan 0001", None),
+    "2024-05-17 09:30:00+00": ("17 May 2024", None),
+    "9999-12-31 23:59:59.999999+00": ("31 Dec 9999", None),
+    "10000-01-01 00:00:00+00": ("01 Jan 10000", "ctime 10000-01-01 00:00:00:"),
+    "294276-12-31 23:59:59+00": ("31 Dec 294276", "ctime 294276-12-31 23:59:59:"),
+    "infinity": ("infinity", "ctime infinity:"),
+}
+
+
+@pytest.mark.quick
+async def test_a_time_that_python_cannot_hold_is_told_and_spoils_no_other_row(opened):
+    pks = range(2, 2 + len(ODD_TIMES))
+    await fill(
+        opened,
+        [Node(1, STRUCTURE, attributes=species("Si")), *(Node(pk, BANDS) for pk in pks)],
+        [(1, pk, "create") for pk in pks],
+    )
+    async with opened.transaction() as connection:
+        await connection.execute(
+            "update db_dbnode set ctime = given.time::timestamptz"
+            " from unnest($1::int[], $2::text[]) as given (pk, time) where id = given.pk",
+            pks,
+            list(ODD_TIMES),
+        )
+        await connection.execute("set timezone = 'Asia/Kathmandu'; set datestyle = 'German'")
+        rows = await opened.queries.get_bands_and_parents_structure()
+    assert [(row.pk, row.formula) for row in rows] == [(pk, "Si") for pk in pks]
+    for row, (date, problem) in zip(rows, ODD_TIMES.values(), strict=True):
+        assert row.as_strings() == [str(row.pk), "Si", date, ""]
+        if problem is None:
+            assert (row.ctime is not None, row.problem) == (True, None)
+        else:
+            assert row.ctime is None
+            assert row.problem.startswith(problem)
+    assert [row.ctime for row in rows[4:7]] == [
+        datetime.datetime.min.replace(tzinfo=datetime.UTC),
+        SOME_TIME,
+        datetime.datetime.max.replace(tzinfo=datetime.UTC),
+    ]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e5000"])
+async def test_a_weight_that_python_cannot_hold_matters_where_a_site_names_its_kind(opened, number):
+    kinds = json.dumps(species("Si")["kinds"] + [{"name": "odd", "symbols": ["C"], "weights": [7]}])
+    sites = [json.dumps(species("Si", names=names)["sites"]) for names in (["Si"], ["odd"])]
+    await fill(
+        opened,
+        [Node(1, STRUCTURE), Node(2, STRUCTURE), Node(3, STRUCTURE, attributes=species("Ge"))]
+        + [Node(pk, BANDS) for pk in (4, 5, 6)],
+        [(1, 4, "create"), (2, 5, "create"), (3, 6, "create")],
+    )
+    for pk, sites_of_it in zip((1, 2), sites, strict=True):
+        await opened._session.execute(
+            "update db_dbnode set attributes = $2::text::jsonb where id = $1",
+            pk,
+            f'{{"kinds": {kinds.replace("7", number)}, "sites": {sites_of_it}}}',
+        )
+    rows = await opened.queries.get_bands_and_parents_structure()
+    assert [(row.pk, row.formula) for row in rows] == [(4, "Si"), (5, "<<UNKNOWN>>"), (6, "Ge")]
+    assert [row.problem is None for row in rows] == [True, False, True]
+    assert rows[1].problem.startswith("the structure has")
+    assert await formulas(opened, element="C") == {4: "Si", 5: "<<UNKNOWN>>"}
+
+
+async def test_kinds_nested_too_deep_for_python_are_told_and_spoil_no_other_row(opened):
+    deep = "[" * 5000 + "]" * 5000
+    kinds = f'[{{"name": "Si", "symbols": {deep}, "weights": [1.0]}}]'
+    await fill(
+        opened,
+        [Node(1, STRUCTURE), Node(2, STRUCTURE, attributes=species("Ge"))]
+        + [Node(pk, BANDS) for pk in (3, 4)],
+        [(1, 3, "create"), (2, 4, "create")],
+    )
+    await opened._session.execute(
+        "update db_dbnode set attributes = $1::text::jsonb, ctime = 'infinity' where id in (1, 3)",
+        f'{{"kinds": {kinds}, "sites": [{{"kind_name": "Si"}}]}}',
+    )
+    rows = await opened.queries.get_bands_and_parents_structure()
+    assert [(row.pk, row.formula) for row in rows] == [(4, "Ge"), (3, "<<UNKNOWN>>")]
+    assert rows[1].problem == (
+        "ctime infinity: Python's times are from the year 1 to 9999; "
+        "the structure has JSON that is nested deeper than Python can read"
+    )
+
+
 # ---------------------------------------------------------------- filters
 
 

@@ -46,7 +46,8 @@ async def ask(backend: aiidadb.Backend) -> None:
         group_name=["campaign"], past_days=30, element="Si", formulamode="hill_compact"
     )
     assert_type(rows, list[aiidadb.BandsRow])
-    assert_type(rows[0].ctime, datetime.datetime)
+    assert_type(rows[0].ctime, datetime.datetime | None)
+    assert_type(rows[0].problem, str | None)
     assert_type(rows[0].as_strings(), list[str])
     query = Query.from_(nodes).select(nodes.id)
     query = backend.queries.query_past_days(

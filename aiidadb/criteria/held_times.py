@@ -1,0 +1,47 @@
+"""Times that Python can hold, and those that it cannot.
+
+PostgreSQL's times go from 4713 BC to the year 294276, and there are two that are infinite. Python's
+go from the year 1 to 9999. Where asyncpg meets another, it raises ``OverflowError`` for the whole
+statement, or gives the first or last of Python's times, without a time zone, for one that is
+infinite. So listings ask for a time only where Python can hold it, and for the others as text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pypika.terms import AtTimezone, Case, Function, LiteralValue, Not
+
+if TYPE_CHECKING:
+    from pypika.terms import BetweenCriterion, Field
+
+__all__ = ["FIRST_TIME", "LAST_TIME", "held_time", "odd_time", "problem_of_time"]
+
+# Not as parameters: asyncpg sends the first and last of Python's times as the infinite ones.
+FIRST_TIME: Final = "'0001-01-01 00:00:00+00'::timestamptz"
+LAST_TIME: Final = "'9999-12-31 23:59:59.999999+00'::timestamptz"
+"""SQL for the first and the last time that Python can hold."""
+
+
+def held_time(column: Field) -> Case:
+    """A time where Python can hold it, else null."""
+    return Case().when(_is_held(column), column)
+
+
+def odd_time(column: Field) -> Case:
+    """As a JSON string, a time in UTC that Python cannot hold; null where it can.
+
+    Such as ``0044-03-15T12:00:00 BC``, ``12026-01-01T00:00:00`` or ``-infinity``; as JSON, since
+    text would depend on the session's ``DateStyle``.
+    """
+    in_utc = AtTimezone(column, "UTC")  # type: ignore[no-untyped-call]
+    return Case().when(Not(_is_held(column)), Function("to_json", in_utc))
+
+
+def problem_of_time(name: str, text: str) -> str:
+    """What :func:`odd_time` gave, in words that begin with the column's name and the time."""
+    return f"{name} {text.replace('T', ' ')}: Python's times are from the year 1 to 9999"
+
+
+def _is_held(column: Field) -> BetweenCriterion:
+    return column.between(LiteralValue(FIRST_TIME), LiteralValue(LAST_TIME))

@@ -151,12 +151,9 @@ class Query:
             raise KeyError(f"query {self.name} cannot be asked of the table {table!r}")
         return replace(self, text=_TABLE.sub(table, self.text))
 
-    async def fetch(
-        self,
-        runner: Runner,
-        *arguments: object,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> list[asyncpg.Record]:
+    def fetch(
+        self, runner: Runner, *arguments: object, timeout: float | None = None
+    ) -> Awaitable[list[asyncpg.Record]]:
         """Run the query and return all its rows.
 
         Args:
@@ -164,7 +161,7 @@ class Query:
             arguments: The values of ``$1``, ``$2``, … in order.
             timeout: Seconds; None: as the connection has it.
         """
-        return await runner.fetch(self.text, *arguments, timeout=timeout)
+        return runner.fetch(self.text, *arguments, timeout=timeout)
 
     async def fetchrow(self, runner: Runner, *arguments: object) -> asyncpg.Record | None:
         """Run a query of one row at most, and return that row, or None where there is none."""

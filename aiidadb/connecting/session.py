@@ -34,7 +34,7 @@ from aiidadb.exceptions import (
 from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from aiidadb.connecting.profile import Profile
@@ -275,13 +275,9 @@ class Session:
                 await self.refuse_if_migrated()
             raise
 
-    async def fetch(
-        self,
-        text: str,
-        /,
-        *arguments: object,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> list[asyncpg.Record]:
+    def fetch(
+        self, text: str, /, *arguments: object, timeout: float | None = None
+    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Run one question and give its rows; those of ``sql/`` run themselves on a session.
 
         Args:
@@ -294,10 +290,7 @@ class Session:
             ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        rows: list[asyncpg.Record] = await self.run(
-            lambda connection: connection.fetch(text, *arguments, timeout=timeout)
-        )
-        return rows
+        return self.run(lambda connection: connection.fetch(text, *arguments, timeout=timeout))
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -363,13 +356,9 @@ class Session:
             await self.execute("set local jit = off")
             return await query.fetch(self, *arguments)
 
-    async def execute(
-        self,
-        text: str,
-        /,
-        *arguments: object,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> str:
+    def execute(
+        self, text: str, /, *arguments: object, timeout: float | None = None
+    ) -> Coroutine[Any, Any, str]:
         """Run one statement, or without arguments a script of several.
 
         Takes and raises what :meth:`fetch` does.
@@ -377,10 +366,7 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-        status: str = await self.run(
-            lambda connection: connection.execute(text, *arguments, timeout=timeout)
-        )
-        return status
+        return self.run(lambda connection: connection.execute(text, *arguments, timeout=timeout))
 
     @contextlib.asynccontextmanager
     async def _lane(self) -> AsyncIterator[None]:

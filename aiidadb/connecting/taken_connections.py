@@ -17,6 +17,7 @@ from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import ClosedError, PoolTimeout, ReadOnlyDatabase, translate
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from types import TracebackType
 
     from aiidadb.connecting.transaction import OpenTransaction
@@ -92,7 +93,10 @@ class TakenConnections:
         self._acquire_timeout = acquire_timeout
         self._in_use: set[asyncpg.Connection] = set()
         self.limits: set[asyncio.Timeout] = set()
-        self._turns: set[asyncio.Future[bool]] = set()
+        # The calls in the queue, in that order, and until when they wait there. One timer is for
+        # all, as each has the same time.
+        self._turns: dict[asyncio.Future[bool], float | None] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._given_back = asyncio.Event()
 
     @property
@@ -124,12 +128,8 @@ class TakenConnections:
         """
         return _Use(self, reset=reset)
 
-    async def take(self) -> asyncpg.Connection:
-        """Take a connection; what :meth:`one` begins with.
-
-        Returns:
-            The connection, for :meth:`give_back`.
-        """
+    async def take(self, use: _Use) -> asyncpg.Connection:
+        """Take a connection; what :meth:`one` begins with."""
         wait = self._acquire_timeout
         end = None if wait is None else self._loop.time() + wait
         if not self._places.enter():
@@ -144,25 +144,40 @@ class TakenConnections:
             self._places.leave()
             raise
         self._in_use.add(connection)
+        use.connection = connection
+        try:
+            self.refuse_if_closed_meanwhile()
+        except ClosedError as error:
+            await self.give_back(connection, error, reset=False)
+            raise
         return connection
 
     async def _wait_for_turn(self, end: float | None) -> None:
         turn = self._places.queue_up()
-        timer = None if end is None else self._loop.call_at(end, self._places.end_wait, turn)
-        self._turns.add(turn)
+        self._turns[turn] = end
+        if end is not None and self._timer is None:
+            self._timer = self._loop.call_at(end, self._end_waits)
         try:
             has_place = await turn
         except BaseException:
             self._places.give_up(turn)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
-            self._turns.discard(turn)
+            del self._turns[turn]
             self.tell_of_end()
         if not has_place:
             self.refuse_if_closed_meanwhile()
             raise self._none_free()
+
+    def _end_waits(self) -> None:
+        """End those waits in the queue whose time is over."""
+        self._timer = None
+        now = self._loop.time()
+        for turn, end in self._turns.items():
+            if end is not None and end > now:
+                self._timer = self._loop.call_at(end, self._end_waits)
+                return
+            self._places.end_wait(turn)
 
     async def _wait_in_pool(self, end: float | None) -> asyncpg.Connection:
         limit = asyncio.timeout_at(end)
@@ -194,7 +209,7 @@ class TakenConnections:
         """Give a connection back; what :meth:`one` ends with.
 
         Args:
-            connection: What :meth:`take` gave.
+            connection: The connection.
             error: The error that ends its use, and is on its way to the caller.
             reset: Whether its session may have changed.
         """
@@ -254,6 +269,8 @@ class TakenConnections:
         self.translated.is_closed = True
         for turn in self._turns:
             self._places.end_wait(turn)
+        if self._timer is not None:
+            self._timer.cancel()
         now = self._loop.time()
         for limit in self.limits:
             if not limit.expired():
@@ -297,25 +314,21 @@ class _Use:
     A class, because generators in its place would cost as much as a tenth of a small query.
     """
 
-    __slots__ = ("_connection", "_reset", "_taken")
+    __slots__ = ("_reset", "_taken", "connection")
+
+    connection: asyncpg.Connection
 
     def __init__(self, taken: TakenConnections, *, reset: bool) -> None:
         self._taken = taken
         self._reset = reset
 
-    async def __aenter__(self) -> asyncpg.Connection:
-        self._connection = await self._taken.take()
-        try:
-            self._taken.refuse_if_closed_meanwhile()
-        except ClosedError as error:
-            await self._taken.give_back(self._connection, error, reset=False)
-            raise
-        return self._connection
+    def __aenter__(self) -> Awaitable[asyncpg.Connection]:
+        return self._taken.take(self)
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        await self._taken.give_back(self._connection, error, reset=self._reset)
+    ) -> Awaitable[None]:
+        return self._taken.give_back(self.connection, error, reset=self._reset)

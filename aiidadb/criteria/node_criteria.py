@@ -131,19 +131,22 @@ def binder(
     Raises:
         InvalidInputError: As :func:`all_of` does.
     """
-    if criteria or not all(type(value) is str for value in lookups.values()):
+    if criteria or set(map(type, lookups.values())) != {str}:
         return partial(bind_criteria, all_of(criteria, lookups), version=version)
-    bind = partial(_bind_texts, tuple(lookups.items()), version)
-    bind(first=1)
-    return bind
+    return _binder_of_texts(tuple(lookups.items()), version)
 
 
 @lru_cache(maxsize=256)
-def _bind_texts(
-    lookups: tuple[tuple[str, str], ...], version: SchemaVersion, *, first: int
-) -> tuple[str, Sequence[object]]:
-    text, values = bind_criteria(all_of((), dict(lookups)), first=first, version=version)
-    return text, tuple(values)
+def _binder_of_texts(lookups: tuple[tuple[str, str], ...], version: SchemaVersion) -> Binder:
+    criteria = all_of((), dict(lookups))
+
+    @lru_cache(maxsize=4)
+    def bind(*, first: int) -> tuple[str, Sequence[object]]:
+        text, values = bind_criteria(criteria, first=first, version=version)
+        return text, tuple(values)
+
+    bind(first=1)  # so that what cannot be meant is refused, and is not kept
+    return bind
 
 
 def _require_criterion(criterion: object) -> Criterion:

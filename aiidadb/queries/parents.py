@@ -60,15 +60,20 @@ async def get_closest_parents(
     types = _as_link_types(link_types)
     require_function(progress, "progress")
     bind = binder(criteria, lookups, session.require_version())
-    parents: dict[int, int] = {}
-    if starts:
+    parents: dict[int, int] | None = None
+    search = ParentSearch(session, types, bind)
+    if len(starts) == 1:  # no walk from a single start is longer than it must be
+        parents = await search.walk(starts)
+        if progress is not None:
+            progress(1, 1)
+    elif starts:
         async with session.lane(starts=len(starts)):
-            parents = await _find(ParentSearch(session, types, bind), starts, size, progress)
+            parents = await _find(search, starts, size, progress)
     if not parents:
         _, values = bind(first=1)  # without starts too, so that what cannot be meant is refused
         if starts and values:
             await session.doubt_empty_answer()
-    return parents
+    return parents or {}
 
 
 async def get_all_parents(
@@ -110,11 +115,6 @@ async def _find(
     progress: Callable[[int, int], object] | None,
 ) -> dict[int, int]:
     """Walk from start after start as long as parents are near, then search the rest together."""
-    if len(starts) == 1:  # no walk from a single start is longer than it must be
-        parents = await search.walk(starts)
-        if progress is not None:
-            progress(1, 1)
-        return parents or {}
     # Some of all first: they show how far the others have to go.
     some = slice(None, None, max(1, -(-len(starts) // _SAMPLE)))
     waiting, others = starts[some], starts[:]
@@ -122,7 +122,7 @@ async def _find(
     del others[some]
     waiting += others
     total = len(waiting)
-    parents = {}
+    parents: dict[int, int] = {}
     # Several questions see one snapshot, so that their number does not change the answer.
     async with search.session.snapshot() if end < total else contextlib.nullcontext():
         done = 0
@@ -148,6 +148,8 @@ async def _find(
 
 async def _as_starts(pks: Pks) -> list[int]:
     """What can be a node: a pk is a 32-bit integer."""
+    if type(pks) is int and 0 < pks < 2**31:
+        return [pks]
     starts = await as_many_pks(pks)
     del starts[bisect_left(starts, 2**31) :]
     del starts[: bisect_left(starts, 1)]

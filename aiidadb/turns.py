@@ -8,13 +8,13 @@ theirs between two steps.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence, Set
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 import anyio.lowlevel
 
-__all__ = ["STEP", "Steps", "array_text", "grow", "in_turn", "sort_distinct"]
+__all__ = ["STEP", "Steps", "array_text", "grow", "in_turn", "sort_distinct", "without"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,15 @@ def grow(target: set[int], numbers: Iterable[int]) -> Steps[None]:
     while some := tuple(islice(remaining, STEP)):
         target.update(some)
         yield
+
+
+def without(numbers: Sequence[int], others: Set[int]) -> Steps[list[int]]:
+    """Those of some numbers, in their order, that are not among others."""
+    found: list[int] = []
+    for at in range(0, len(numbers), STEP):
+        found += [number for number in numbers[at : at + STEP] if number not in others]
+        yield
+    return found
 
 
 def array_text(numbers: Sequence[int]) -> Steps[str]:

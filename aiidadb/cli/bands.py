@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from aiidadb.cli.options import command_options
+from aiidadb.cli.options import command_options, link_types_option
 from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
@@ -14,12 +14,22 @@ from aiidadb.messages import quote
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiidadb.cli.options import Database
+    from aiidadb.queries.bands import BandsRow
     from aiidadb.queries.formula import FormulaMode
 
-__all__ = ["bands"]
+__all__ = ["BANDS_COLUMNS", "bands", "bands_cells"]
+
+BANDS_COLUMNS: Final[Mapping[str, Literal["left", "right"]]] = {
+    "Pk": "right",
+    "Formula": "left",
+    "Structure": "right",
+    "Created": "left",
+    "Label": "left",
+}
+"""Headings of a table of bands, and the side at which its cells stand."""
 
 
 @click.group()
@@ -43,6 +53,7 @@ def bands() -> None:
     show_default=True,
     help="How formulas are written.",
 )
+@link_types_option(default="create and input_calc; all for bands without a structure there")
 @command_options
 def list_bands(
     database: Database,
@@ -54,10 +65,11 @@ def list_bands(
     element: Sequence[str],
     element_only: Sequence[str],
     formulamode: FormulaMode,
+    link_types: Sequence[str],
 ) -> None:
-    """List band structures with the formula of the closest structure.
+    """List band structures with the formula of the structure that they were computed from.
 
-    Options that may be repeated: --group, --group-pk, --element, --element-only.
+    Options that may be repeated: --group, --group-pk, --element, --element-only, --link-type.
     """
     if not all_users and (user_email or database.profile.default_user_email) is None:
         raise click.UsageError(
@@ -73,6 +85,7 @@ def list_bands(
             element=element or None,
             element_only=element_only or None,
             formulamode=formulamode,
+            link_types=link_types or None,
         ),
         doing="Looking for band structures",
         default_user=user_email,
@@ -82,6 +95,12 @@ def list_bands(
         return
     table(
         plural(len(rows), "band structure"),
-        {"Pk": "right", "Formula": "left", "Created": "left", "Label": "left"},
-        (row.as_strings() for row in rows),
+        BANDS_COLUMNS,
+        map(bands_cells, rows),
     )
+
+
+def bands_cells(row: BandsRow) -> list[object]:
+    """The cells of one row of such a table."""
+    pk, formula, created, label = row.as_strings()
+    return [pk, formula, row.structure_pk, created, label]

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiidadb.cli.options import command_options
+from aiidadb.cli.options import command_options, link_types_option
 from aiidadb.cli.output.console import plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.tables import table
-from aiidadb.queries.manager import LINK_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +30,7 @@ __all__ = ["closest_parents"]
     metavar="NODE_TYPE",
     help="The type looked for; in AiiDA 1.x's spelling too.",
 )
-@click.option(
-    "--link-type",
-    "link_types",
-    multiple=True,
-    type=click.Choice(sorted(LINK_TYPES)),
-    metavar="LINK_TYPE",
-    help=f"Links to follow, may be repeated: {', '.join(sorted(LINK_TYPES))}.  [default: all]",
-)
+@link_types_option(default="all")
 @command_options
 def closest_parents(
     database: Database, pks: Sequence[int], node_type: str, link_types: Sequence[str]

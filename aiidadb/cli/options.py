@@ -15,6 +15,7 @@ from aiidadb.cli.output.progress import working
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.profile import Profile
 from aiidadb.exceptions import AiidaDbError
+from aiidadb.queries.manager import LINK_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiidadb.backend import Backend
 
-__all__ = ["Database", "command_options"]
+__all__ = ["Database", "command_options", "link_types_option"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,3 +151,20 @@ def command_options(command: Callable[Concatenate[Database, P], None]) -> Callab
         command(database, *arguments, **named)
 
     return run
+
+
+def link_types_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option ``--link-type``, which is the argument ``link_types`` of a command.
+
+    Args:
+        default: Which links are followed without it, for its help.
+    """
+    types = sorted(LINK_TYPES)
+    return click.option(
+        "--link-type",
+        "link_types",
+        multiple=True,
+        type=click.Choice(types),
+        metavar="LINK_TYPE",
+        help=f"Links to follow, may be repeated: {', '.join(types)}.  [default: {default}]",
+    )

@@ -22,10 +22,15 @@ from aiidadb.exceptions import InvalidTypeError, NotExistent
 from aiidadb.jsonvalue import read_json
 from aiidadb.messages import quote
 from aiidadb.queries.formula import UNKNOWN_FORMULA, check_formula_mode, formula_of_kind_names
-from aiidadb.queries.parents import CHUNK_SIZE, get_closest_parents
+from aiidadb.queries.parents import (
+    CHUNK_SIZE,
+    DATA_PROVENANCE,
+    as_link_types,
+    get_closest_parents,
+)
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
-from aiidadb.turns import STEP
+from aiidadb.turns import STEP, in_turn, without
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -56,11 +61,12 @@ class BandsRow:
 
     Attributes:
         pk: Of the bands node.
-        formula: Of the closest structure that the bands come from; ``<<NOT FOUND>>`` where there is
-            none, ``<<UNKNOWN>>`` where it does not tell its atoms.
+        formula: Of the structure that the bands belong to; ``<<NOT FOUND>>`` where there is none,
+            ``<<UNKNOWN>>`` where it does not tell its atoms.
         ctime: When the bands node was created, with time zone UTC; None where that is a time that
             Python cannot hold: before Christ, after 9999, or infinite.
         label: The label of the bands node.
+        structure_pk: The pk of that structure; None where there is none.
         problem: What is odd: ``ctime`` and the time as PostgreSQL writes it, or why the formula
             cannot be told; None where nothing is.
     """
@@ -69,6 +75,7 @@ class BandsRow:
     formula: str
     ctime: datetime.datetime | None
     label: str
+    structure_pk: int | None = None
     problem: str | None = None
 
     def as_strings(self) -> list[str]:
@@ -141,10 +148,12 @@ async def get_bands_and_parents_structure(
     element: str | Iterable[str] | None,
     element_only: str | Iterable[str] | None,
     formulamode: FormulaMode,
+    link_types: Collection[str] | None,
 ) -> list[BandsRow]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_bands_and_parents_structure`."""
     check_formula_mode(formulamode)
     all_users = as_flag(all_users, "all_users")
+    types = as_link_types(link_types)
     wanted = _Elements(_as_symbols(element, "element"), _as_symbols(element_only, "element_only"))
     query = Query.from_(nodes).select(
         nodes.id, nodes.label, held_time(nodes.ctime), odd_time(nodes.ctime)
@@ -154,15 +163,18 @@ async def get_bands_and_parents_structure(
     query = query_past_days(query, past_days=past_days)
     found = None
     if group_name is not None or group_pk is not None:
-        found = await _find(session, query, formulamode, all_users=all_users, most=MOST_STARTS)
+        found = await _find(
+            session, query, formulamode, types, all_users=all_users, most=MOST_STARTS
+        )
     if found is None:  # whether they are many is known only now, and a lane comes before the rest
         async with session.lane():
-            found = await _find(session, query, formulamode, all_users=all_users)
+            found = await _find(session, query, formulamode, types, all_users=all_users)
         assert found is not None
     bands, structure_of, species_of = found
     rows: list[BandsRow] = []
     for number, (pk, label, ctime, odd) in enumerate(bands, start=1):
-        species = species_of.get(structure_of[pk]) if pk in structure_of else None
+        structure = structure_of.get(pk)
+        species = None if structure is None else species_of.get(structure)
         if wanted.accept(species):
             problem = None if odd is None else problem_of_time("ctime", odd)
             formula = NO_STRUCTURE
@@ -170,7 +182,7 @@ async def get_bands_and_parents_structure(
                 formula = species.formula
                 if species.problem is not None:
                     problem = "; ".join(filter(None, (problem, species.problem)))
-            rows.append(BandsRow(pk, formula, ctime, label, problem))
+            rows.append(BandsRow(pk, formula, ctime, label, structure, problem))
         if number % STEP == 0:
             await anyio.lowlevel.checkpoint()  # others on the loop get their turn
     return rows
@@ -180,6 +192,7 @@ async def _find(
     session: Session,
     query: QueryBuilder,
     mode: FormulaMode,
+    link_types: list[str] | None,
     *,
     all_users: bool,
     most: int | None = None,
@@ -192,10 +205,28 @@ async def _find(
         bands = await fetch_selection(session, query)
         if most is not None and len(bands) > most:
             return None
-        structure_of = await get_closest_parents(
-            session, [row["id"] for row in bands], (), {"node_type": _STRUCTURE}
-        )
+        structure_of = await _structures(session, [row["id"] for row in bands], link_types)
         return bands, structure_of, await _species(session, structure_of.values(), mode)
+
+
+async def _structures(
+    session: Session, bands: list[int], link_types: list[str] | None
+) -> dict[int, int]:
+    """Bands to the structure that each belongs to, where there is one."""
+
+    async def closest(starts: list[int], types: Collection[str] | None) -> dict[int, int]:
+        return await get_closest_parents(
+            session, starts, (), {"node_type": _STRUCTURE}, link_types=types
+        )
+
+    if link_types is not None:
+        return await closest(bands, link_types)
+    # Workflows have links of their own to structures that the bands were not computed from, which
+    # may be as near or nearer.
+    structure_of = await closest(bands, DATA_PROVENANCE)
+    if others := await in_turn(without(bands, structure_of.keys())):
+        structure_of.update(await closest(others, None))
+    return structure_of
 
 
 async def _default_user(session: Session) -> int:

@@ -176,15 +176,19 @@ class QueryManager:
         element: str | Iterable[str] | None = None,
         element_only: str | Iterable[str] | None = None,
         formulamode: FormulaMode = "hill",
+        link_types: Collection[str] | None = None,
     ) -> list[BandsRow]:
         """List band structures with the formula of the structure that they belong to.
 
-        That is the closest ``StructureData`` over links of every type. (aiida-core 2.x takes the
-        oldest ancestor instead.) The arguments are those of ``verdi data bands list``: djsite's
-        namespace can be given as ``**vars(args)``.
+        That is the one that they were computed from: the closest ``StructureData`` over links
+        ``create`` and ``input_calc``. Bands that have none there belong to the closest over links
+        of every type, as all did in djsite. (aiida-core 2.x takes the oldest ancestor over
+        ``create`` and ``input_calc``.) The first arguments are those of ``verdi data bands list``:
+        djsite's namespace can be given as ``**vars(args)``.
 
         Args:
-            all_users: Everybody's bands; False: those of the profile's default user.
+            all_users: Everybody's bands; False: those of the profile's default user, also with
+                groups, as in djsite. (aiida-core 2.x asks for the *group's* user then.)
             past_days: Bands created in the last days, see :meth:`query_past_days`.
             group_name: Bands in groups with one of these labels, see :meth:`query_group`.
             group_pk: Bands in one of these groups.
@@ -192,6 +196,8 @@ class QueryManager:
                 first symbol.) With this or the next, bands without a structure are left out.
             element_only: Symbols, all of which the structure has, beside others perhaps.
             formulamode: How to write formulas, see :func:`aiidadb.get_formula`.
+            link_types: Types of links over which to look for the closest structure, such as
+                ``("create", "input_calc")``; those alone then. None: as said above.
 
         Returns:
             The bands by time of creation, then pk; ungrouped ones as well. ``row.as_strings()`` is
@@ -211,6 +217,7 @@ class QueryManager:
                 element=element,
                 element_only=element_only,
                 formulamode=formulamode,
+                link_types=link_types,
             )
 
     async def get_duplicate_uuids(self, table: str) -> list[tuple[int, uuid.UUID]]:

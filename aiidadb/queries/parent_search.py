@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.queries.nearest_matches import NearestMatches
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, grow, in_turn, sort_distinct
+from aiidadb.turns import array_text, grow, in_turn, sort_distinct, without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence, Set
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiidadb.connecting.session import Session
     from aiidadb.criteria.node_criteria import Binder
     from aiidadb.sql import Query
-    from aiidadb.turns import Steps
 
 __all__ = ["ParentSearch"]
 
@@ -175,7 +174,7 @@ class ParentSearch:
             others = pks
         else:
             await in_turn(grow(closure.matches, pks_of_bytes(found)))
-            others = await in_turn(_without(pks, closure.matches))
+            others = await in_turn(without(pks, closure.matches))
         await in_turn(grow(closure.nodes, others))
         return others
 
@@ -196,12 +195,3 @@ class ParentSearch:
 @lru_cache(maxsize=64)  # to fill a question in takes as long as to ask it of one node
 def _filled(name: str, match: str) -> Query:
     return QUERIES[name].fill(match=match)
-
-
-def _without(pks: list[int], others: Set[int]) -> Steps[list[int]]:
-    """Those of some pks that are not among others."""
-    found: list[int] = []
-    for at in range(0, len(pks), STEP):
-        found += [pk for pk in pks[at : at + STEP] if pk not in others]
-        yield
-    return found

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from aiidadb.pks import Pks
     from aiidadb.turns import Steps
 
-__all__ = ["CHUNK_SIZE", "DATA_PROVENANCE", "LINK_TYPES", "get_all_parents", "get_closest_parents"]
+__all__ = [
+    "CHUNK_SIZE",
+    "DATA_PROVENANCE",
+    "LINK_TYPES",
+    "as_link_types",
+    "get_all_parents",
+    "get_closest_parents",
+]
 
 CHUNK_SIZE: Final = 10_000
 """Nodes in one batch: bounds the server's memory, never changes the answer."""
@@ -57,7 +64,7 @@ async def get_closest_parents(
     """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
     starts = await _as_starts(pks)
     size = _as_chunk_size(chunk_size)
-    types = _as_link_types(link_types)
+    types = as_link_types(link_types)
     require_function(progress, "progress")
     bind = binder(criteria, lookups, session.require_version())
     parents: dict[int, int] | None = None
@@ -85,7 +92,7 @@ async def get_all_parents(
 ) -> list[tuple[object, ...]]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
     columns = as_columns(return_values)
-    types = _as_link_types(link_types)
+    types = as_link_types(link_types)
     starts = await _as_starts(pks)
     asked = await in_turn(array_text(starts))
     only_pks = all(str(column) == str(nodes.id) for column in columns)
@@ -165,7 +172,13 @@ def _as_chunk_size(chunk_size: int | None) -> int:
     return size
 
 
-def _as_link_types(link_types: Collection[str] | None) -> list[str] | None:
+def as_link_types(link_types: Collection[str] | None) -> list[str] | None:
+    """Types of links as they are sent; None for all.
+
+    Raises:
+        InvalidInputError: AiiDA has no links of such a type.
+        InvalidTypeError: Not a collection of texts.
+    """
     if link_types is None:
         return None
     if isinstance(link_types, str):

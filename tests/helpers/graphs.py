@@ -29,6 +29,7 @@ STRUCTURE = "data.core.structure.StructureData."
 BANDS = "data.core.array.bands.BandsData."
 INT = "data.core.int.Int."
 CALCULATION = "process.calculation.calcfunction.CalcFunctionNode."
+WORKFLOW = "process.workflow.workchain.WorkChainNode."
 NODE_TYPES = (STRUCTURE, BANDS, INT, CALCULATION)
 
 SOME_TIME = datetime.datetime(2024, 5, 17, 9, 30, tzinfo=datetime.UTC)

@@ -1,4 +1,4 @@
-"""The listing of bands: each with the formula of the closest structure above it."""
+"""The listing of bands: each with the formula of the structure that it was computed from."""
 
 import contextlib
 import datetime
@@ -19,9 +19,12 @@ from tests.helpers.concurrent_change import change_after_first_question
 from tests.helpers.graphs import (
     BANDS,
     CALCULATION,
+    DATA_LINKS,
     INT,
+    LINK_TYPES,
     SOME_TIME,
     STRUCTURE,
+    WORKFLOW,
     Graph,
     Node,
     each_in_a_transaction,
@@ -109,9 +112,9 @@ async def test_rows_are_typed_and_in_order_of_creation(opened):
     )
     rows = await opened.queries.get_bands_and_parents_structure()
     assert rows == [
-        BandsRow(3, "Si2", SOME_TIME - datetime.timedelta(days=3), "old"),
-        BandsRow(5, "Si2", SOME_TIME - datetime.timedelta(days=3), "same time"),
-        BandsRow(2, "Si2", SOME_TIME - datetime.timedelta(days=2), "new"),
+        BandsRow(3, "Si2", SOME_TIME - datetime.timedelta(days=3), "old", 1),
+        BandsRow(5, "Si2", SOME_TIME - datetime.timedelta(days=3), "same time", 1),
+        BandsRow(2, "Si2", SOME_TIME - datetime.timedelta(days=2), "new", 1),
     ]
     assert rows[0].as_strings() == ["3", "Si2", "14 May 2024", "old"]
 
@@ -200,6 +203,73 @@ async def test_bands_without_a_structure_are_listed_unless_elements_are_asked_fo
         assert await formulas(opened, element_only=elements) == {}
 
 
+# ---------------------------------------------------------------- which structure
+
+
+@pytest.fixture
+async def relaxed(opened):
+    """Bands 9 of a workflow that relaxes the structure 1 to 4 and computes the bands of that.
+
+    Bands 10 are of the same workflow, but were read from a file: nothing was computed for them.
+    """
+    await fill(
+        opened,
+        [
+            Node(1, STRUCTURE, attributes=species(*["Si"] * 8)),
+            Node(2, WORKFLOW),
+            Node(3, CALCULATION),
+            Node(4, STRUCTURE, attributes=species("Si", "Si")),
+            Node(5, CALCULATION),
+            Node(6, INT),
+            Node(7, CALCULATION),
+            Node(8, STRUCTURE, attributes=species("Ge")),
+            Node(9, BANDS),
+            Node(10, BANDS),
+        ],
+        [
+            (1, 2, "input_work"),
+            (8, 2, "input_work"),
+            (2, 3, "call_calc"),
+            (1, 3, "input_calc"),
+            (3, 4, "create"),
+            (2, 5, "call_calc"),
+            (4, 5, "input_calc"),
+            (5, 6, "create"),
+            (2, 7, "call_calc"),
+            (6, 7, "input_calc"),
+            (7, 9, "create"),
+            (2, 4, "return"),
+            (2, 9, "return"),
+            (2, 10, "return"),
+        ],
+    )
+    return opened
+
+
+@pytest.mark.quick
+async def test_bands_belong_to_the_structure_that_they_were_computed_from(relaxed):
+    """Also where the workflow's input is nearer, which is all that others have."""
+    rows = await relaxed.queries.get_bands_and_parents_structure()
+    assert [(row.pk, row.formula, row.structure_pk) for row in rows] == [
+        (9, "Si2", 4),
+        (10, "Ge", 8),
+    ]
+    assert rows[0].as_strings() == ["9", "Si2", "17 May 2024", ""]
+
+
+@pytest.mark.quick
+async def test_link_types_that_are_given_are_all_that_is_followed(relaxed):
+    for link_types, expected in [
+        (("create", "input_calc"), [("Si2", 4), ("<<NOT FOUND>>", None)]),
+        (LINK_TYPES, [("Ge", 8), ("Ge", 8)]),
+        (["return", "input_work"], [("Ge", 8), ("Ge", 8)]),
+        ({"create"}, [("<<NOT FOUND>>", None)] * 2),
+        ((), [("<<NOT FOUND>>", None)] * 2),
+    ]:
+        rows = await relaxed.queries.get_bands_and_parents_structure(link_types=link_types)
+        assert [(row.formula, row.structure_pk) for row in rows] == expected, link_types
+
+
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("mode", FORMULA_MODES)
 async def test_it_is_what_python_finds_in_any_graph(profile, mode):
@@ -216,15 +286,29 @@ async def test_it_is_what_python_finds_in_any_graph(profile, mode):
         await write_users(backend._session, "ada@epfl.ch")
         await write_nodes(backend._session, nodes, line=line)
         await write_links(backend._session, made.links)
-        closest = made.closest(types, lambda pk: types[pk] == STRUCTURE)
         content = {node.pk: node.attributes for node in nodes}
-        assert await formulas(backend, formulamode=mode) == {
-            pk: get_formula(content[closest[pk]]["kinds"], content[closest[pk]]["sites"], mode=mode)
-            if pk in closest
-            else "<<NOT FOUND>>"
-            for pk, kind in types.items()
-            if kind == BANDS
-        }
+
+        def closest(link_types):
+            return made.closest(types, lambda pk: types[pk] == STRUCTURE, link_types)
+
+        def expected(structure):
+            if structure is None:
+                return "<<NOT FOUND>>"
+            found = content[structure]
+            return get_formula(found["kinds"], found["sites"], mode=mode)
+
+        for link_types, structure_of in [
+            (None, closest(None) | closest(DATA_LINKS)),
+            (("return", "create"), closest({"return", "create"})),
+        ]:
+            rows = await backend.queries.get_bands_and_parents_structure(
+                formulamode=mode, link_types=link_types
+            )
+            assert {row.pk: (row.structure_pk, row.formula) for row in rows} == {
+                pk: (structure_of.get(pk), expected(structure_of.get(pk)))
+                for pk, kind in types.items()
+                if kind == BANDS
+            }
 
     async with aiidadb.open_backend(profile) as backend:
         await each_in_a_transaction(
@@ -408,6 +492,8 @@ async def test_djsites_namespace_is_taken_as_it_is(campaign):
         ({"past_days": -1}, "0 or more"),
         ({"group_pk": ["1"]}, "pk"),
         ({"group_name": [1]}, "label"),
+        ({"link_types": "create"}, "several, such as"),
+        ({"link_types": ["created"]}, "no link type 'created'"),
     ],
     ids=repr,
 )
@@ -561,6 +647,56 @@ async def test_it_is_what_aiida_core_lists(aiida_backend, aiida_dsn):
             # (aiida-core gives no order, and the empty formula as such.)
             assert sorted(row.as_strings() for row in found) == sorted(theirs), options
         assert len(found) == 3
+
+
+async def test_bands_of_a_workflow_that_relaxes_are_of_the_relaxed_structure(
+    aiida_backend, aiida_dsn
+):
+    """As aiida-core itself stores such a workflow."""
+    used, made = _aiida_workflow(aiida_backend)
+    profile = aiidadb.Profile.from_dsn(aiida_dsn, default_user_email="ada@epfl.ch")
+    async with aiidadb.open_backend(profile) as backend:
+        rows = await backend.queries.get_bands_and_parents_structure()
+        (row,) = [row for row in rows if row.pk == made]
+        assert (row.formula, row.structure_pk) == ("Si2", used)
+        nearest = await backend.queries.get_bands_and_parents_structure(link_types=LINK_TYPES)
+        assert [row.formula for row in nearest if row.pk == made] == ["Si8"]
+
+
+def _aiida_workflow(storage):
+    """One that relaxes eight atoms to two, and from their bands computes bands with a gap."""
+    from aiida import orm
+    from aiida.common.links import LinkType
+
+    user = orm.User.get_collection(storage).get_default()
+    options = {"backend": storage, "user": user}
+
+    def structure(atoms):
+        made = orm.StructureData(
+            cell=[[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]], **options
+        )
+        for number in range(atoms):
+            made.append_atom(position=(0.1 * number, 0.0, 0.0), symbols="Si")
+        return made
+
+    def compute(given, result):
+        calculation = orm.CalcFunctionNode(**options)
+        calculation.base.links.add_incoming(given, LinkType.INPUT_CALC, "given")
+        calculation.base.links.add_incoming(workflow, LinkType.CALL_CALC, f"call_{id(result)}")
+        calculation.store()
+        result.base.links.add_incoming(calculation, LinkType.CREATE, "result")
+        return result.store()
+
+    asked = structure(8).store()
+    workflow = orm.WorkChainNode(**options)
+    workflow.base.links.add_incoming(asked, LinkType.INPUT_WORK, "structure")
+    workflow.store()
+    relaxed = compute(asked, structure(2))
+    raw = compute(relaxed, orm.BandsData(**options))
+    bands_with_gap = compute(raw, orm.BandsData(**options))
+    for number, output in enumerate((relaxed, raw, bands_with_gap)):
+        output.base.links.add_incoming(workflow, LinkType.RETURN, f"output_{number}")
+    return relaxed.pk, bands_with_gap.pk
 
 
 def _aiida_campaign(storage):

@@ -13,6 +13,7 @@ import click
 from pypika import Query
 
 from aiidadb.backend import open_backend
+from aiidadb.cli.bands import BANDS_COLUMNS, bands_cells
 from aiidadb.cli.output.charts import draw_days
 from aiidadb.cli.output.console import say
 from aiidadb.cli.output.json_output import echo_json
@@ -183,8 +184,8 @@ class _Tour:
         if not self._as_json:
             table(
                 None,
-                {"Pk": "right", "Formula": "left", "Created": "left", "Label": "left"},
-                (row.as_strings() for row in some[:3]),
+                BANDS_COLUMNS,
+                map(bands_cells, some[:3]),
                 indent=11,
             )
         return rows

@@ -22,7 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
-from common import STRUCTURE, Report, Server, bands_of, parser, profile_of, run
+from common import (
+    STRUCTURE,
+    Report,
+    Server,
+    bands_of,
+    parser,
+    processor_time,
+    profile_of,
+    run,
+    server_of,
+)
 
 import aiidadb
 
@@ -41,19 +51,11 @@ async def answer(dsn: str, number: int) -> None:
     starts = await bands_of(connection, number)
     await connection.close()
     async with aiidadb.open_backend(profile_of(dsn), max_size=1) as backend:
-        async with backend.transaction() as connection:
-            server = connection.get_server_pid()
+        server = await server_of(backend)
         while await asyncio.to_thread(sys.stdin.readline):
             began, used = time.perf_counter(), processor_time(server)
             await backend.queries.get_closest_parents(starts, node_type=STRUCTURE)
             print(time.perf_counter() - began, processor_time(server) - used, flush=True)
-
-
-def processor_time(server: int) -> float:
-    """Seconds that this process and one of the server have used the processor for."""
-    fields = Path(f"/proc/{server}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

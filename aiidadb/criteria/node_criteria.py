@@ -40,6 +40,8 @@ class Binder(Protocol):
 # From 1.0.46 on a node has this column too.
 _CRITERIA_COLUMNS: Final = NODE_COLUMNS | {"repository_metadata"}
 
+_TEXT: Final = frozenset({str})
+
 _TEXT_COLUMNS: Final = frozenset({"description", "label", "node_type", "process_type"})
 
 _NOT_BOOLEAN: Final[frozenset[object]] = frozenset(
@@ -131,7 +133,7 @@ def binder(
     Raises:
         InvalidInputError: As :func:`all_of` does.
     """
-    if criteria or set(map(type, lookups.values())) != {str}:
+    if criteria or not set(map(type, lookups.values())) <= _TEXT:
         return partial(bind_criteria, all_of(criteria, lookups), version=version)
     return _binder_of_texts(tuple(lookups.items()), version)
 

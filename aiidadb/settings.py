@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import in_thread
-from aiidadb.exceptions import DatabaseError, InvalidInputError, InvalidTypeError, NotExistent
-from aiidadb.jsonvalue import JsonValue, encode_json, is_small
+from aiidadb.criteria.held_times import problem_of_time
+from aiidadb.exceptions import (
+    CorruptStorage,
+    DatabaseError,
+    InvalidInputError,
+    InvalidTypeError,
+    NotExistent,
+)
+from aiidadb.jsonvalue import JsonValue, encode_json, is_small, read_json
 from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
@@ -16,6 +23,8 @@ from aiidadb.text import require_text
 if TYPE_CHECKING:
     import datetime
     from types import TracebackType
+
+    import asyncpg
 
     from aiidadb.connecting.session import Session
 
@@ -31,15 +40,18 @@ class Setting:
 
     Attributes:
         key: Its key, such as ``db|schemaversion``.
-        value: Its JSON value; None where it is null.
+        value: Its JSON value; None where it is null, or Python cannot hold it.
         description: What it is for; may be empty.
-        time: When it was last written, with time zone.
+        time: When it was last written, with time zone; None where that is a time that Python cannot
+            hold: before Christ, after 9999, or infinite.
+        problem: What Python cannot hold of it; None where it can hold all.
     """
 
     key: str
     value: JsonValue
     description: str
-    time: datetime.datetime
+    time: datetime.datetime | None
+    problem: str | None = None
 
 
 class SettingsManager:
@@ -66,6 +78,8 @@ class SettingsManager:
         """The setting with this key.
 
         Raises:
+            CorruptStorage: Python cannot hold its value: it is nested too deep, or has an integer
+                of too many digits.
             InvalidInputError: No setting can have such a key.
             NotExistent: There is no such setting, or no table of settings.
         """
@@ -74,17 +88,24 @@ class SettingsManager:
             rows = await QUERIES["setting_get"].fetch(self._session, key)
         if not rows:
             raise _no_such(key)
-        return Setting(**rows[0])
+        setting, problem = _read(rows[0])
+        if problem is not None:
+            raise CorruptStorage(
+                f"the value of the setting {quote(key)} {problem}",
+                advice="write another with settings.set(), or delete the setting",
+                command_advice="write another with `aiidadb settings set`, or delete the setting",
+            )
+        return setting
 
     async def get_all(self) -> list[Setting]:
-        """All settings, by key.
+        """All settings, by key; those of which Python cannot hold something have a ``problem``.
 
         Raises:
             NotExistent: There is no table of settings.
         """
         with _served(self._session):
             rows = await QUERIES["setting_list"].fetch(self._session)
-        return [Setting(**row) for row in rows]
+        return [_read(row)[0] for row in rows]
 
     async def set(self, key: str, value: JsonValue, description: str | None = None) -> None:
         """Write a setting, new or not.
@@ -151,6 +172,20 @@ class _served(served):  # noqa: N801 - as the one that it is made of
                 "database, or its schema has not been made yet"
             ) from error
         super().__exit__(kind, error, traceback)
+
+
+def _read(row: asyncpg.Record) -> tuple[Setting, str | None]:
+    """A setting, and why its value cannot be held: "is nested deeper than Python can read"."""
+    text, odd_time = row["value"], row["odd_time"]
+    value, of_value = (None, None) if text is None else read_json(text)
+    problems = []
+    if of_value is not None:
+        value = None
+        problems.append(f"the value {of_value}")
+    if odd_time is not None:
+        problems.append(problem_of_time("time", odd_time))
+    problem = "; ".join(problems) or None
+    return Setting(row["key"], value, row["description"], row["time"], problem), of_value
 
 
 def _require_key(key: str) -> str:

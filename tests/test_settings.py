@@ -231,19 +231,54 @@ async def test_a_key_that_postgresql_holds_twice_can_not_be(main_dsn):
         await connection.close()
 
 
-@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "9" * 5000], ids=["deep", "long"])
-async def test_a_value_that_python_cannot_read_is_told(backend, head_dsn, text):
-    connection = await asyncpg.connect(head_dsn)
-    await connection.execute(
-        "insert into db_dbsetting (key, val, description, time) "
-        "values ('odd', $1::text::jsonb, '', now())",
-        text,
-    )
-    await connection.close()
-    with pytest.raises(CorruptStorage, match="Python cannot read"):
-        await backend.settings.get("odd")
+ODD_VALUES = {
+    "deep": ("[" * 3000 + "]" * 3000, "the value is nested deeper than Python can read"),
+    "deep object": ('{"a": ' * 3000 + "1" + "}" * 3000, "the value is nested deeper than"),
+    "long": ("9" * 5001, "the value holds an integer of more than 4300 digits"),
+    "long inside": (f'{{"a": [1, -{"9" * 5001}]}}', "the value holds an integer of more than"),
+}
+ODD_TIMES = {
+    "-infinity": "time -infinity: ",
+    "0044-03-15 12:00+00 BC": "time 0044-03-15 12:00:00 BC: ",
+    "12026-01-01 00:00+00": "time 12026-01-01 00:00:00: ",
+    "infinity": "time infinity: ",
+}
+
+
+async def write_as_others(backend, key, text, time="2024-05-17 09:30+00"):
+    """A setting that this library would not write."""
+    async with backend.connection() as connection:
+        await connection.execute(
+            "insert into db_dbsetting (key, val, description, time) "
+            "values ($1, $2::text::jsonb, 'by others', $3::text::timestamptz)",
+            key,
+            text,
+            time,
+        )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("text", "problem"), ODD_VALUES.values(), ids=ODD_VALUES)
+async def test_a_value_that_python_cannot_hold_is_told(backend, text, problem):
+    await write_as_others(backend, "odd", text)
     await backend.settings.set("even", 1)
-    assert (await backend.settings.get("even")).value == 1
+    with pytest.raises(CorruptStorage, match=f"of the setting 'odd' {problem[10:]}"):
+        await backend.settings.get("odd")
+    found = {setting.key: setting for setting in await backend.settings.get_all()}
+    assert (found["even"].value, found["even"].problem) == (1, None)
+    assert (found["odd"].value, found["odd"].description) == (None, "by others")
+    assert found["odd"].time == dt.datetime(2024, 5, 17, 9, 30, tzinfo=dt.UTC)
+    assert found["odd"].problem.startswith(problem)
+    await backend.settings.set("odd", 2)
+    again = await backend.settings.get("odd")
+    assert (again.value, again.problem) == (2, None)
+
+
+async def test_a_value_that_python_cannot_hold_can_be_deleted(backend):
+    await write_as_others(backend, "odd", ODD_VALUES["deep"][0], "infinity")
+    await backend.settings.delete("odd")
+    with pytest.raises(NotExistent):
+        await backend.settings.get("odd")
 
 
 async def test_a_deep_value_is_stored_and_read_however_deep_the_caller_is(backend):
@@ -259,13 +294,30 @@ async def test_a_deep_value_is_stored_and_read_however_deep_the_caller_is(backen
     assert (await at_depth(depth, lambda: backend.settings.get("deep"))).value == value
 
 
-async def test_a_time_that_python_cannot_hold_is_told(backend, head_dsn):
-    connection = await asyncpg.connect(head_dsn)
-    await connection.execute(
-        "insert into db_dbsetting (key, val, description, time) "
-        "values ('old', '1', '', '0044-03-15 BC')"
+@pytest.mark.quick
+async def test_a_time_that_python_cannot_hold_is_told(backend):
+    await backend.settings.set("even", 1)
+    async with backend.transaction() as connection:
+        for number, time in enumerate(ODD_TIMES):
+            await write_as_others(backend, f"odd {number}", f"[{number}]", time)
+        await connection.execute("set local timezone = 'Asia/Kathmandu'")
+        await connection.execute("set local datestyle = 'German'")
+        found = {setting.key: setting for setting in await backend.settings.get_all()}
+        for number, problem in enumerate(ODD_TIMES.values()):
+            setting = await backend.settings.get(f"odd {number}")
+            assert (setting.value, setting.time) == ([number], None)
+            assert setting.problem.startswith(problem)
+            assert found[setting.key] == setting
+        assert found["even"].time is not None
+        assert found["even"].problem is None
+
+
+async def test_a_value_and_a_time_that_python_cannot_hold_are_both_told(backend):
+    await write_as_others(backend, "odd", ODD_VALUES["deep"][0], "infinity")
+    (odd,) = [one for one in await backend.settings.get_all() if one.key == "odd"]
+    assert odd.problem == (
+        "the value is nested deeper than Python can read; "
+        "time infinity: Python's times are from the year 1 to 9999"
     )
-    await connection.close()
-    with pytest.raises(CorruptStorage, match="Python cannot"):
-        await backend.settings.get("old")
-    await backend.settings.set("new", 1)
+    with pytest.raises(CorruptStorage, match=r"'odd' is nested deeper .*: write another"):
+        await backend.settings.get("odd")

@@ -11,6 +11,7 @@ from aiidadb.cli.options import command_options
 from aiidadb.cli.output.console import plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
+from aiidadb.criteria.held_times import odd_time_of
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend
@@ -36,10 +37,7 @@ def list_settings(database: Database) -> None:
     table(
         plural(len(found), "setting"),
         {"Key": "left", "Value": "left", "Description": "left", "Written, UTC": "left"},
-        (
-            (one.key, _short(one.value), one.description, f"{one.time:%Y-%m-%d %H:%M}")
-            for one in found
-        ),
+        ((one.key, _value(one), one.description, _time(one)) for one in found),
     )
 
 
@@ -75,7 +73,7 @@ def set_setting(database: Database, key: str, value: str, description: str | Non
     if database.as_json:
         echo_json(setting)
     else:
-        click.echo(f"{visible(setting.key)} = {_short(setting.value)}")
+        click.echo(f"{visible(setting.key)} = {_value(setting)}")
 
 
 @settings.command("delete")
@@ -90,6 +88,15 @@ def delete_setting(database: Database, key: str) -> None:
         click.echo(f"Deleted {visible(key)}.")
 
 
-def _short(value: object, most: int = 60) -> str:
-    text = visible(json.dumps(value, ensure_ascii=False))
+def _time(setting: Setting) -> str:
+    if setting.time is None:
+        return odd_time_of(setting.problem)
+    return f"{setting.time:%Y-%m-%d %H:%M}"
+
+
+def _value(setting: Setting, most: int = 60) -> str:
+    """The value as short JSON, or in words what keeps Python from holding it."""
+    if setting.value is None and setting.problem is not None and "value" in setting.problem:
+        return f"({setting.problem.partition(';')[0]})"
+    text = visible(json.dumps(setting.value, ensure_ascii=False))
     return text if len(text) <= most else f"{text[: most - 1]}…"

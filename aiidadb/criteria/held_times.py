@@ -8,6 +8,7 @@ infinite. So listings ask for a time only where Python can hold it, and for the 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pypika.terms import AtTimezone, Case, Function, LiteralValue, Not
@@ -15,12 +16,16 @@ from pypika.terms import AtTimezone, Case, Function, LiteralValue, Not
 if TYPE_CHECKING:
     from pypika.terms import BetweenCriterion, Field
 
-__all__ = ["FIRST_TIME", "LAST_TIME", "held_time", "odd_time", "problem_of_time"]
+__all__ = ["FIRST_TIME", "LAST_TIME", "held_time", "odd_time", "odd_time_of", "problem_of_time"]
 
 # Not as parameters: asyncpg sends the first and last of Python's times as the infinite ones.
 FIRST_TIME: Final = "'0001-01-01 00:00:00+00'::timestamptz"
 LAST_TIME: Final = "'9999-12-31 23:59:59.999999+00'::timestamptz"
 """SQL for the first and the last time that Python can hold."""
+
+
+_REASON: Final = "Python's times are from the year 1 to 9999"
+_TIME_TEXT: Final = r"-?infinity|\d+-\d\d-\d\d [\d:.]+(?: BC)?"
 
 
 def held_time(column: Field) -> Case:
@@ -40,7 +45,16 @@ def odd_time(column: Field) -> Case:
 
 def problem_of_time(name: str, text: str) -> str:
     """What :func:`odd_time` gave, in words that begin with the column's name and the time."""
-    return f"{name} {text.replace('T', ' ')}: Python's times are from the year 1 to 9999"
+    return f"{name} {text.replace('T', ' ')}: {_REASON}"
+
+
+def odd_time_of(problem: str | None) -> str:
+    """The time in what :func:`problem_of_time` gave, alone or with others; else nothing."""
+    found = _ODD_TIME.search(problem or "")
+    return found[1] if found else ""
+
+
+_ODD_TIME: Final = re.compile(rf"({_TIME_TEXT}): {_REASON}")
 
 
 def _is_held(column: Field) -> BetweenCriterion:

@@ -15,7 +15,7 @@ from pypika import Query
 from aiidadb.arguments import as_flag
 from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.criteria.group_and_age import query_group, query_past_days
-from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
+from aiidadb.criteria.held_times import held_time, odd_time, odd_time_of, problem_of_time
 from aiidadb.criteria.selection import fetch_selection
 from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import InvalidTypeError, NotExistent
@@ -85,21 +85,17 @@ class BandsRow:
         ``15 Mar 0044 BC``, ``01 Jan 12026`` and ``infinity``.
         """
         if self.ctime is not None:
-            day = self.ctime.astimezone(datetime.UTC)
-            date = _date(day.day, day.month, f"{day.year:04}")
-        elif (odd := _ODD_DAY.match(self.problem or "")) is None:
-            date = ""
-        elif odd["day"] is None:
-            date = odd["infinite"]
+            time = self.ctime.astimezone(datetime.UTC)
+            date = _date(time.day, time.month, f"{time.year:04}")
         else:
-            date = _date(int(odd["day"]), int(odd["month"]), odd["year"] + (odd["era"] or ""))
+            date = odd_time_of(self.problem)
+            if odd := _ODD_DAY.fullmatch(date):
+                year, month, day, era = odd.groups(default="")
+                date = _date(int(day), int(month), year + era)
         return [str(self.pk), self.formula, date, self.label]
 
 
-_ODD_DAY: Final = re.compile(
-    r"ctime (?:(?P<infinite>-?infinity)|(?P<year>\d+)-(?P<month>\d\d)-(?P<day>\d\d) [\d:.]+"
-    r"(?P<era> BC)?)"
-)
+_ODD_DAY: Final = re.compile(r"(\d+)-(\d\d)-(\d\d) [\d:.]+( BC)?")
 
 
 def _date(day: int, month: int, year: str) -> str:

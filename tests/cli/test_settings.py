@@ -38,6 +38,34 @@ def test_a_number_beyond_python_is_still_json(run, main_dsn):
     assert run("settings", "get", "huge", "--dsn", main_dsn).json == ["inf"]
 
 
+def test_settings_that_python_cannot_hold_are_told(run, main_dsn):
+    fetch(
+        main_dsn,
+        "insert into db_dbsetting (key, val, description, time) values "
+        "('deep', (repeat('[', 3000) || repeat(']', 3000))::jsonb, '', '2024-05-17 09:30+00'), "
+        "('late', '1', '', 'infinity'), "
+        "('early', null, '', '0044-03-15 12:00+00 BC')",
+    )
+    listed = run("settings", "list", "--dsn", main_dsn)
+    lines = {line.split()[0]: line for line in listed.out.splitlines() if line.strip()}
+    assert "(the value is nested deeper than Python can read)" in lines["deep"]
+    assert lines["deep"].endswith("2024-05-17 09:30")
+    assert lines["late"].split() == ["late", "1", "infinity"]
+    assert lines["early"].split() == ["early", "null", "0044-03-15", "12:00:00", "BC"]
+    of_all = {one["key"]: one for one in run("settings", "list", "--dsn", main_dsn, "--json").json}
+    assert of_all["deep"]["value"] is None
+    assert of_all["deep"]["problem"] == "the value is nested deeper than Python can read"
+    assert of_all["late"]["time"] is None
+    got = run("settings", "get", "deep", "--dsn", main_dsn)
+    assert (got.status, got.out) == (1, "")
+    assert got.err.startswith("Error: the value of the setting 'deep' is nested deeper than")
+    assert "`aiidadb settings set`" in got.err
+    assert run("settings", "get", "late", "--dsn", main_dsn).json == 1
+    assert run("settings", "set", "deep", "2", "--dsn", main_dsn).out == "deep = 2\n"
+    assert run("settings", "get", "deep", "--dsn", main_dsn).json == 2
+    assert run("settings", "delete", "early", "--dsn", main_dsn).status == 0
+
+
 def test_text_from_the_database_cannot_draw(run, main_dsn):
     text = "[bold]:smile:\x1b]0;title\x07\n\u202e"
     run("settings", "set", "text", json.dumps(text), "--description", text, "--dsn", main_dsn)

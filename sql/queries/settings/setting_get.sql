@@ -1,11 +1,19 @@
 -- name: setting_get
 -- purpose: One setting
 -- parameters: $1 key text: its key
--- result: key text, value jsonb, description text, time timestamptz; one row, or none
+-- result: key text, value text, description text, time timestamptz, odd_time text; one row, or
+--     none: the value as JSON text, and the time, null where Python cannot hold it, that is before
+--     Christ, after 9999, or infinite, and then as text in UTC
 select
     setting.key::text as key,
-    setting.val as value,
+    setting.val::text as value,
     setting.description,
-    setting.time
+    case when held.time then setting.time end as time,
+    case when not held.time then to_json(setting.time at time zone 'UTC') #>> '{}' end as odd_time
 from db_dbsetting as setting
+inner join lateral (
+    select
+        setting.time between '0001-01-01 00:00:00+00'::timestamptz
+        and '9999-12-31 23:59:59.999999+00'::timestamptz as time
+) as held on true
 where setting.key = $1::text

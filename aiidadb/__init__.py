@@ -1,6 +1,6 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
-from aiidadb.backend import Backend, ServerFacts, open_backend
+from aiidadb.backend import Backend, BackendOpening, ServerFacts, open_backend
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
 from aiidadb.connecting.profile import Profile
@@ -58,6 +58,7 @@ __all__ = [
     "AiidaDbError",
     "AuthenticationError",
     "Backend",
+    "BackendOpening",
     "BandsRow",
     "ClosedError",
     "ConcurrencyError",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.arguments import as_flag, require_wait
+from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.commit import COMMIT_TIMEOUT
-from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_seconds
+from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_asyncio, require_seconds
 from aiidadb.connecting.connector import CONNECT_TIMEOUT
+from aiidadb.connecting.loan import Loan
 from aiidadb.connecting.pool import PoolRegistry, default_registry
-from aiidadb.connecting.pool_options import hide_secrets
+from aiidadb.connecting.pool_options import hide_secrets, require_known
+from aiidadb.connecting.profile import Profile, require_profile
 from aiidadb.connecting.served import (
     SERVED_VERSIONS,
     WITH_NODE_TYPE,
@@ -19,8 +24,11 @@ from aiidadb.connecting.served import (
     served,
 )
 from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
-from aiidadb.exceptions import InvalidTypeError
-from aiidadb.messages import quote
+from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.criteria.node_types import spelling_of
+from aiidadb.criteria.to_sql import bind
+from aiidadb.exceptions import InvalidTypeError, PoolError
+from aiidadb.messages import Secret, quote
 from aiidadb.queries.deletion import (
     DeletionPreview,
     DeletionReport,
@@ -35,16 +43,18 @@ from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Generator
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+    from typing import Self
 
     import asyncpg
+    from pypika.terms import Term
 
-    from aiidadb.connecting.profile import Profile
     from aiidadb.pks import Pks
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["SERVED_VERSIONS", "Backend", "ServerFacts", "open_backend"]
+__all__ = ["SERVED_VERSIONS", "Backend", "BackendOpening", "ServerFacts", "open_backend"]
 
 ACQUIRE_TIMEOUT: Final = 30.0
 """Seconds that a call waits for a free place in the pool, if the caller does not say."""
@@ -81,6 +91,7 @@ class Backend:
         self.queries = QueryManager(session)
         self.schema = SchemaManager(session)
         self.settings = SettingsManager(session)
+        self._end: asyncio.Task[None] | None = None  # what gives the pool back later
 
     @property
     def version(self) -> SchemaVersion | None:
@@ -92,6 +103,30 @@ class Backend:
         row = await QUERIES["server_facts"].fetchrow(self._session)
         assert row is not None
         return ServerFacts(row["server"], row["size"], row["read_only"])
+
+    def bind(self, term: Term, *, first: int = 1) -> tuple[str, list[object]]:
+        """A criterion or query as SQL text with parameters, for SQL of your own on this database.
+
+        :func:`aiidadb.bind`, and besides: what is compared with a column is spelled as this
+        database spells it, as :class:`QueryManager` does. Node types may be written as in AiiDA 1.x
+        or 2.x::
+
+            where, values = backend.bind(nodes.node_type == "data.core.structure.StructureData.")
+            async with backend.connection() as connection:
+                await connection.fetch(f"select id from db_dbnode where {where}", *values)
+
+        Args:
+            term: A pypika criterion, term or query builder; it is left as it was.
+            first: The number of the first parameter.
+
+        Returns:
+            SQL text with ``$n`` for the values, and the values.
+
+        Raises:
+            InvalidInputError: As for :func:`aiidadb.bind`.
+            IncompatibleStorageSchema: The database had no AiiDA schema when it was opened.
+        """
+        return bind(term, first=first, node_types=spelling_of(self._session.require_version()))
 
     def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """All calls of every manager inside succeed or fail together, and SQL of your own.
@@ -209,10 +244,11 @@ class Backend:
             )
 
     async def close(self, timeout: float | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109
-        """Refuse further calls, and see that none goes on.
+        """Refuse further calls, see that none goes on, and give the pool back.
 
-        Calls that still wait for a connection get a :class:`ClosedError` at once. The pool goes
-        back when ``async with open_backend(…)`` ends.
+        Calls that still wait for a connection get a :class:`ClosedError` at once. The end of
+        ``async with`` does this too; a second time it does nothing. Called inside
+        :meth:`transaction`, it leaves that to its end, which also gives the pool back.
 
         Args:
             timeout: Seconds that calls under way in other tasks get. Then their statements are
@@ -221,12 +257,126 @@ class Backend:
         """
         if timeout is not None:
             require_wait(timeout, "timeout")
-        await self._session.close(timeout)
+        inside = self._session.is_inside_open_transaction
+        try:
+            await self._session.close(timeout)
+        finally:
+            if not inside:
+                await self._give_back()
+            elif self._end is None:  # its connection is one of the pool's
+                self._end = asyncio.create_task(self._end_after_transaction(), context=Context())
+
+    async def _end_after_transaction(self) -> None:
+        await self._session.close(None)
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        if (loan := self._session.loan) is not None:
+            await loan.end()
+
+    async def __aenter__(self) -> Self:
+        self._session.refuse_if_closed()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        version = "no known schema" if self.version is None else str(self.version)
+        state = "closed" if self._session.is_closed else "open"
+        return f"<aiidadb.Backend of profile {quote(self.profile.name)}, {version}, {state}>"
 
 
-@contextlib.asynccontextmanager
-async def open_backend(
-    profile: Profile,
+class BackendOpening:
+    """What :func:`open_backend` gives: a backend that is not open yet.
+
+    ``async with open_backend(…) as backend`` opens it, and closes it at the end;
+    ``backend = await open_backend(…)`` opens it, and ``await backend.close()`` closes it. One
+    object opens once.
+    """
+
+    def __init__(
+        self,
+        profile: Profile | str | None,
+        registry: PoolRegistry,
+        options: dict[str, Any],
+        *,
+        schema_check: bool,
+        acquire_timeout: float | None,
+        commit_timeout: float | None,
+    ) -> None:
+        self._profile = profile
+        self._registry = registry
+        self._options = options
+        self._schema_check = schema_check
+        self._acquire_timeout = acquire_timeout
+        self._commit_timeout = commit_timeout
+        self._was_used = False
+        self._backend: Backend | None = None
+
+    def __await__(self) -> Generator[Any, None, Backend]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Backend:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._backend is not None
+        await self._backend.close()
+
+    def __repr__(self) -> str:
+        if self._backend is not None:
+            return f"<aiidadb.BackendOpening of {self._backend!r}>"
+        if self._profile is None:
+            what = "the default profile"
+        elif isinstance(self._profile, Profile):
+            what = f"profile {quote(self._profile.name)}"
+        else:
+            what = f"{'' if _is_dsn(self._profile) else 'profile '}{quote(self._profile)}"
+        return f"<aiidadb.BackendOpening of {what}, not open>"
+
+    async def _open(self) -> Backend:
+        if self._was_used:
+            raise PoolError(
+                "this open_backend(…) was awaited or entered before, and opens once",
+                advice="call open_backend() for each time that it is awaited or entered",
+            )
+        self._was_used = True
+        require_asyncio()
+        profile = await _find_profile(self._profile)
+        async with contextlib.AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(self._registry.borrow(profile, **self._options))
+            session = Session(
+                profile,
+                pool,
+                self._options,
+                acquire_timeout=self._acquire_timeout,
+                commit_timeout=self._commit_timeout,
+            )
+            bookkeeping = await session.run(read_bookkeeping)
+            if self._schema_check:
+                session.version = bookkeeping.version()
+                refuse_unserved(session.version)
+            else:
+                with contextlib.suppress(Exception):
+                    session.version = bookkeeping.version()
+            session.loan = Loan(stack.pop_all(), profile.name)
+        self._backend = Backend(session)
+        return self._backend
+
+
+def open_backend(
+    profile: Profile | str | None = None,
     *,
     registry: PoolRegistry | None = None,
     schema_check: bool = True,
@@ -236,14 +386,18 @@ async def open_backend(
     commit_timeout: float | None = COMMIT_TIMEOUT,
     max_long: int | None = None,
     **options: Any,
-) -> AsyncIterator[Backend]:
-    """Open a profile's database.
+) -> BackendOpening:
+    """Open a profile's database: await what this gives, or enter it with ``async with``.
 
     The pool is borrowed from a registry: it is shared with all who have the profile open in this
-    event loop, and closes when the last of them is done.
+    event loop, and closes when the last of them is done. A backend that was awaited and never
+    closed gives it back when nothing refers to it any more, or at the end of ``asyncio.run``, with
+    a ``ResourceWarning``.
 
     Args:
-        profile: From :func:`aiidadb.load_profile` or :meth:`aiidadb.Profile.from_dsn`.
+        profile: From :func:`aiidadb.load_profile` or :meth:`aiidadb.Profile.from_dsn`; or the name
+            of a profile in AiiDA's configuration; or, with ``://`` in it, a DSN. None: the default
+            profile. The configuration is read in a thread.
         registry: Where to borrow the pool; None: the default registry.
         schema_check: False opens also what the managers cannot serve, such as an empty database or
             an old one, for ``backend.schema``.
@@ -264,10 +418,13 @@ async def open_backend(
             least one.
         options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
-    Yields:
-        The open backend.
+    Returns:
+        What opens when it is awaited or entered, and gives the :class:`Backend`. What can be
+        refused without the server is refused here, the rest there.
 
     Raises:
+        ConfigurationError: The configuration, or a DSN, has no such profile or cannot be used.
+        InvalidTypeError: The profile or registry is something else.
         NotAnAiidaDatabase: Nothing of AiiDA's is noted in the database.
         IncompatibleStorageSchema: A version that cannot be served; the message says what to do.
         CorruptStorage: The database's bookkeeping contradicts itself.
@@ -275,11 +432,17 @@ async def open_backend(
         DatabaseError: The server refuses.
         PoolOptionsError: The profile is open already, with other options.
         PoolTimeout: The profile is open already, and its pool was in use for too long.
+        PoolError: What this gave was awaited or entered a second time.
     """
+    if isinstance(profile, str):
+        profile = Secret(profile)  # a DSN may hold a password, which no frame is to show
+    elif profile is not None:
+        require_profile(profile)
     pools = default_registry if registry is None else registry
     if not isinstance(pools, PoolRegistry):
         raise InvalidTypeError(f"registry must be a PoolRegistry, not {quote(registry)}")
     options = hide_secrets(options)
+    require_known(options, beside=_OWN_OPTIONS)
     require_seconds("acquire_timeout", acquire_timeout)
     require_seconds("commit_timeout", commit_timeout)
     require_seconds("connect_timeout", connect_timeout)
@@ -291,23 +454,27 @@ async def open_backend(
         options["command_timeout"] = command_timeout
     if max_long is not None:
         options["max_long"] = max_long
-    async with pools.borrow(profile, **options) as pool:
-        session = Session(
-            profile,
-            pool,
-            options,
-            acquire_timeout=acquire_timeout,
-            commit_timeout=commit_timeout,
-        )
-        bookkeeping = await session.run(read_bookkeeping)
-        if schema_check:
-            session.version = bookkeeping.version()
-            refuse_unserved(session.version)
-        else:
-            with contextlib.suppress(Exception):
-                session.version = bookkeeping.version()
-        backend = Backend(session)
-        try:
-            yield backend
-        finally:
-            await backend.close()
+    return BackendOpening(
+        profile,
+        pools,
+        options,
+        schema_check=schema_check,
+        acquire_timeout=acquire_timeout,
+        commit_timeout=commit_timeout,
+    )
+
+
+# Those of open_backend() that no pool has.
+_OWN_OPTIONS: Final = frozenset({"acquire_timeout", "commit_timeout", "registry", "schema_check"})
+
+
+def _is_dsn(text: str) -> bool:
+    return "://" in text
+
+
+async def _find_profile(given: Profile | str | None) -> Profile:
+    if isinstance(given, Profile):
+        return given
+    if given is not None and _is_dsn(given):
+        return Profile.from_dsn(given)
+    return await in_thread(lambda: load_profile(None if given is None else str(given)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import reprlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["MOST_CHARACTERS", "Secret", "printable", "quote", "shorten", "show"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MOST_CHARACTERS", "Secret", "did_you_mean", "printable", "quote", "shorten", "show"]
 
 MOST_CHARACTERS: Final = 500
 """How long a message can be, whatever was given."""
@@ -86,6 +90,22 @@ def show(value: object) -> str:
     except Exception:
         return quote(value)
     return shorten(without_password(text), 2 * _MOST_QUOTED)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known.
+
+    Args:
+        name: What was given.
+        known: The names that there are.
+
+    Returns:
+        Such as ``did you mean 'label'?``; empty where none of the names is similar.
+    """
+    if not isinstance(name, str) or len(name) > _MOST_QUOTED:
+        return ""
+    similar = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {similar[0]!r}?" if similar else ""
 
 
 def printable(text: str) -> str:

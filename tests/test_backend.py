@@ -1,7 +1,11 @@
 """Opening a database: what is served, what is refused and with which advice."""
 
+import asyncio
 import contextlib
+import gc
 import secrets
+import sys
+import threading
 import uuid
 
 import asyncpg
@@ -9,18 +13,26 @@ import pytest
 from pypika import Query
 
 import aiidadb
+from aiidadb import backend as backend_module
 from aiidadb import nodes
 from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import (
+    ClosedError,
+    ConfigurationError,
     CorruptStorage,
     IncompatibleStorageSchema,
     InvalidInputError,
     InvalidTypeError,
+    MissingConfigurationError,
     NotAnAiidaDatabase,
+    PoolError,
     PoolOptionsError,
+    ProfileConfigurationError,
 )
+from tests.helpers.campaigns import write_config
 from tests.helpers.databases import connected, run_script
 from tests.helpers.hostile import Array, Hollow
+from tests.helpers.processes import finished
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_rows import insert
 
@@ -286,3 +298,245 @@ async def test_a_role_that_may_only_read_can_open_and_read(head_dsn, databases):
     finally:
         await connection.execute(f"drop owned by {reader}; drop role {reader}")
         await connection.close()
+
+
+# ---------------------------------------------------------------- the door
+
+
+async def until_closing(pool: asyncpg.Pool) -> None:
+    async with asyncio.timeout(20):
+        while not pool.is_closing():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.quick
+async def test_awaited_it_is_a_backend_that_gives_its_pool_back_when_closed(main_dsn):
+    async with PoolRegistry() as registry:
+        backend = await aiidadb.open_backend(main_dsn, registry=registry)
+        pool = backend._session.pool
+        assert await backend.settings.get_all() == []
+        await asyncio.gather(backend.close(), backend.close())
+        assert pool.is_closing()
+        assert not registry._entries
+        await backend.close()
+        with pytest.raises(ClosedError, match="backend was closed"):
+            await backend.settings.get_all()
+        with pytest.raises(ClosedError, match="backend was closed"):
+            await backend.__aenter__()
+
+
+async def test_an_awaited_backend_can_be_entered_and_closed_inside(main_dsn):
+    async with await aiidadb.open_backend(main_dsn) as backend:
+        assert await backend.settings.get_all() == []
+        pool = backend._session.pool
+    assert pool.is_closing()
+    async with aiidadb.open_backend(main_dsn) as backend:
+        await backend.close()
+        assert backend._session.pool.is_closing()
+
+
+async def test_of_two_backends_the_one_that_stays_keeps_the_pool(main_dsn):
+    one, two = await aiidadb.open_backend(main_dsn), await aiidadb.open_backend(main_dsn)
+    await one.close()
+    await one.close()
+    assert await two.settings.get_all() == []
+    await two.close()
+    assert two._session.pool.is_closing()
+
+
+async def test_closed_inside_its_transaction_the_pool_goes_back_after_it(main_dsn):
+    backend = await aiidadb.open_backend(main_dsn)
+    pool = backend._session.pool
+    async with backend.transaction():
+        await backend.settings.set("a", 1)
+        await backend.close()
+        await backend.close()
+        assert not pool.is_closing()
+    await until_closing(pool)
+    async with aiidadb.open_backend(main_dsn) as again:
+        assert (await again.settings.get("a")).value == 1
+
+
+async def test_one_object_opens_once(main_dsn):
+    opening = aiidadb.open_backend(main_dsn)
+    async with opening:
+        with pytest.raises(PoolError, match=r"opens once.*call open_backend"):
+            await opening
+        with pytest.raises(PoolError, match="opens once"):
+            async with opening:
+                pass
+    with pytest.raises(PoolError, match="opens once"):
+        async with opening:
+            pass
+
+
+@pytest.fixture
+def configuration(main_dsn, tmp_path, monkeypatch):
+    """AiiDA's configuration, with a default profile ``main`` on the database."""
+    monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
+    return write_config(tmp_path, main_dsn)
+
+
+@pytest.mark.quick
+async def test_a_profile_is_given_by_name_or_not_at_all(configuration):
+    for given in ((), (None,), ("main",)):
+        async with aiidadb.open_backend(*given) as backend:
+            assert backend.profile == aiidadb.load_profile("main")
+            assert type(backend.profile.name) is str
+    with pytest.raises(ProfileConfigurationError, match="no profile 'other'; there are: main"):
+        await aiidadb.open_backend("other")
+
+
+async def test_a_configuration_that_is_not_there_is_an_error_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
+    for given in ((), ("main",)):
+        with pytest.raises(MissingConfigurationError):
+            await aiidadb.open_backend(*given)
+
+
+async def test_the_configuration_is_read_in_a_thread(configuration, monkeypatch):
+    threads = []
+
+    def load(name):
+        threads.append(threading.get_ident())
+        return aiidadb.load_profile(name)
+
+    monkeypatch.setattr(backend_module, "load_profile", load)
+    await (await aiidadb.open_backend("main")).close()
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("given", [5, b"main", ["main"], object()], ids=repr)
+async def test_what_is_no_profile_is_refused_before_it_is_opened(given):
+    with pytest.raises(InvalidTypeError, match="not a profile"):
+        aiidadb.open_backend(given)
+
+
+async def test_a_dsn_that_cannot_be_used_is_refused_without_its_password():
+    opening = aiidadb.open_backend("mysql://ada:s3cret@localhost/db")
+    assert "s3cret" not in repr(opening)
+    with pytest.raises(ConfigurationError) as raised:
+        await opening
+    assert "s3cret" not in str(raised.value)
+
+
+async def test_cancelled_half_way_it_gives_the_pool_back(main_dsn, monkeypatch):
+    reading = asyncio.Event()
+
+    async def read(connection):
+        reading.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(backend_module, "read_bookkeeping", read)
+    async with PoolRegistry() as registry:
+        opening = aiidadb.open_backend(main_dsn, registry=registry)
+
+        async def open_it():
+            await opening
+
+        task = asyncio.create_task(open_it())
+        async with asyncio.timeout(20):
+            await reading.wait()
+        (entry,) = registry._entries.values()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert entry.pool.is_closing()
+        assert not registry._entries
+        assert repr(opening).endswith("not open>")
+
+
+async def test_a_refused_database_leaves_no_pool_behind(empty_dsn):
+    async with PoolRegistry() as registry:
+        with pytest.raises(NotAnAiidaDatabase):
+            await aiidadb.open_backend(empty_dsn, registry=registry)
+        assert not registry._entries
+
+
+@pytest.mark.quick
+async def test_it_shows_what_it_is_and_no_password(main_dsn, empty_dsn, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    assert (
+        repr(aiidadb.open_backend()) == "<aiidadb.BackendOpening of the default profile, not open>"
+    )
+    assert "profile 'main', not open" in repr(aiidadb.open_backend("main"))
+    secret = "postgresql://ada:s3cret@localhost/db"
+    for given in (secret, aiidadb.Profile.from_dsn(secret)):
+        shown = repr(aiidadb.open_backend(given))
+        assert "s3cret" not in shown
+        assert "db" in shown
+    profile = aiidadb.Profile.from_dsn(main_dsn, name="mine")
+    opening = aiidadb.open_backend(profile)
+    async with opening as backend:
+        assert repr(backend) == "<aiidadb.Backend of profile 'mine', main_0002, open>"
+        assert repr(opening) == f"<aiidadb.BackendOpening of {backend!r}>"
+    assert repr(backend) == "<aiidadb.Backend of profile 'mine', main_0002, closed>"
+    async with aiidadb.open_backend(empty_dsn, schema_check=False) as backend:
+        assert "no known schema, open" in repr(backend)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("maxsize", "did you mean 'max_size'"),
+        ("aquire_timeout", "did you mean 'acquire_timeout'"),
+        ("schemacheck", "did you mean 'schema_check'"),
+        ("aplication", "options are those of asyncpg.create_pool"),
+    ],
+)
+async def test_an_option_that_there_is_not_is_named_with_the_one_that_may_be_meant(option, meant):
+    with pytest.raises(PoolOptionsError, match=f"no option '{option}': {meant}"):
+        aiidadb.open_backend("main", **{option: 1})
+
+
+async def test_one_that_nobody_closed_is_closed_with_a_warning_when_it_is_gone(main_dsn):
+    backend = await aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn, name="mine"))
+    pool, settings = backend._session.pool, backend.settings
+    del backend
+    gc.collect()
+    assert await settings.get_all() == []  # as long as a manager is there, it is open
+    holders = [settings]
+    del settings
+    with pytest.warns(ResourceWarning, match="backend of profile 'mine' was never closed"):
+        holders.clear()
+    await until_closing(pool)
+
+
+FORGETFUL = """
+import asyncio, sys, aiidadb
+
+async def main():
+    global backend
+    backend = await aiidadb.open_backend(sys.argv[1])
+    await backend.settings.get_all()
+
+asyncio.run(main())
+"""
+
+
+async def test_one_that_nobody_closed_ends_a_program_with_that_warning_alone(main_dsn):
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", FORGETFUL, main_dsn]
+    ended = await asyncio.to_thread(finished, command)
+    assert ended.returncode == 0
+    assert ended.stderr.count("ResourceWarning") == 1
+    assert "was never closed" in ended.stderr
+    assert ended.stderr.count("Exception ignored") == 1
+
+
+async def test_bind_spells_node_types_as_the_database_does(head_dsn):
+    async with aiidadb.open_backend(head_dsn) as backend:
+        is_old = str(backend.version) == "1.0.45"
+        here = "data.structure.StructureData." if is_old else "data.core.structure.StructureData."
+        for given in ("data.structure.StructureData.", "data.core.structure.StructureData."):
+            text, values = backend.bind(nodes.node_type == given, first=3)
+            assert values == [here]
+            assert "$3" in text
+        async with backend.connection() as connection:
+            await insert(connection, "db_dbnode", node_type=here)
+            text, values = backend.bind(nodes.node_type.like("data.core.structure.%"))
+            found = await connection.fetch(f"select id from db_dbnode where {text}", *values)
+            assert len(found) == 1
+        with pytest.raises(InvalidTypeError, match="not a pypika criterion"):
+            backend.bind("label = 'x'")

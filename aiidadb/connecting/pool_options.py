@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,10 @@ from aiidadb.arguments import LONGEST
 from aiidadb.callers_own import callers_own
 from aiidadb.connecting.libpq_keys import SERVER_KINDS
 from aiidadb.exceptions import PoolOptionsError
-from aiidadb.messages import Secret, quote
+from aiidadb.messages import Secret, did_you_mean, quote
 from aiidadb.text import find_problem
 
-__all__ = ["check_options", "hide_secrets"]
+__all__ = ["check_options", "hide_secrets", "require_known"]
 
 MOST_CONNECTIONS: Final = 262_143
 """As many connections as the server can be told to take: the most of ``max_connections``."""
@@ -49,15 +49,31 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         PoolOptionsError: There is no such option, or it cannot have this value.
     """
+    require_known(options)
     for name, value in options.items():
-        if name not in _KNOWN:
-            raise PoolOptionsError(
-                f"there is no option {quote(name)}: options are those of asyncpg.create_pool()"
-            )
         check = _CHECKS.get(name)
         if check is not None and (problem := check(value)):
             shown = "" if name in _SECRETS else f", not {quote(value)}"
             raise PoolOptionsError(f"{name} must be {problem}{shown}")
+
+
+def require_known(names: Iterable[str], beside: Collection[str] = ()) -> None:
+    """Refuse options that there are not.
+
+    Args:
+        names: Their names.
+        beside: What else the call has, and may have been meant.
+
+    Raises:
+        PoolOptionsError: There is no option of one of the names.
+    """
+    for name in names:
+        if name not in _KNOWN:
+            meant = did_you_mean(name, _KNOWN.union(beside))
+            raise PoolOptionsError(
+                f"there is no option {quote(name)}",
+                advice=meant or "options are those of asyncpg.create_pool()",
+            )
 
 
 def hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from aiidadb.connecting.loan import Loan
     from aiidadb.connecting.profile import Profile
     from aiidadb.sql import Query
     from aiidadb.version.schema_version import SchemaVersion
@@ -74,6 +75,7 @@ class Session:
         options: How the caller wanted connections to be made, beside what the profile says.
         commit_timeout: Seconds that a cancelled caller waits for the answer to COMMIT.
         version: The schema's version as found at opening, None where there is none.
+        loan: The pool's, if it was borrowed: it stays open as long as this refers to it.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Session:
         self.options = dict(options or {})
         self.commit_timeout = commit_timeout
         self.version: SchemaVersion | None = None
+        self.loan: Loan | None = None
         self._lanes = lanes_of(pool)
         self._loop = require_asyncio()
         self._pid = os.getpid()
@@ -102,6 +105,20 @@ class Session:
         """Where the connections come from."""
         return self._taken.pool
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._taken.are_closed
+
+    def refuse_if_closed(self) -> None:
+        """Refuse to go on with a backend that was closed.
+
+        Raises:
+            ClosedError: It was.
+        """
+        if self.is_closed:
+            raise ClosedError("the backend was closed: open it again")
+
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
         """Refuse every further call, and see that none is under way.
 
@@ -111,8 +128,8 @@ class Session:
             timeout: Seconds that calls under way get; then their statements are cancelled on the
                 server, and connections that are not given back even so are cut. None: no bound.
         """
-        own = self._transaction.get()
-        await self._taken.close(own if own is not None and own.open else None, timeout)
+        own = self._transaction.get() if self.is_inside_open_transaction else None
+        await self._taken.close(own, timeout)
 
     def require_version(self) -> SchemaVersion:
         """The version of the schema.
@@ -161,6 +178,12 @@ class Session:
     def in_transaction(self) -> bool:
         """Whether the current task is inside :meth:`transaction`."""
         return self._transaction.get() is not None
+
+    @property
+    def is_inside_open_transaction(self) -> bool:
+        """Whether it is, and the transaction has not ended yet."""
+        own = self._transaction.get()
+        return own is not None and own.open
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -383,8 +406,7 @@ class Session:
             self._lanes.give_back(task)
 
     def _current(self) -> OpenTransaction | None:
-        if self._taken.are_closed:
-            raise ClosedError("the backend was closed: open it again")
+        self.refuse_if_closed()
         if os.getpid() != self._pid:
             raise ClosedError("the backend was opened before a fork: open one in this process")
         if require_asyncio() is not self._loop:

@@ -290,7 +290,7 @@ ORDINARY: Final[dict[str, Any]] = {
 
 # What callers get from open_backend() alone.
 _NOT_MADE_BY_CALLERS: Final = frozenset(
-    {"Backend", "QueryManager", "SchemaManager", "SettingsManager"}
+    {"Backend", "BackendOpening", "QueryManager", "SchemaManager", "SettingsManager"}
 )
 
 

@@ -48,9 +48,6 @@ SHARE: Final = 9  # a run takes one value in so many for each parameter
 # Functions of the caller's: what they raise is the caller's own.
 CALLBACKS: Final = frozenset({"connect", "init", "password", "progress", "reset", "setup"})
 
-# Where one that a password stands in may be given; ``profile`` takes a DSN too.
-PASSWORDS: Final = frozenset({"dsn", "password", "profile"})
-
 # Values that have a password in them.
 SECRETIVE: Final = frozenset({"dsn", "broken dsn", "profile"})
 
@@ -171,7 +168,7 @@ async def problem_of(way: Way, name: str, world: World) -> str | None:
     except aiidadb.AiidaDbError as error:
         problem = problem_of_message(error, secretive=name in SECRETIVE)
         # A password in another argument's place is nothing that can be known.
-        expected = name == "profile" or (name in SECRETIVE and way.keyword in PASSWORDS)
+        expected = name == "profile" or (name in SECRETIVE and _takes_a_password(way))
         return problem or (problem_of_frames(error) if expected else None)
     except Exception as error:
         if way.keyword in CALLBACKS and callable(value):
@@ -183,6 +180,10 @@ async def problem_of(way: Way, name: str, world: World) -> str | None:
     if foreign:
         return f"the server was sent {foreign}"
     return problem_of_answer(way, HOSTILE[name](), answer)
+
+
+def _takes_a_password(way: Way) -> bool:
+    return way.keyword in ("dsn", "password") or way.name == "open_backend(profile)"
 
 
 def problem_of_message(error: aiidadb.AiidaDbError, *, secretive: bool) -> str | None:

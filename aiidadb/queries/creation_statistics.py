@@ -24,7 +24,8 @@ class CreationStatistics(TypedDict):
         total: All of them.
         types: By node type.
         ctime_by_day: By the day of creation as ``YYYY-MM-DD``, ascending; days without a node are
-            absent.
+            absent. Times that Python cannot hold have days as well: ``-infinity``,
+            ``0044-03-15 BC``, ``12026-01-01``, ``infinity``.
     """
 
     total: int

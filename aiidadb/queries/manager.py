@@ -78,8 +78,9 @@ class QueryManager:
 
         Returns:
             ``{"total": 3, "types": {"data.core.int.Int.": 3}, "ctime_by_day": {"2024-05-17": 3}}``
-            with the days ascending, and without those that have no nodes. A user who does not exist
-            has none.
+            with the days ascending, and without those that have no nodes: ``-infinity``, then days
+            such as ``0044-03-15 BC``, ``2024-05-17`` and ``12026-01-01``, then ``infinity``. A user
+            who does not exist has none.
 
         Raises:
             InvalidInputError: There is no such time zone, or this is no pk.

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.helpers.campaigns import NODES
+from tests.helpers.command_line import fetch
 from tests.helpers.terminal import piped
 
 
@@ -21,6 +22,32 @@ def test_stats_counts_by_type_and_day(run, dsn):
     assert found["total"] == sum(found["types"].values()) == sum(found["ctime_by_day"].values())
     nobody = run("stats", "--dsn", dsn, "--user", 999_999)
     assert (nobody.status, nobody.out.splitlines()[0]) == (0, "0 nodes")
+
+
+def test_bars_of_days_of_any_length_begin_in_one_column(run, main_dsn):
+    fetch(
+        main_dsn,
+        "insert into db_dbuser (id, email, first_name, last_name, institution) "
+        "values (1, 'ada@epfl.ch', '', '', '')",
+    )
+    fetch(
+        main_dsn,
+        "insert into db_dbnode (uuid, node_type, label, description, ctime, mtime, user_id, "
+        "repository_metadata) "
+        "select gen_random_uuid(), 'data.core.int.Int.', '', '', time, now(), 1, '{}' "
+        "from unnest(array["
+        "'-infinity', '0044-03-15 BC', '2024-05-17', '12026-01-01', 'infinity']::timestamptz[]"
+        ") as given (time)",
+    )
+    told = run("stats", "--dsn", main_dsn, "--timezone", "UTC").out
+    days = re.findall(r"^(\S.{12})  1  [█▏▎▍▌▋▊▉#]+$", told, re.MULTILINE)
+    assert [day.rstrip() for day in days] == [
+        "-infinity",
+        "0044-03-15 BC",
+        "2024-05-17",
+        "12026-01-01",
+        "infinity",
+    ]
 
 
 def test_a_terminal_without_unicode_gets_plain_bars(main_campaign):

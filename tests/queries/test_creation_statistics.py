@@ -105,6 +105,104 @@ async def test_it_is_what_python_counts_in_every_zone_by_index_and_by_scan(backe
     )
 
 
+# From the first time to the last that PostgreSQL can hold.
+ODD_TIMES = {
+    "-infinity": "-infinity",
+    "4714-11-24 00:00:00+00 BC": "4714-11-24 BC",
+    "4714-11-24 23:59:59+00 BC": "4714-11-24 BC",
+    "4713-01-01 12:00:00+00 BC": "4713-01-01 BC",
+    "0044-03-15 12:00:00+00 BC": "0044-03-15 BC",
+    "0001-12-31 23:59:59+00 BC": "0001-12-31 BC",
+    "0001-01-01 00:00:00+00": "0001-01-01",
+    "0044-03-15 12:00:00+00": "0044-03-15",
+    "2024-05-17 00:00:00+00": "2024-05-17",
+    "2024-05-17 23:59:59+00": "2024-05-17",
+    "9999-12-31 23:59:59.999999+00": "9999-12-31",
+    "10000-01-01 00:00:00+00": "10000-01-01",
+    "12026-01-01 12:00:00+00": "12026-01-01",
+    "294276-12-31 23:59:59.999999+00": "294276-12-31",
+    "infinity": "infinity",
+}
+
+
+async def write_times(session, times, *, line):
+    """Nodes that were created at times which Python need not be able to hold."""
+    await write_users(session)
+    await write_nodes(session, map(Node, range(1, len(times) + 1)), line=line)
+    await session.execute(
+        "update db_dbnode set ctime = given.time::timestamptz"
+        " from unnest($1::text[]) with ordinality as given (time, pk) where id = given.pk",
+        list(times),
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("by_index", [True, False], ids=["by index", "by scan"])
+async def test_days_that_python_cannot_hold_come_in_order(backend, by_index):
+    async with backend.transaction() as connection:
+        await write_times(backend._session, ODD_TIMES, line=backend.version.line)
+        await pretend_vacuumed(backend._session, yes=by_index)
+        await connection.execute("set local datestyle = 'German'")
+        found = await backend.queries.get_creation_statistics(timezone="UTC")
+        days = list(dict.fromkeys(ODD_TIMES.values()))
+        assert list(found["ctime_by_day"]) == days
+        assert found["ctime_by_day"] == Counter(ODD_TIMES.values())
+        assert found["total"] == len(ODD_TIMES)
+        of_user = await backend.queries.get_creation_statistics(1, timezone="UTC")
+        assert list(of_user["ctime_by_day"].items()) == list(found["ctime_by_day"].items())
+        for zone in TURNS:
+            found = await backend.queries.get_creation_statistics(timezone=zone)
+            assert sum(found["ctime_by_day"].values()) == len(ODD_TIMES)
+
+
+# As text in UTC: infinite ones, and those of every age that have a day in every time zone.
+EVER = (
+    st.sampled_from([time for time in ODD_TIMES if not time.startswith(("4714", "294276"))])
+    | st.builds(
+        "{:04}-{:02}-{:02} {:02}:{:02}:00+00{}".format,
+        st.integers(1, 4700),
+        st.integers(1, 12),
+        st.integers(1, 28),
+        st.integers(0, 23),
+        st.integers(0, 59),
+        st.sampled_from(["", " BC"]),
+    )
+    | st.builds("{}-01-01 {:02}:30:00+00".format, st.integers(9999, 290_000), st.integers(0, 23))
+)
+
+
+@pytest.mark.hypothesis
+async def test_times_of_every_age_are_what_the_server_counts_by_index_and_by_scan(backend):
+    async def check(times, zone, by_index):
+        session = backend._session
+        await write_times(session, times, line=backend.version.line)
+        await pretend_vacuumed(session, yes=by_index)
+        found = await backend.queries.get_creation_statistics(timezone=zone)
+        await session.execute("set local datestyle = 'ISO'")
+        counted = await session.fetch(
+            """
+            select day::text as day, count(*) as nodes
+            from (
+                select (ctime at time zone $1::text)::date as day
+                from db_dbnode
+            ) as node
+            group by node.day
+            order by node.day
+            """,
+            zone,
+        )
+        assert list(found["ctime_by_day"].items()) == [tuple(row) for row in counted]
+
+    await each_in_a_transaction(
+        backend,
+        check,
+        st.lists(EVER, max_size=12),
+        st.sampled_from(list(TURNS)),
+        st.booleans(),
+        count=30,
+    )
+
+
 @pytest.mark.parametrize("by_index", [True, False], ids=["by index", "by scan"])
 async def test_every_moment_around_a_turn_of_the_clocks_is_in_its_day(main_dsn, by_index):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:

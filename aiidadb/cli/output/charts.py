@@ -34,11 +34,12 @@ def draw_days(by_day: Mapping[str, int], most: int) -> None:
     say(f"Nodes by day{of_all}", "bold")
     largest = max(number for _, number in shown)
     width = len(f"{largest:,}")
+    longest = max(len(day) for day, _ in shown)  # 0044-03-15 BC is longer than 2025-01-31
     out = console()
-    room = min(_LONGEST_BAR, max(out.width - len("2025-01-31    ") - width, 1))
+    room = min(_LONGEST_BAR, max(out.width - longest - len("    ") - width, 1))
     for day, number in shown:
         drawn = _bar(number, largest, room)
-        out.print(Text.assemble(f"{day}  {number:>{width},}  ", (drawn, "cyan")))
+        out.print(Text.assemble(f"{day:<{longest}}  {number:>{width},}  ", (drawn, "cyan")))
 
 
 def _bar(value: float, largest: float, width: int) -> str:

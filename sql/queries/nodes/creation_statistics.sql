@@ -5,14 +5,24 @@
 --     $3 by_index bool: count everybody's nodes from two indexes, not by a scan of the table;
 --         several times faster where the table has been vacuumed since it was filled
 -- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
---     day as YYYY-MM-DD in ascending order
-with recursive day (date, first, beyond) as (
+--     day in ascending order: as -infinity, 0044-03-15 BC, 2024-05-17, 12026-01-01, infinity
+with recursive usual (first, beyond) as not materialized (
+    -- The times whose day begins and ends in every time zone. Those that are infinite, and those of
+    -- the first and last days that the server can hold, are counted by days of UTC. (Materialized,
+    -- this would keep the scan in one process.)
+    select
+        '4714-11-25 00:00:00+00 BC'::timestamptz,
+        '294276-12-30 00:00:00+00'::timestamptz
+),
+
+day (date, first, beyond) as (
     -- The days that have nodes, by leaps over the index from a day's first node to the first one
     -- after its end: converting the time of every node to a day costs more than reading it.
     select
         null::date,
         null::timestamptz,
-        '-infinity'::timestamptz
+        usual.first
+    from usual
     where $3::bool
 
     union all
@@ -35,7 +45,9 @@ with recursive day (date, first, beyond) as (
     inner join lateral (
         select db_dbnode.ctime
         from db_dbnode
+        cross join usual
         where db_dbnode.ctime >= day.beyond
+            and db_dbnode.ctime < usual.beyond
         order by db_dbnode.ctime
         limit 1
     ) as node on true
@@ -86,6 +98,30 @@ counted (node_type, date, nodes) as (
     union all
 
     select
+        null,
+        (db_dbnode.ctime at time zone 'UTC')::date,
+        count(*)
+    from db_dbnode
+    cross join usual
+    where $3::bool
+        and db_dbnode.ctime < usual.first
+    group by (db_dbnode.ctime at time zone 'UTC')::date
+
+    union all
+
+    select
+        null,
+        (db_dbnode.ctime at time zone 'UTC')::date,
+        count(*)
+    from db_dbnode
+    cross join usual
+    where $3::bool
+        and db_dbnode.ctime >= usual.beyond
+    group by (db_dbnode.ctime at time zone 'UTC')::date
+
+    union all
+
+    select
         type.name,
         null,
         (
@@ -106,8 +142,13 @@ counted (node_type, date, nodes) as (
     from (
         select
             db_dbnode.node_type,
-            (db_dbnode.ctime at time zone $2::text)::date as date
+            case
+                when db_dbnode.ctime >= usual.first and db_dbnode.ctime < usual.beyond
+                    then (db_dbnode.ctime at time zone $2::text)::date
+                else (db_dbnode.ctime at time zone 'UTC')::date
+            end as date
         from db_dbnode
+        cross join usual
         where not $3::bool
             and ($1::bigint is null or db_dbnode.user_id = $1::bigint)
 
@@ -154,7 +195,7 @@ select
         select
             coalesce(
                 json_object_agg(
-                    to_char(by_day.date, 'YYYY-MM-DD'), by_day.nodes order by by_day.date
+                    to_json(by_day.date) #>> '{}', by_day.nodes order by by_day.date
                 ),
                 '{}'
             )

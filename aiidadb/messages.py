@@ -5,12 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["MOST_CHARACTERS", "Secret", "did_you_mean", "printable", "quote", "shorten", "show"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "Secret",
+    "did_you_mean",
+    "escape_odd",
+    "printable",
+    "quote",
+    "shorten",
+    "show",
+]
 
 MOST_CHARACTERS: Final = 500
 """How long a message can be, whatever was given."""
@@ -25,9 +35,6 @@ _PASSWORD: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
 _PASSWORD_IN_TEXT: Final = re.compile(r"(:/{1,2}[^:/?#@\s]*):\S*@")
 # libpq's form of the same, and the query of a URI.
 _PASSWORD_KEY: Final = re.compile(r"((?:ssl)?password\s*=)\s*[^&]*", re.IGNORECASE | re.DOTALL)
-
-# Control characters, and what can be written to no file.
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Secret(str):
@@ -108,11 +115,38 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"did you mean {similar[0]!r}?" if similar else ""
 
 
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def printable(text: str) -> str:
-    """A message that can go to a terminal, a log or a file, and that shows no URI's password."""
+    """A message that can go to a terminal, a log or a file, and that shows no URI's password.
+
+    Tabs and line feeds, which messages of the server have, are left as they are.
+    """
     if "@" in text:
         text = _PASSWORD_IN_TEXT.sub(rf"\1:{_CUT}@", text)
-    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+    return escape_odd(text, but="\t\n")
+
+
+def escape_odd(text: str, *, but: str = "", by: Callable[[str], str] = _escape) -> str:
+    r"""A text with an escape, such as ``\u202e``, for each character that is not simply shown.
+
+    Those are the characters that control a terminal (C0 and C1), begin a line, turn the direction
+    of what is read, have no width or no meaning, and what can be written to no file: of Unicode all
+    of the categories C (Cc, Cf, Cs, Co, Cn), Zl and Zp. Blanks of every kind are left as they are.
+
+    Args:
+        text: The text.
+        but: Characters that are left as they are all the same.
+        by: Gives a character's escape.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in but or unicodedata.category(one) == "Zs" else by(one)
+        for one in text
+    )
 
 
 def without_password(text: str) -> str:

@@ -1,8 +1,11 @@
 """How messages show what somebody gave."""
 
+import sys
+import unicodedata
+
 import pytest
 
-from aiidadb.messages import Secret, quote, shorten, show
+from aiidadb.messages import Secret, escape_odd, printable, quote, shorten, show
 
 SECRET = "s3cr@t:/?"
 
@@ -75,3 +78,20 @@ def test_a_secret_shows_itself_only_to_who_takes_it_as_a_text():
     assert SECRET not in repr({"password": secret})
     assert secret == SECRET
     assert "".join(secret) == SECRET
+
+
+def test_of_all_of_unicode_only_what_is_simply_shown_is_left_as_it_is():
+    left = {
+        character
+        for character in map(chr, range(sys.maxunicode + 1))
+        if escape_odd(character) == character
+    }
+    assert {unicodedata.category(one)[0] for one in left} == {"L", "M", "N", "P", "S", "Z"}
+    assert left.isdisjoint("\u2028\u2029\x85\u202e\u2066\u200b\u200d\xad\ufeff\ud800\ue000")
+    assert left.issuperset("a \xa0é中𝄞😀")
+
+
+def test_an_escape_is_ascii_and_names_the_character():
+    text = "a\x1b\x9b\u2028\U000e0001\udcff\n"
+    assert escape_odd(text) == r"a\x1b\x9b\u2028\U000e0001\udcff\n"
+    assert printable(f"{text}\tb") == "a" + r"\x1b\x9b\u2028\U000e0001\udcff" + "\n\tb"

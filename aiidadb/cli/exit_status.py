@@ -90,7 +90,7 @@ def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
     told = (interrupt.__context__, interrupt)
     notes = "".join(f": {note}" for error in told for note in getattr(error, "__notes__", ()))
     begin = "\n" if sys.stderr.isatty() else ""  # after the ^C that the terminal shows
-    click.echo(f"{begin}Interrupted{notes}.", err=True)
+    click.echo(f"{begin}Interrupted{printable(notes)}.", err=True)
 
 
 @contextlib.contextmanager

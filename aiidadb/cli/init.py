@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
+from aiidadb.cli.output.console import echo
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
 
@@ -39,8 +40,8 @@ def init(database: Database, version: str) -> None:
     if database.as_json:
         echo_json({"schema_version": version, "repository": repository})
         return
-    click.echo(f"Made the schema {version} in {database.profile.database}.")
+    echo(f"Made the schema {version} in {database.profile.database}.")
     if repository is not None:
-        click.echo(f"Made the container of files in {repository}.")
+        echo(f"Made the container of files in {repository}.")
     elif version == str(MAIN_HEAD):
-        click.echo("Made no container of files, which AiiDA itself needs: that takes --repository.")
+        echo("Made no container of files, which AiiDA itself needs: that takes --repository.")

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import paragraph, plural
+from aiidadb.cli.output.console import as_text, echo, paragraph, plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
@@ -92,18 +91,18 @@ def _print_sql(database: Database, plan: MigrationPlan) -> None:
     if database.as_json:
         echo_json({"sql": plan.sql()})
     else:
-        click.echo(plan.sql(), nl=False)
+        echo(plan.sql(), end="")
 
 
 def _ask(profile: Profile, plan: MigrationPlan) -> None:
     """Say what will be altered, and how to make a backup; end here unless the answer is yes."""
-    click.echo()
+    echo()
     paragraph(f"This alters the database {profile.database}: its tables {', '.join(plan.tables)}.")
-    click.echo(f"The way back is a backup:\n  {_pg_dump(profile)}")
+    echo(f"The way back is a backup:\n  {_pg_dump(profile)}")
     if profile.repository is not None and plan.calls:
-        click.echo(f"and a copy of the files in {profile.repository}.")
+        echo(f"and a copy of the files in {profile.repository}.")
     if not agreed("Go on?"):
-        click.echo("Nothing was changed.")
+        echo("Nothing was changed.")
         raise click.exceptions.Exit(FAILED)
 
 
@@ -111,11 +110,11 @@ def _run(
     database: Database, plan: MigrationPlan, *, dry_run: bool, **options: Any
 ) -> MigrationReport:
     with progress_bar(shown=not database.as_json) as bars:
-        shown = _Progress(bars, len(plan.steps))
+        tracker = _Progress(bars, len(plan.steps))
         try:
             return database.call(
                 lambda backend: backend.schema.migrate(
-                    progress=shown.tell, dry_run=dry_run, **options
+                    progress=tracker.tell, dry_run=dry_run, **options
                 ),
                 doing=None,
                 schema_check=False,
@@ -143,20 +142,20 @@ class _Progress:
         if now.what.startswith("waiting") and now.what not in self._waited_for:
             # Too long for a bar, and worth keeping: it names who is in the way.
             self._waited_for.add(now.what)
-            self._bars.console.print(Text(f"{now.name} {now.what}".strip()))
+            self._bars.console.print(as_text(f"{now.name} {now.what}".strip()))
         if now.steps:
             self._bars.update(
                 self._all,
                 completed=max(0, now.step - 1),
                 total=now.steps,
-                description=_cut(now.name),
+                description=_cut(visible(now.name)),
                 count=f"{now.step} of {now.steps}",
             )
         self._bars.update(
             self._one,
             completed=now.rows,
             total=now.rows_total,
-            description=_cut(f"  {now.what}"),
+            description=_cut(visible(f"  {now.what}")),
             count=_rows(now),
             visible=True,
         )
@@ -208,7 +207,7 @@ def _tell_plan(database: Database, plan: MigrationPlan) -> None:
     elif plan.steps:
         _show_plan(plan)
     else:
-        click.echo(f"The database is at {plan.origin}: nothing to do.")
+        echo(f"The database is at {plan.origin}: nothing to do.")
 
 
 def _show_plan(plan: MigrationPlan) -> None:
@@ -232,8 +231,8 @@ def _show_report(report: MigrationReport) -> None:
         {"Step": "left", "Seconds": "right", "Rows": "right"},
         ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
     )
-    click.echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
+    echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
     for path in report.files:
-        click.echo(f"Wrote {path}")
+        echo(f"Wrote {path}")
     for note in report.notes:
         paragraph(f"Note: {' '.join(note.split())}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import plural, visible
+from aiidadb.cli.output.console import echo, plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.criteria.held_times import odd_time_of
@@ -36,8 +36,9 @@ def list_settings(database: Database) -> None:
         return
     table(
         plural(len(found), "setting"),
-        {"Key": "left", "Value": "left", "Description": "left", "Written, UTC": "left"},
+        {"Key": "left", "Value": "left", "Description": "left", "Written, UTC": "right"},
         ((one.key, _value(one), one.description, _time(one)) for one in found),
+        whole={"Key"},
     )
 
 
@@ -73,7 +74,7 @@ def set_setting(database: Database, key: str, value: str, description: str | Non
     if database.as_json:
         echo_json(setting)
     else:
-        click.echo(f"{visible(setting.key)} = {_value(setting)}")
+        echo(f"{visible(setting.key)} = {_value(setting)}")
 
 
 @settings.command("delete")
@@ -85,7 +86,7 @@ def delete_setting(database: Database, key: str) -> None:
     if database.as_json:
         echo_json({"deleted": key})
     else:
-        click.echo(f"Deleted {visible(key)}.")
+        echo(f"Deleted {visible(key)}.")
 
 
 def _time(setting: Setting) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import visible
+from aiidadb.cli.output.console import echo, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.exceptions import CorruptStorage, IncompatibleStorageSchema, SchemaError
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
@@ -31,7 +31,7 @@ def status(database: Database) -> None:
     for name, value in facts.items():
         if value is not None:
             shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            click.echo(f"{name.replace('_', ' '):<{width}}  {visible(shown)}")
+            echo(f"{name.replace('_', ' '):<{width}}  {visible(shown)}")
 
 
 async def _facts(backend: Backend) -> dict[str, object]:

@@ -73,3 +73,32 @@ def test_text_from_the_database_cannot_draw(run, main_dsn):
         assert terminal.finish() == 0
     assert r"[bold]:smile:\x1b]0;title\x07\n\u202e" in terminal.text
     assert "]0;title\x07" not in terminal.raw
+
+
+KEYS = (
+    "db|schemaversion",
+    "workflows|campaign_of_2d_materials|state.of_each_step|relaxation",
+    "averylongkeywithoutanyseparator" * 2,
+)
+
+
+def test_a_key_is_never_cut_inside_a_word(run, main_dsn):
+    for key in KEYS:
+        fetch(
+            main_dsn,
+            "insert into db_dbsetting (key, val, description, time) values "
+            f"('{key}', to_jsonb(repeat('value ', 20)), repeat('what it is for ', 6), now())",
+        )
+    for columns in (40, 80, 120):
+        with on_terminal("settings", "list", "--dsn", main_dsn, columns=columns) as terminal:
+            assert terminal.finish() == 0
+        lines = terminal.text.splitlines()
+        words = {word for line in lines for word in re.split(r"[|._]|\s", line)}
+        for key in KEYS:
+            assert words.issuperset(re.split(r"[|._]", key)), columns
+        assert all(len(line) <= max(columns, len(KEYS[2])) for line in lines)
+        if columns == 120:
+            assert {line.split()[0] for line in lines} >= set(KEYS)
+    lines = run("settings", "list", "--dsn", main_dsn).out.splitlines()
+    assert {line.split()[0] for line in lines[2:]} >= set(KEYS)
+    assert len({line.index("what it is for") for line in lines[2:] if "what" in line}) == 1

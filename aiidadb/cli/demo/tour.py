@@ -9,13 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
-import click
 from pypika import Query
 
 from aiidadb.backend import open_backend
 from aiidadb.cli.bands import BANDS_COLUMNS, bands_cells
 from aiidadb.cli.output.charts import draw_days
-from aiidadb.cli.output.console import say
+from aiidadb.cli.output.console import echo, say
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar, working
 from aiidadb.cli.output.tables import table
@@ -166,7 +165,7 @@ class _Tour:
         self._answer(f"{found['total']:,} nodes on {len(found['ctime_by_day'])} days")
         if not self._as_json:
             draw_days(found["ctime_by_day"], 7)
-            click.echo()
+            echo()
 
     async def _bands(self, backend: Backend) -> list[BandsRow]:
         rows = await self._timed(

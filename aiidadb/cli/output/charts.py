@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-import click
 from rich.text import Text
 
-from aiidadb.cli.output.console import console, say
+from aiidadb.cli.output.console import console, echo, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,7 @@ def draw_days(by_day: Mapping[str, int], most: int) -> None:
     shown = list(by_day.items())[-most:] if most else []
     if not shown:
         return
-    click.echo()
+    echo()
     of_all = f", the last {len(shown)} of {len(by_day)}" if len(shown) < len(by_day) else ""
     say(f"Nodes by day{of_all}", "bold")
     largest = max(number for _, number in shown)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
+import click
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["console", "paragraph", "plural", "say", "visible"]
+from aiidadb.messages import escape_odd
+
+__all__ = ["as_text", "console", "echo", "paragraph", "plural", "say", "visible"]
+
+_LINE_FEED: Final = "\n"
 
 
 class _Console(Console):
@@ -28,14 +34,24 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
+def echo(text: str = "", *, end: str = "\n", stderr: bool = False) -> None:
+    """Print lines as they are, whatever the terminal's width."""
+    click.echo(f"{escape_odd(text, but=_LINE_FEED)}{end}", nl=False, err=stderr)
+
+
 def say(text: str, style: str = "") -> None:
     """Print lines as they are, in a style where there are colours."""
-    console().print(Text(text, style=style), soft_wrap=True)
+    console().print(as_text(text, style), soft_wrap=True)
 
 
 def paragraph(text: str) -> None:
     """Print a text, on a terminal in lines that break between words."""
-    console().print(Text(text))
+    console().print(as_text(text))
+
+
+def as_text(text: str, style: str = "") -> Text:
+    """Lines for :func:`console` to draw: what they hold cannot draw by itself."""
+    return Text(escape_odd(text, but=_LINE_FEED), style=style)
 
 
 def plural(number: int, noun: str) -> str:
@@ -45,9 +61,4 @@ def plural(number: int, noun: str) -> str:
 
 def visible(text: object) -> str:
     """Text from a database, safe for a terminal and in one line; None is empty."""
-    shown = "" if text is None else str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown
-    )
+    return "" if text is None else escape_odd(str(text))

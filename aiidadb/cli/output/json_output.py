@@ -12,15 +12,26 @@ from typing import Any
 
 import click
 
+from aiidadb.messages import escape_odd
 from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["echo_json"]
 
 
 def echo_json(value: object) -> None:
-    """Print a value as JSON: data classes as objects, times in ISO 8601, paths as strings."""
+    """Print a value as JSON: data classes as objects, times in ISO 8601, paths as strings.
+
+    What a terminal does not simply show is escaped as JSON has it, and is read back equal.
+    """
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=not is_utf8))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=not is_utf8)
+    # Such characters are inside strings alone, but for the ends of lines.
+    click.echo("\n".join(escape_odd(line, by=_escape) for line in text.split("\n")))
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _plain(value: Any) -> object:

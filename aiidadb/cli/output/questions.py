@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import click
-
+from aiidadb.cli.output.console import echo
 from aiidadb.exceptions import InvalidInputError
 
 __all__ = ["agreed"]
@@ -18,9 +17,9 @@ def agreed(question: str) -> bool:
         InvalidInputError: Nobody is there to answer.
         KeyboardInterrupt: Ctrl-C.
     """
-    click.echo(f"{question} [y/N] ", nl=False, err=True)
+    echo(f"{question} [y/N] ", end="", stderr=True)
     answer = sys.stdin.readline()
     if not answer:
-        click.echo(err=True)
+        echo(stderr=True)
         raise InvalidInputError("nothing was changed, as nobody answers: add --yes")
     return answer.strip().lower() in {"y", "yes"}

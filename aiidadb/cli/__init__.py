@@ -13,6 +13,7 @@ from aiidadb.cli.exit_status import Commands
 from aiidadb.cli.init import init
 from aiidadb.cli.migrate import migrate
 from aiidadb.cli.nodes import nodes
+from aiidadb.cli.options import group_options
 from aiidadb.cli.settings import settings
 from aiidadb.cli.stats import stats
 from aiidadb.cli.status import status
@@ -31,12 +32,18 @@ def _version() -> str:
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
+@group_options
 @click.version_option(_version(), message="aiidadb %(version)s")
 def aiidadb() -> None:
     """Ask an AiiDA database, change it safely, bring it up to date.
 
-    Every command but demo takes --profile NAME, from AiiDA's configuration (the
-    default profile if nothing is said), or --dsn URI, and each --json for scripts.
+    The database is the one of AiiDA's default profile, unless --profile NAME or
+    --dsn URI says another. These options, and --json for scripts, can stand before
+    the command or behind it.
+
+    \b
+    Completion in the shell, with bash (or zsh_source, fish_source):
+      eval "$(_AIIDADB_COMPLETE=bash_source aiidadb)"
     """
 
 

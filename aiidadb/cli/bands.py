@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from aiidadb.cli.options import command_options, link_types_option
+from aiidadb.cli.names import find_groups, require_elements, require_user_email
+from aiidadb.cli.options import command_options_but_p, group_options, link_types_option
 from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
@@ -14,8 +16,9 @@ from aiidadb.messages import quote
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
     from aiidadb.queries.bands import BandsRow
     from aiidadb.queries.formula import FormulaMode
@@ -33,20 +36,72 @@ BANDS_COLUMNS: Final[Mapping[str, Literal["left", "right"]]] = {
 
 
 @click.group()
+@group_options
 def bands() -> None:
     """Look at band structures."""
 
 
-@bands.command("list")
+class _SeveralValues(click.Command):
+    """A command whose repeatable options take several values at once too, as verdi's do.
+
+    ``-e Si O`` is ``-e Si -e O``. Such a command has no arguments.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse a command line; takes what :meth:`click.Command.parse_args` does."""
+        repeatable = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and option.multiple and option.expose_value
+            for name in option.opts
+        }
+        return super().parse_args(ctx, list(_one_by_one(args, repeatable)))
+
+
+def _one_by_one(words: Iterable[str], repeatable: Collection[str]) -> Iterator[str]:
+    """A command line in which each value has its option."""
+    option: str | None = None  # that the next value is for
+    has_value = False
+    for word in words:
+        if word.startswith("-"):
+            name, equals, _ = word.partition("=")
+            option, has_value = (name if name in repeatable else None), bool(equals)
+        elif option is not None:
+            if has_value:
+                yield option
+            has_value = True
+        yield word
+
+
+def _as_age(_context: click.Context, _option: click.Parameter, days: float | None) -> float | None:
+    if days is not None and not (math.isfinite(days) and days >= 0):
+        raise click.BadParameter(f"a number of days is 0 or more, not {days}")
+    return days
+
+
+@bands.command("list", cls=_SeveralValues)
 @click.option("--all-users", "-A", is_flag=True, help="Those of all users, not only yours.")
 @click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
-@click.option("--past-days", type=float, metavar="N", help="Made in the last N days.")
-@click.option("--group", "group_name", multiple=True, metavar="LABEL", help="In this group.")
+@click.option(
+    "--past-days", "-p", type=float, metavar="N", callback=_as_age, help="Made in the last N days."
+)
+@click.option(
+    "--group", "--groups", "-G", "group", multiple=True, metavar="GROUP",
+    help="In this group: its pk, UUID or label. What looks like a pk or UUID is a label with ! "
+    "behind it.",
+)  # fmt: skip
 @click.option("--group-pk", type=int, multiple=True, metavar="PK", help="In this group.")
-@click.option("--element", multiple=True, metavar="SYMBOL", help="With any of these elements.")
-@click.option("--element-only", multiple=True, metavar="SYMBOL", help="With all of these.")
+@click.option(
+    "--element", "--with-elements", "-e", "element", multiple=True, metavar="SYMBOL",
+    help="With any of these elements.",
+)  # fmt: skip
+@click.option(
+    "--element-only", "--with-elements-exclusive", "-E", "element_only", multiple=True,
+    metavar="SYMBOL", help="With all of these.",
+)  # fmt: skip
 @click.option(
     "--formula-mode",
+    "-f",
     "formulamode",
     type=click.Choice(FORMULA_MODES),
     default="hill",
@@ -54,49 +109,57 @@ def bands() -> None:
     help="How formulas are written.",
 )
 @link_types_option(default="create and input_calc; all for bands without a structure there")
-@command_options
+@click.option("--raw", "-r", is_flag=True, help="Print the rows alone, without headings.")
+@command_options_but_p
 def list_bands(
     database: Database,
     all_users: bool,
     user_email: str | None,
     past_days: float | None,
-    group_name: Sequence[str],
+    group: Sequence[str],
     group_pk: Sequence[int],
     element: Sequence[str],
     element_only: Sequence[str],
     formulamode: FormulaMode,
     link_types: Sequence[str],
+    raw: bool,
 ) -> None:
     """List band structures with the formula of the structure that they were computed from.
 
-    Options that may be repeated: --group, --group-pk, --element, --element-only, --link-type.
+    Options that may be repeated, or take several values: --group, --group-pk,
+    --element, --element-only, --link-type. The short options are those of verdi data
+    core.bands list: here -p is the age, and a profile's name is --profile.
     """
     if not all_users and (user_email or database.profile.default_user_email) is None:
         raise click.UsageError(
             f"profile {quote(database.profile.name)} has no default user: "
             "add --user-email EMAIL, or --all-users"
         )
-    rows = database.call(
-        lambda backend: backend.queries.get_bands_and_parents_structure(
+    require_elements([*element, *element_only])
+
+    async def ask(backend: Backend) -> list[BandsRow]:
+        if all_users and user_email is not None:
+            await require_user_email(backend, user_email)
+        return await backend.queries.get_bands_and_parents_structure(
             all_users=all_users,
             past_days=past_days,
-            group_name=group_name or None,
-            group_pk=group_pk or None,
+            group_pk=await find_groups(backend, group, group_pk),
             element=element or None,
             element_only=element_only or None,
             formulamode=formulamode,
             link_types=link_types or None,
-        ),
-        doing="Looking for band structures",
-        default_user=user_email,
-    )
+        )
+
+    rows = database.call(ask, doing="Looking for band structures", default_user=user_email)
     if database.as_json:
         echo_json(rows)
         return
     table(
-        plural(len(rows), "band structure"),
+        None if raw else plural(len(rows), "band structure"),
         BANDS_COLUMNS,
         map(bands_cells, rows),
+        headings=not raw,
+        empty="" if raw else "No band structures.",
     )
 
 

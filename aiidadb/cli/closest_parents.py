@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from aiidadb.cli.names import require_node_type, require_nodes
 from aiidadb.cli.options import command_options, link_types_option
 from aiidadb.cli.output.console import plural, visible
 from aiidadb.cli.output.json_output import echo_json
@@ -15,6 +17,7 @@ from aiidadb.cli.output.tables import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
 
 __all__ = ["closest_parents"]
@@ -37,19 +40,25 @@ def closest_parents(
 ) -> None:
     """Find the closest ancestor of a type for each of the nodes PKS."""
     asked = sorted(set(pks))
+    # That a database has no structures at all is an answer, not a slip.
+    typed = click.get_current_context().get_parameter_source("node_type")
     with progress_bar(shown=not database.as_json) as progress:
         task = progress.add_task("Walking up the links", total=len(asked), count="")
-        parents = database.call(
-            lambda backend: backend.queries.get_closest_parents(
+
+        async def ask(backend: Backend) -> dict[int, int]:
+            await require_nodes(backend, asked)
+            if typed is not ParameterSource.DEFAULT:
+                await require_node_type(backend, node_type)
+            return await backend.queries.get_closest_parents(
                 asked,
                 node_type=node_type,
                 link_types=link_types or None,
                 progress=lambda done, total: progress.update(
                     task, completed=done, total=total, count=f"{done:,} of {total:,}"
                 ),
-            ),
-            doing=None,
-        )
+            )
+
+        parents = database.call(ask, doing=None)
     if database.as_json:
         echo_json(parents)
         return

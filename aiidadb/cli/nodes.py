@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
 
 from aiidadb.cli.exit_status import FAILED
-from aiidadb.cli.options import command_options
+from aiidadb.cli.options import command_options, group_options
 from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
@@ -15,7 +17,7 @@ from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
@@ -23,35 +25,59 @@ if TYPE_CHECKING:
 
 __all__ = ["nodes"]
 
-_MOST_SHOWN: Final = 20
+
+@dataclass(frozen=True, slots=True)
+class _Deletion:
+    """What is to be deleted.
+
+    Attributes:
+        pks: The nodes.
+        preview: What goes with them.
+        asked: How many of the nodes were given by the user.
+        spared: The nodes that stay though AiiDA's rules ask for them, ascending.
+        spared_types: Node type to number of those, most frequent first.
+    """
+
+    pks: set[int]
+    preview: DeletionPreview
+    asked: int
+    spared: tuple[int, ...] = ()
+    spared_types: Mapping[str, int] = field(default_factory=dict)
 
 
 @click.group()
+@group_options
 def nodes() -> None:
     """Delete nodes."""
 
 
-@nodes.command("delete", short_help="Delete nodes and what hangs on them.")
+@nodes.command("delete", short_help="Delete nodes and what depends on them.")
 @click.argument("pks", type=int, nargs=-1, required=True)
-@click.option("--follow", is_flag=True, help="Delete also what AiiDA's provenance rules ask for.")
+@click.option(
+    "--follow/--no-follow",
+    default=True,
+    help="Follow AiiDA's provenance rules, or delete these nodes alone.  [default: follow]",
+)
 @click.option(
     "--create-forward/--no-create-forward",
     default=True,
-    help="With --follow: also what deleted calculations created.  [default: yes]",
+    help="Delete also what deleted calculations created.  [default: yes]",
 )
 @click.option(
     "--call-calc-forward/--no-call-calc-forward",
     default=True,
-    help="With --follow: also calculations that deleted workflows called.  [default: yes]",
+    help="Delete also calculations that deleted workflows called.  [default: yes]",
 )
 @click.option(
     "--call-work-forward/--no-call-work-forward",
     default=True,
-    help="With --follow: also workflows that deleted workflows called.  [default: yes]",
+    help="Delete also workflows that deleted workflows called.  [default: yes]",
 )
-@click.option("--strict", is_flag=True, help="Refuse if one of the nodes does not exist.")
-@click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option(
+    "--strict", is_flag=True, help="Refuse too if somebody else deletes one of them meanwhile."
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Show what would go, and stop.")
+@click.option("--yes", "-y", "--force", "-f", is_flag=True, help="Do not ask.")
 @command_options
 def delete(
     database: Database,
@@ -65,25 +91,34 @@ def delete(
 ) -> None:
     """Delete the nodes PKS, with links, group memberships, comments and logs.
 
-    What was made from them stays, unless --follow is given. Files in the
+    What AiiDA's provenance rules ask for is deleted too, as by verdi node delete:
+    calculations and workflows that had a node as input, created or returned it, and
+    what these created and called. --no-follow leaves all of that. Files in the
     repository stay until AiiDA's own maintenance (verdi storage maintain).
     """
     if database.as_json and not (yes or dry_run):
         raise click.UsageError("with --json nobody is asked: add --yes or --dry-run")
     if not (follow or all(switches.values())):
-        raise click.UsageError("the switches --no-…-forward say how to --follow")
+        raise click.UsageError("the switches --no-…-forward are for the rules: drop --no-follow")
 
-    async def look(backend: Backend) -> tuple[set[int], DeletionPreview]:
-        doomed = set(pks)
-        if follow:
-            doomed |= await backend.get_nodes_to_delete(pks, **switches)
-        return doomed, await backend.preview_deletion(doomed, strict=strict)
+    async def look(backend: Backend) -> _Deletion:
+        asked = set(pks)
+        ruled = await backend.get_nodes_to_delete(pks, **switches)
+        doomed = asked | ruled if follow else asked
+        preview = await backend.preview_deletion(doomed, strict=True)
+        if follow or ruled == asked:
+            return _Deletion(doomed, preview, len(asked))
+        types = Counter((await backend.preview_deletion(ruled)).types)
+        types.subtract(preview.types)
+        return _Deletion(
+            doomed, preview, len(asked), tuple(sorted(ruled - asked)), dict((+types).most_common())
+        )
 
-    doomed, preview = database.call(look, doing="Looking what hangs on them")
-    report = preview.counts
+    deletion = database.call(look, doing="Looking what depends on them")
+    report = deletion.preview.counts
     if not database.as_json:
-        _show_preview(preview)
-    if report.nodes and not dry_run:
+        _show(deletion, follow=follow)
+    if not dry_run:
         if not (yes or agreed("Delete them?")):
             click.echo("Nothing was deleted.")
             raise click.exceptions.Exit(FAILED)
@@ -91,7 +126,7 @@ def delete(
             task = progress.add_task("Deleting", total=report.nodes, count="")
             report = database.call(
                 lambda backend: backend.delete_nodes_and_connections(
-                    doomed,
+                    deletion.pks,
                     strict=strict,
                     progress=lambda done, total: progress.update(
                         task, completed=done, total=total, count=f"{done:,} of {total:,}"
@@ -99,32 +134,55 @@ def delete(
                 ),
                 doing=None,
             )
-    _tell(database, doomed, report, dry_run=dry_run)
+    _tell(database, deletion, report, dry_run=dry_run)
 
 
-def _tell(database: Database, doomed: set[int], report: DeletionReport, *, dry_run: bool) -> None:
+def _tell(
+    database: Database, deletion: _Deletion, report: DeletionReport, *, dry_run: bool
+) -> None:
     if database.as_json:
-        gone = sorted(doomed.difference(report.missing))
-        echo_json({"dry_run": dry_run, "pks": gone, "counts": report})
-    elif dry_run or not report.nodes:
+        echo_json(
+            {
+                "dry_run": dry_run,
+                "pks": sorted(deletion.pks.difference(report.missing)),
+                "counts": report,
+                "links_cut": deletion.preview.links_cut,
+                "spared": deletion.spared,
+            }
+        )
+    elif dry_run:
         click.echo("Nothing was deleted.")
     else:
         click.echo(f"Deleted {plural(report.nodes, 'node')}, {_counts(report)}.")
 
 
-def _show_preview(preview: DeletionPreview) -> None:
+def _show(deletion: _Deletion, *, follow: bool) -> None:
+    preview = deletion.preview
     counts = preview.counts
-    if counts.nodes:
+    more = counts.nodes - deletion.asked
+    table(
+        f"{plural(counts.nodes, 'node')} to delete"
+        + (f", {more:,} of them by AiiDA's provenance rules" if more else ""),
+        {"Type": "left", "Nodes": "right"},
+        _by_type(preview.types),
+    )
+    click.echo(f"With them: {_counts(counts)}.")
+    if follow:
+        return
+    if preview.links_cut:
+        click.echo(f"This cuts {plural(preview.links_cut, 'link')} to nodes that stay.")
+    if deletion.spared:
+        click.echo()
         table(
-            f"{plural(counts.nodes, 'node')} to delete",
+            f"{plural(len(deletion.spared), 'node')} more by AiiDA's provenance rules, "
+            "without --no-follow",
             {"Type": "left", "Nodes": "right"},
-            ((name or "(none)", f"{number:,}") for name, number in preview.types.items()),
+            _by_type(deletion.spared_types),
         )
-        click.echo(f"With them: {_counts(counts)}.")
-    if counts.missing:
-        shown = ", ".join(map(str, counts.missing[:_MOST_SHOWN]))
-        more = len(counts.missing) - _MOST_SHOWN
-        click.echo(f"Not in the database: {shown}{f' and {more:,} more' if more > 0 else ''}.")
+
+
+def _by_type(types: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [(name or "(none)", f"{number:,}") for name, number in types.items()]
 
 
 def _counts(report: DeletionReport) -> str:

@@ -1,11 +1,15 @@
-"""What all commands share: which database, and in which form answers are wanted."""
+"""What all commands share: which database, and in which form answers are wanted.
+
+The options that say so can stand before a command as well as behind it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 import anyio
 import click
@@ -23,10 +27,21 @@ if TYPE_CHECKING:
 
     from aiidadb.backend import Backend
 
-__all__ = ["Database", "command_options", "link_types_option"]
+__all__ = [
+    "Database",
+    "command_options",
+    "command_options_but_p",
+    "group_options",
+    "json_alone",
+    "link_types_option",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Function = TypeVar("Function", bound="Callable[..., None]")
+
+_GIVEN: Final = f"{__name__}.given"
+_DSN_VARIABLE: Final = "AIIDADB_DSN"
 
 
 class Database:
@@ -59,10 +74,14 @@ class Database:
             ConfigurationError: There is none of that name, or it cannot be used.
             UsageError: Both a profile and a DSN were given.
         """
-        if self._dsn is not None:
-            if self._name is not None or self._config is not None:
-                raise click.UsageError("give --dsn, or --profile and --config, not both")
-            return Profile.from_dsn(self._dsn, repository=self._repository)
+        dsn = self._dsn
+        names_profile = self._name is not None or self._config is not None
+        if dsn is not None and names_profile:
+            raise click.UsageError("give --dsn, or --profile and --config, not both")
+        if dsn is None and not names_profile:  # what is typed counts more than the environment
+            dsn = os.environ.get(_DSN_VARIABLE) or None
+        if dsn is not None:
+            return Profile.from_dsn(dsn, repository=self._repository)
         profile = load_profile(self._name, config=self._config)
         if self._repository is None:
             return profile
@@ -121,36 +140,36 @@ class Database:
         return cast("T", result)
 
 
+def group_options(group: Function) -> Function:
+    """Let the options of all commands stand before the commands of a group."""
+    return _remembered_options(group, "--profile", "-p")
+
+
 def command_options(command: Callable[Concatenate[Database, P], None]) -> Callable[..., None]:
     """Give a command the options of all; it is called with a :class:`Database` first."""
+    return _remembered_options(_with_database(command), "--profile", "-p")
 
-    @click.option("--profile", "-p", metavar="NAME", help="A profile of AiiDA's configuration.")
-    @click.option("--dsn", metavar="URI", help="A database: postgresql://user@host/name.")
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="AiiDA's config.json, if it is not where AiiDA looks.",
-    )
-    @click.option(
-        "--repository",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="The directory of the file repository, if not the profile's.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
+
+def command_options_but_p(
+    command: Callable[Concatenate[Database, P], None],
+) -> Callable[..., None]:
+    """The same for a command that has a ``-p`` of its own."""
+    return _remembered_options(_with_database(command), "--profile")
+
+
+def json_alone(command: Callable[Concatenate[bool, P], None]) -> Callable[..., None]:
+    """Give a command that opens no database of the user's ``--json`` alone."""
+
     @functools.wraps(command)
-    def run(
-        profile: str | None,
-        dsn: str | None,
-        config: Path | None,
-        repository: Path | None,
-        as_json: bool,
-        *arguments: P.args,
-        **named: P.kwargs,
-    ) -> None:
-        database = Database(profile, dsn, config, repository, as_json=as_json)
-        command(database, *arguments, **named)
+    def run(*arguments: P.args, **named: P.kwargs) -> None:
+        context = click.get_current_context()
+        given: dict[str, object] = context.meta.get(_GIVEN, {})
+        as_json = given.get("as_json", False) is True
+        if others := sorted(given.keys() - {"as_json"}):
+            raise click.UsageError(f"{context.info_name} takes no --{', no --'.join(others)}")
+        command(as_json, *arguments, **named)
 
-    return run
+    return _json_option(run)
 
 
 def link_types_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -168,3 +187,80 @@ def link_types_option(default: str) -> Callable[[Callable[..., None]], Callable[
         metavar="LINK_TYPE",
         help=f"Links to follow, may be repeated: {', '.join(types)}.  [default: {default}]",
     )
+
+
+def _with_database(command: Callable[Concatenate[Database, P], None]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def run(*arguments: P.args, **named: P.kwargs) -> None:
+        given: dict[str, Any] = click.get_current_context().meta.get(_GIVEN, {})
+        database = Database(
+            given.get("profile"),
+            given.get("dsn"),
+            given.get("config"),
+            given.get("repository"),
+            as_json=given.get("as_json", False),
+        )
+        command(database, *arguments, **named)
+
+    return run
+
+
+def _remembered_options(function: Function, *names_of_profile: str) -> Function:
+    for option in (
+        _json_option,
+        click.option(
+            "--repository",
+            type=click.Path(path_type=Path, file_okay=False),
+            multiple=True,
+            expose_value=False,
+            callback=_remember,
+            help="The directory of the file repository, if not the profile's.",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            expose_value=False,
+            callback=_remember,
+            help="AiiDA's config.json, if it is not where AiiDA looks.",
+        ),
+        click.option(
+            "--dsn",
+            metavar="URI",
+            multiple=True,
+            expose_value=False,
+            callback=_remember,
+            help=f"A database: postgresql://user@host/name.  [environment: {_DSN_VARIABLE}]",
+        ),
+        click.option(
+            *names_of_profile,
+            metavar="NAME",
+            multiple=True,
+            expose_value=False,
+            callback=_remember,
+            help="A profile of AiiDA's configuration.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _remember(context: click.Context, parameter: click.Parameter, values: object) -> None:
+    """Note what an option says, for the command: whether before or behind it is the same."""
+    given: dict[str, object] = context.meta.setdefault(_GIVEN, {})
+    name = parameter.name or ""
+    for value in values if isinstance(values, tuple) else (True,) if values else ():
+        if given.setdefault(name, value) != value:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is given twice, with different values: give it once"
+            )
+
+
+_json_option: Final = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Answer in JSON, for scripts.",
+)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiidadb.cli.options import command_options
+from aiidadb.cli.options import command_options, group_options
 from aiidadb.cli.output.console import echo, plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
@@ -22,6 +22,7 @@ __all__ = ["settings"]
 
 
 @click.group(short_help="Read and write settings.")
+@group_options
 def settings() -> None:
     """Read and write the settings that AiiDA keeps in the database."""
 
@@ -39,6 +40,7 @@ def list_settings(database: Database) -> None:
         {"Key": "left", "Value": "left", "Description": "left", "Written, UTC": "right"},
         ((one.key, _value(one), one.description, _time(one)) for one in found),
         whole={"Key"},
+        empty="No settings.",
     )
 
 

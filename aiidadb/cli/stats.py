@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aiidadb.cli.names import require_user
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.charts import draw_days
 from aiidadb.cli.output.console import plural
@@ -13,7 +14,9 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 
 if TYPE_CHECKING:
+    from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
+    from aiidadb.queries.creation_statistics import CreationStatistics
 
 __all__ = ["stats"]
 
@@ -31,10 +34,13 @@ __all__ = ["stats"]
 @command_options
 def stats(database: Database, user_pk: int | None, timezone: str | None, days: int) -> None:
     """Count nodes by type and by day of creation."""
-    found = database.call(
-        lambda backend: backend.queries.get_creation_statistics(user_pk, timezone=timezone),
-        doing="Counting nodes",
-    )
+
+    async def ask(backend: Backend) -> CreationStatistics:
+        if user_pk is not None:
+            await require_user(backend, user_pk)
+        return await backend.queries.get_creation_statistics(user_pk, timezone=timezone)
+
+    found = database.call(ask, doing="Counting nodes")
     if database.as_json:
         echo_json(found)
         return
@@ -46,5 +52,6 @@ def stats(database: Database, user_pk: int | None, timezone: str | None, days: i
             (name or "(none)", f"{number:,}", f"{number / total:.1%}")
             for name, number in sorted(found["types"].items(), key=lambda item: -item[1])
         ),
+        empty="No nodes.",
     )
     draw_days(found["ctime_by_day"], days)

@@ -72,10 +72,12 @@ class DeletionPreview:
     Attributes:
         counts: How many of each, and which nodes are not there.
         types: Node type to number of nodes, most frequent first.
+        links_cut: How many of the links have their other end at a node that stays.
     """
 
     counts: DeletionReport
     types: Mapping[str, int]
+    links_cut: int = 0
 
 
 async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) -> DeletionPreview:
@@ -89,9 +91,12 @@ async def preview_deletion(session: Session, pks: Pks, *, strict: bool = False) 
         _require_none(missing, strict=strict)
         hanging = await QUERIES["deletion_preview_rows"].fetchrow(session, found)
     assert hanging is not None
+    counts = dict(hanging)
+    links_cut = counts.pop("links_cut")
     return DeletionPreview(
-        DeletionReport(nodes=len(found), **hanging, missing=missing),
+        DeletionReport(nodes=len(found), **counts, missing=missing),
         dict(Counter(row["node_type"] for row in rows).most_common()),
+        links_cut,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from aiidadb.cli.options import json_alone
+
 __all__ = ["demo"]
 
 
@@ -17,8 +19,8 @@ __all__ = ["demo"]
     help="How large a campaign to make.",
 )
 @click.option("--keep", is_flag=True, help="Leave server and database, and say how to reach them.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: what was run, and how long.")
-def demo(number: int, keep: bool, as_json: bool) -> None:
+@json_alone
+def demo(as_json: bool, /, number: int, keep: bool) -> None:
     """See it work: a campaign of band structures on a PostgreSQL of its own.
 
     Starts a private server, makes a database, fills it with workflows in AiiDA's

@@ -29,6 +29,8 @@ def table(
     *,
     indent: int = 0,
     whole: Collection[str] = (),
+    headings: bool = True,
+    empty: str | None = None,
 ) -> None:
     """Print a table: a row a line, but for cells that are too long for the terminal.
 
@@ -41,12 +43,18 @@ def table(
         indent: How many blanks stand before each line.
         whole: Columns whose words are never cut. They give way last, and break behind such
             characters as ``|`` and ``_``; where not even that fits, each row is a paragraph.
+        headings: Whether the columns' headings are shown.
+        empty: What is said in the table's place where it has no rows; nothing if it is empty.
     """
     out = console()
     begin = " " * indent
     body = [tuple(visible(cell) for cell in row) for row in rows]
+    if empty is not None and not body:
+        if empty:
+            say(f"{begin}{empty}")
+        return
     sides = list(columns.values())
-    cells = [tuple(columns), *body]
+    cells = [tuple(columns), *body] if headings else body
     natural = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     least = {
         place: max(_LEAST, *map(_longest_piece, column)) if name in whole else _LEAST
@@ -64,7 +72,9 @@ def table(
         lines = (line for row in body for line in _paragraph(tuple(columns), row, whole, room))
         click.echo("\n".join(begin + line for line in lines))
         return
-    say("\n".join(begin + line for line in _lines(tuple(columns), sides, widths, breaks)), "dim")
+    if headings:
+        heading = _lines(tuple(columns), sides, widths, breaks)
+        say("\n".join(begin + line for line in heading), "dim")
     if body:
         click.echo(
             "\n".join(begin + line for row in body for line in _lines(row, sides, widths, breaks))

@@ -1,0 +1,235 @@
+"""Names that people type: what they mean in this database, and an error where they mean nothing.
+
+In Python a name that nothing has gives an empty answer, as in djsite. At a command line it is more
+often a slip.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from pypika import Query
+
+from aiidadb.criteria.tables import groups, nodes, users
+from aiidadb.exceptions import InvalidInputError, NotExistent
+from aiidadb.messages import quote, shorten
+from aiidadb.pks import as_pks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pypika.terms import Criterion
+
+    from aiidadb.backend import Backend
+
+__all__ = [
+    "find_groups",
+    "require_elements",
+    "require_node_type",
+    "require_nodes",
+    "require_user",
+    "require_user_email",
+]
+
+_MOST_NAMED: Final = 10
+
+_LABEL_MARK: Final = "!"
+"""What AiiDA takes for "this is a label" at the end of an identifier."""
+
+# Those of today's periodic table, and AiiDA's own for what is unknown.
+_ELEMENTS: Final = frozenset(
+    re.findall(
+        "[A-Z][a-z]?",
+        "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge "
+        "As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm "
+        "Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U "
+        "Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og",
+    )
+)
+
+
+def require_elements(symbols: Iterable[str]) -> None:
+    """Refuse symbols that no chemical element has.
+
+    Raises:
+        NotExistent: Some are none.
+    """
+    wrong = [symbol for symbol in dict.fromkeys(symbols) if symbol not in _ELEMENTS]
+    meant = [symbol.capitalize() for symbol in wrong if symbol.capitalize() in _ELEMENTS]
+    _require_none("element", map(quote, wrong), meant)
+
+
+async def require_nodes(backend: Backend, pks: Iterable[int]) -> None:
+    """Refuse pks that no node has.
+
+    Raises:
+        NotExistent: Some have no node.
+    """
+    asked = as_pks(pks)
+    query = Query.from_(nodes).select(nodes.id).where(nodes.id.isin(asked))
+    found = {row["id"] for row in await backend.queries.fetch(query)}
+    _require_none("node", (str(pk) for pk in asked if pk not in found))
+
+
+async def require_node_type(backend: Backend, node_type: str) -> None:
+    """Refuse a type that no node has; either line's spelling of it will do.
+
+    Raises:
+        NotExistent: There is no such node.
+    """
+    query = Query.from_(nodes).select(nodes.id).where(nodes.node_type == node_type).limit(1)
+    if await backend.queries.fetch(query):
+        return
+    statistics = await backend.queries.get_creation_statistics()
+    types = sorted(statistics["types"])
+    raise NotExistent(
+        f"no node has the type {quote(node_type)}", advice=_did_you_mean(_closest(node_type, types))
+    )
+
+
+async def require_user(backend: Backend, pk: int) -> None:
+    """Refuse the pk of a user who does not exist.
+
+    Raises:
+        NotExistent: There is no such user.
+    """
+    (asked,) = as_pks(pk)
+    query = Query.from_(users).select(users.id).orderby(users.id)
+    known = [row["id"] for row in await backend.queries.fetch(query)]
+    if asked not in known:
+        raise NotExistent(f"there is no user {asked}", advice=f"the users are {_listed(known)}")
+
+
+async def require_user_email(backend: Backend, email: str) -> None:
+    """Refuse the address of a user who does not exist.
+
+    Raises:
+        NotExistent: There is no such user.
+    """
+    known = [
+        row["email"]
+        for row in await backend.queries.fetch(
+            Query.from_(users).select(users.email).orderby(users.email)
+        )
+    ]
+    if email not in known:
+        raise NotExistent(
+            f"there is no user {quote(email)}",
+            advice=_did_you_mean(map(quote, _closest(email, known))),
+        )
+
+
+async def find_groups(
+    backend: Backend, identifiers: Sequence[str], pks: Sequence[int] = ()
+) -> list[int] | None:
+    """The groups that are meant.
+
+    An identifier is read as ``verdi`` reads it: an integer is a pk; what has but hexadecimal digits
+    and dashes is a UUID, or its beginning; all else is a label, and so is all that ends in ``!``.
+    (Source: aiida-core, ``aiida.orm.utils.loaders.OrmEntityLoader``.)
+
+    Args:
+        backend: The database.
+        identifiers: Pks, UUIDs and labels.
+        pks: Pks. With identifiers too, it is the groups that are among both.
+
+    Returns:
+        Their pks; None where nothing was asked.
+
+    Raises:
+        NotExistent: Some mean no group.
+        InvalidInputError: One means several groups.
+    """
+    if not identifiers and not pks:
+        return None
+    named = await _find_identified(backend, identifiers) if identifiers else None
+    if not pks:
+        return named
+    asked = as_pks(pks)
+    query = Query.from_(groups).select(groups.id).where(groups.id.isin(asked))
+    found = {row["id"] for row in await backend.queries.fetch(query)}
+    _require_none("group", (str(pk) for pk in asked if pk not in found))
+    return asked if named is None else sorted(set(named).intersection(asked))
+
+
+async def _find_identified(backend: Backend, identifiers: Sequence[str]) -> list[int]:
+    found: list[int] = []
+    missing: list[str] = []
+    for identifier in dict.fromkeys(identifiers):
+        criterion = _meaning(identifier)
+        if criterion is None:
+            missing.append(identifier)
+            continue
+        query = Query.from_(groups).select(groups.id).where(criterion).orderby(groups.id)
+        meant = [row["id"] for row in await backend.queries.fetch(query)]
+        if len(meant) > 1:
+            raise InvalidInputError(
+                f"{quote(identifier)} means several groups: give the pk of one: {_listed(meant)}"
+            )
+        found += meant
+        if not meant:
+            missing.append(identifier)
+    if missing:
+        query = Query.from_(groups).select(groups.label).orderby(groups.label)
+        labels = [row["label"] for row in await backend.queries.fetch(query)]
+        _require_none("group", map(quote, missing), _meant_labels(missing, labels))
+    return sorted(set(found))
+
+
+def _meaning(identifier: str) -> Criterion | None:
+    """The criterion for the groups that an identifier means; None where it can mean none."""
+    if identifier.endswith(_LABEL_MARK):
+        return groups.label == identifier.rstrip(_LABEL_MARK)
+    try:
+        pk = int(identifier)
+    except ValueError:
+        pass
+    else:
+        return groups.id == pk if 0 < pk < 2**63 else None
+    digits = identifier.replace("-", "")
+    if re.fullmatch("[0-9a-fA-F]+", digits) is None:
+        return groups.label == identifier
+    if len(digits) > len(uuid.UUID(int=0).hex):
+        return None
+    first, last = (uuid.UUID(digits.ljust(32, fill)) for fill in "0f")
+    return groups.uuid.between(first, last)
+
+
+def _meant_labels(missing: Iterable[str], labels: Sequence[str]) -> list[str]:
+    """What should have been typed, for labels that look like pks or UUIDs, or have a slip."""
+    meant = []
+    for identifier in missing:
+        if identifier in labels:
+            meant.append(quote(f"{identifier}{_LABEL_MARK}"))
+        else:
+            meant += map(quote, _closest(identifier, labels))
+    return meant
+
+
+def _closest(name: str, names: Sequence[str]) -> list[str]:
+    """The one of some names that is most like another, or has it inside, if there is any."""
+    close = difflib.get_close_matches(name, names, n=1)
+    if close or not name:
+        return close
+    return [one for one in names if name.casefold() in one.casefold()][:1]
+
+
+def _require_none(what: str, wrong: Iterable[str], meant: Iterable[str] = ()) -> None:
+    names = list(wrong)
+    if names:
+        there = f"there is no {what}" if len(names) == 1 else f"there are no {what}s"
+        raise NotExistent(f"{there} {_listed(names)}", advice=_did_you_mean(meant))
+
+
+def _did_you_mean(names: Iterable[str]) -> str | None:
+    found = list(dict.fromkeys(names))
+    return f"did you mean {_listed(found)}?" if found else None
+
+
+def _listed(names: Sequence[object]) -> str:
+    shown = ", ".join(shorten(str(name), 60) for name in names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown

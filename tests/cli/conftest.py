@@ -41,6 +41,12 @@ async def dsn(request: pytest.FixtureRequest, databases: Databases) -> AsyncIter
     await databases.drop(made)
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_campaign(databases: Databases) -> str:
+    """One of the main line that nobody changes."""
+    return await make_campaign(databases, "main_0002")
+
+
 @pytest_asyncio.fixture
 async def main_campaign(databases: Databases) -> AsyncIterator[str]:
     made = await make_campaign(databases, "main_0002")

@@ -58,3 +58,41 @@ def test_bands_without_a_default_user_say_what_to_add(run, main_campaign):
     unknown = run("bands", "list", "--user-email", "x@y", "--dsn", main_campaign)
     assert unknown.status == 1
     assert re.fullmatch(r"Error: .*'x@y'.*: add --all-users .*\n", unknown.err)
+
+
+@pytest.mark.quick
+def test_the_short_options_are_those_of_verdi(run, shared_campaign):
+    def listed(*arguments: object) -> list[int]:
+        command = ("--dsn", shared_campaign, "--json", "bands", "list")
+        return [row["pk"] for row in run(*command, *arguments).json]
+
+    every = listed("-A")
+    age = 365 * 100
+    assert listed("-A", "-p", age) == listed("--all-users", "--past-days", age) == every
+    assert listed("-A", "-p", 0) == []
+    # Several values behind one option.
+    two = listed("-A", "--group", GROUPS[0], "--group", GROUPS[1])
+    assert listed("-A", "-G", GROUPS[0], GROUPS[1]) == two == listed("-G", *GROUPS[:2], "-A")
+    assert listed("-A", f"--groups={GROUPS[0]}", GROUPS[1]) == two
+    either = listed("-A", "--element", "Si", "--element", "O")
+    assert listed("-A", "-e", "Si", "O") == listed("--with-elements", "Si", "O", "-A") == either
+    both = listed("-A", "--element-only", "O", "--element-only", "Ti")
+    assert listed("-A", "-E", "O", "Ti") == both
+    assert listed("-A", "--with-elements-exclusive", "O", "Ti") == both
+    assert set(both) < set(either) < set(every)
+    mode = ("-A", "--dsn", shared_campaign, "--json")
+    compact = run("bands", "list", "-f", "hill_compact", *mode).json
+    assert compact == run("bands", "list", "--formula-mode", "hill_compact", *mode).json
+    raw = run("bands", "list", "-A", "-r", "--dsn", shared_campaign).out.splitlines()
+    assert len(raw) == len(every)
+    assert [int(line.split()[0]) for line in raw] == every
+
+
+def test_verdi_has_these_options(aiida_home):
+    from aiida.cmdline.commands.cmd_data.cmd_bands import bands_list
+
+    from aiidadb.cli.bands import list_bands
+
+    ours = {name for option in list_bands.params for name in option.opts}
+    theirs = {name for option in bands_list.params for name in option.opts}
+    assert theirs <= ours

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from tests.helpers.campaigns import NODES
-from tests.helpers.command_line import count, fetch
+from tests.helpers.command_line import count, fetch, one_line
 from tests.helpers.terminal import on_terminal, piped
 
 
@@ -17,41 +18,88 @@ def test_a_dry_run_deletes_nothing(run, main_campaign):
     first = fetch(main_campaign, f"select min(id) from db_dbnode where {of_structures}")[0][0]
     told = run("nodes", "delete", first, "--dsn", main_campaign, "--dry-run")
     assert told.status == 0
-    assert told.out.startswith("1 node to delete\n")
+    assert re.match(r"(\d+) nodes to delete, \d+ of them by AiiDA's provenance rules\n", told.out)
     assert told.out.endswith("Nothing was deleted.\n")
-    follow = run(
-        "nodes",
-        "delete",
-        first,
-        "--follow",
-        "--dry-run",
-        "--json",
-        "--dsn",
-        main_campaign,
-    ).json
+    assert "links to nodes that stay" not in told.out
+    # Both at once, as verdi has them, is a dry run.
+    verdi = run("nodes", "delete", first, "--follow", "-n", "-f", "--json", "--dsn", main_campaign)
+    follow = verdi.json
     assert follow["dry_run"]
     assert follow["counts"]["nodes"] == len(follow["pks"]) > 1
+    assert told.out.startswith(f"{len(follow['pks'])} nodes ")
+    assert follow["spared"] == []
     assert count(main_campaign, "db_dbnode") == NODES
 
 
 @pytest.mark.quick
+def test_without_the_rules_it_says_what_is_cut_and_what_they_would_take(run, dsn):
+    # An input of a calculation and what that created: one link between them both and others.
+    first, created = fetch(
+        dsn,
+        "select taken.input_id, made.output_id from db_dblink as taken "
+        "join db_dblink as made on made.input_id = taken.output_id and made.type = 'create' "
+        "where taken.type = 'input_calc' order by taken.id limit 1",
+    )[0]
+    command = ("nodes", "delete", first, created, "--dsn", dsn)
+    ruled = run(*command, "--dry-run", "--json").json
+    bare = run(*command, "--no-follow", "--dry-run", "--json").json
+    assert bare["pks"] == sorted([first, created])
+    assert bare["spared"] == sorted(set(ruled["pks"]) - {first, created})
+    pair = f"({first}, {created})"
+    cut = f"(input_id in {pair}) <> (output_id in {pair})"
+    assert bare["links_cut"] == count(dsn, f"db_dblink where {cut}") > 1
+    told = run(*command, "--no-follow", "-n").out
+    assert told.startswith("2 nodes to delete\n")
+    assert f"\nThis cuts {bare['links_cut']} links to nodes that stay.\n" in told
+    title = f"{len(bare['spared'])} nodes more by AiiDA's provenance rules, without --no-follow"
+    _, _, rest = told.partition(f"\n\n{title}\n")
+    types = dict(line.split() for line in rest.splitlines()[1:-1])
+    spared = ", ".join(map(str, bare["spared"]))
+    assert types == {
+        one["node_type"]: str(one["number"])
+        for one in fetch(
+            dsn,
+            "select node_type, count(*) as number from db_dbnode "
+            f"where id in ({spared}) group by node_type",
+        )
+    }
+    assert run(*command, "--no-follow", "-f").status == 0
+    assert count(dsn, "db_dbnode") == NODES - 2
+    assert run("nodes", "delete", bare["spared"][0], "-y", "--dsn", dsn).status == 0
+
+
+def test_a_node_that_is_linked_to_nothing_goes_alone(run, main_campaign):
+    alone = fetch(
+        main_campaign,
+        "with cut as (delete from db_dblink where input_id = 8 or output_id = 8) "
+        "select id from db_dbnode where id = 8",
+    )[0][0]
+    for form in ([], ["--no-follow"]):
+        told = run("nodes", "delete", alone, "-n", *form, "--dsn", main_campaign).out
+        assert told.startswith("1 node to delete\n")
+        assert "rules" not in told
+        assert "stay" not in told
+
+
+@pytest.mark.quick
 def test_what_was_deleted_is_told(run, dsn):
-    told = run("nodes", "delete", NODES, NODES + 1, "--yes", "--dsn", dsn, "--json").json
-    assert told["pks"] == [NODES]
-    assert told["counts"]["missing"] == [NODES + 1]
-    assert count(dsn, "db_dbnode") == NODES - 1
-    strict = run("nodes", "delete", NODES - 1, NODES, "--strict", "--yes", "--dsn", dsn)
-    assert strict.status == 1
-    assert count(dsn, "db_dbnode") == NODES - 1
-    nothing = run("nodes", "delete", NODES, "--dsn", dsn)  # nothing to ask either
-    assert nothing.out == f"Not in the database: {NODES}.\nNothing was deleted.\n"
+    told = run("nodes", "delete", NODES, "--yes", "--dsn", dsn, "--json").json
+    assert NODES in told["pks"]
+    left = NODES - len(told["pks"])
+    assert count(dsn, "db_dbnode") == left
+    for form in (["--yes"], ["--no-follow", "--yes"], ["--strict", "-f"], []):
+        wrong = run("nodes", "delete", NODES - 1, NODES, *form, "--dsn", dsn)
+        assert "nothing was deleted: there are no nodes" in one_line(wrong, 1)
+    assert count(dsn, "db_dbnode") == left
 
 
 @pytest.mark.parametrize(
     ("answer", "status", "left"), [("y", 0, NODES - 1), ("n", 1, NODES), ("", 1, NODES)]
 )
 def test_it_asks_before_it_deletes(main_campaign, answer, status, left):
-    with on_terminal("nodes", "delete", str(NODES), "--dsn", main_campaign) as terminal:
+    with on_terminal(
+        "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
+    ) as terminal:
         terminal.wait_for("Delete them? [y/N] ")
         terminal.send(f"{answer}\n")
         assert terminal.finish() == status
@@ -61,7 +109,9 @@ def test_it_asks_before_it_deletes(main_campaign, answer, status, left):
 
 
 def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_campaign):
-    with on_terminal("nodes", "delete", str(NODES), "--dsn", main_campaign) as terminal:
+    with on_terminal(
+        "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
+    ) as terminal:
         terminal.wait_for("Delete them? [y/N] ")
         time.sleep(0.2)
         waiting = fetch(
@@ -77,8 +127,10 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
 
 
 def test_nobody_to_answer_is_an_error(main_campaign):
-    done = piped("nodes", "delete", str(NODES), "--dsn", main_campaign)
+    done = piped("nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign)
     assert done.returncode == 1
     assert done.stderr.endswith("Error: nothing was changed, as nobody answers: add --yes\n")
-    agreed = piped("nodes", "delete", str(NODES), "--dsn", main_campaign, stdin="y\n")
+    agreed = piped(
+        "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign, stdin="y\n"
+    )
     assert agreed.returncode == 0

@@ -11,6 +11,7 @@ from aiidadb.cli import aiidadb
 from aiidadb.demo.campaign import USERS
 from tests.helpers.campaigns import write_config
 from tests.helpers.command_line import one_line
+from tests.helpers.terminal import piped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ def test_a_profile_of_aiidas_configuration_is_opened(run, main_campaign, tmp_pat
     config = write_config(tmp_path, main_campaign, "one")
     facts = run("status", "--config", config, "--json").json
     assert (facts["profile"], facts["default_user"]) == ("one", USERS[0])
-    assert run("bands", "list", "--config", config, "-p", "one", "--json").json
+    assert run("bands", "list", "--config", config, "--profile", "one", "--json").json
     assert "one" in one_line(run("stats", "--config", config, "-p", "two"), 1)
 
 
@@ -42,3 +43,59 @@ def test_help_fits_80_columns(run):
 @pytest.mark.quick
 def test_it_has_a_version(run):
     assert re.fullmatch(r"aiidadb (\d+\.\d+\.\d+|of a checkout .*)\n", run("--version").out)
+
+
+@pytest.mark.quick
+def test_options_can_stand_before_the_command(run, shared_campaign, tmp_path):
+    behind = run("bands", "list", "-A", "--dsn", shared_campaign, "--json").json
+    assert behind
+    for line in (
+        ["--dsn", shared_campaign, "--json", "bands", "list", "-A"],
+        ["--json", "bands", "--dsn", shared_campaign, "list", "-A"],
+        ["--dsn", shared_campaign, "bands", "--json", "list", "-A", "--dsn", shared_campaign],
+    ):
+        assert run(*line).json == behind, line
+    config = write_config(tmp_path, shared_campaign, "one")
+    for line in (
+        ["-p", "one", "--config", config, "status", "--json"],
+        ["--config", config, "--json", "status", "-p", "one"],
+        ["--profile", "one", "--json", "status", "--config", config, "--profile", "one"],
+    ):
+        assert run(*line).json["profile"] == "one", line
+    moved = run("--repository", tmp_path, "--config", config, "--json", "status").json
+    assert moved["repository"] == str(tmp_path)
+    assert "two" in one_line(run("-p", "two", "--config", config, "stats"), 1)
+
+
+@pytest.mark.quick
+def test_a_dsn_can_come_from_the_environment(run, shared_campaign, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIIDADB_DSN", shared_campaign)
+    named = run("status", "--json", "--dsn", shared_campaign).json
+    assert run("status", "--json").json | {"size": ""} == named | {"size": ""}
+    # What is typed counts more.
+    nowhere = "postgresql://postgres@127.0.0.1:9/x"
+    assert "connection" in one_line(run("stats", "--dsn", nowhere), 1)
+    config = write_config(tmp_path, shared_campaign, "one")
+    assert run("status", "--config", config, "--json").json["profile"] == "one"
+    assert "'p'" in one_line(run("stats", "-p", "p", "--config", config), 1)
+    monkeypatch.setenv("AIIDADB_DSN", "postgresql://ada:geheim@127.0.0.1:x/db")
+    assert "geheim" not in one_line(run("stats"), 1)
+    monkeypatch.setenv("AIIDADB_DSN", "")
+    monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
+    assert run("status", "--json").json["profile"] == "one"
+
+
+@pytest.mark.quick
+def test_options_are_completed_in_the_shell():
+    def completed(line: str, shell: str = "bash") -> list[str]:
+        words = {"COMP_WORDS": f"aiidadb {line}", "COMP_CWORD": str(len(line.split(" ")))}
+        done = piped(environment={"_AIIDADB_COMPLETE": f"{shell}_complete", **words})
+        return [one.partition(",")[2] for one in done.stdout.splitlines()]
+
+    assert completed("clo") == ["closest-parents"]
+    assert completed("--json bands list --gr") == ["--group", "--groups", "--group-pk"]
+    assert "call_calc" in completed("closest-parents 1 --link-type ")
+    for shell in ("bash", "zsh", "fish"):
+        script = piped(environment={"_AIIDADB_COMPLETE": f"{shell}_source"})
+        assert (script.returncode, script.stderr) == (0, "")
+        assert "_AIIDADB_COMPLETE" in script.stdout

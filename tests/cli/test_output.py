@@ -22,7 +22,8 @@ def odd_ones(text: str) -> set[str]:
     return odd - {"\n"}
 
 
-def test_on_a_terminal_lines_fit_and_headings_are_bold(main_campaign):
+def test_on_a_terminal_lines_fit_and_headings_are_bold(run, main_campaign):
+    run("settings", "set", "key", "1", "--dsn", main_campaign)
     for arguments in (["stats"], ["bands", "list", "-A"], ["settings", "list"]):
         with on_terminal(*arguments, "--dsn", main_campaign) as terminal:
             assert terminal.finish() == 0
@@ -94,3 +95,19 @@ def test_nothing_in_a_database_draws_in_any_answer(run, main_campaign):
                 assert ODD in (told.json, *told.json) or told.json["value"] == ODD
             elif form is not None and not switch:
                 assert form in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["bands", "list", "-A"], "No band structures.\n"),
+        (["bands", "list", "-A", "--raw"], ""),
+        (["stats"], "No nodes.\n"),
+        (["settings", "list"], "No settings.\n"),
+    ],
+)
+@pytest.mark.quick
+def test_where_nothing_is_found_no_empty_table_is_drawn(run, bare_dsn, arguments, sentence):
+    told = run(*arguments, "--dsn", bare_dsn)
+    assert (told.status, told.out, told.err) == (0, sentence, "")
+    assert run(*arguments, "--dsn", bare_dsn, "--json").status == 0

@@ -64,6 +64,8 @@ async def dangling(connection: asyncpg.Connection) -> int:
 async def test_a_preview_counts_what_was_there_at_one_moment(connection, backend, head_dsn):
     before = await backend.preview_deletion([5, 6])
     assert before.counts.comments == 2
+    cut = "select count(*) from db_dblink where (input_id in (5, 6)) <> (output_id in (5, 6))"
+    assert before.links_cut == await connection.fetchval(cut) < before.counts.links
     async with change_after_first_question(head_dsn, "delete from db_dbcomment"):
         assert await backend.preview_deletion([5, 6]) == before
 

@@ -79,7 +79,7 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
     return days
 
 
-@bands.command("list", cls=_SeveralValues)
+@bands.command("list", cls=_SeveralValues, short_help="List band structures.")
 @click.option("--all-users", "-A", is_flag=True, help="Those of all users, not only yours.")
 @click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
 @click.option(

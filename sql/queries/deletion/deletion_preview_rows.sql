@@ -23,7 +23,11 @@ touched as (
 
 select
     (select count(*) from touched) as links,
-    (select count(*) from touched where touched.ends = 1) as links_cut,
+    (
+        select count(*)
+        from touched
+        where touched.ends = 1
+    ) as links_cut,
     (
         select count(*)
         from unnest($1::bigint[]) as asked (pk)

@@ -193,7 +193,11 @@ def test_the_commands_and_options_that_it_gives_exist():
             if word in getattr(command, "commands", {}):
                 command = command.commands[word]
         assert command is not command_line, row
-        known = {option for one in getattr(command, "params", ()) for option in one.opts}
+        known = {
+            option
+            for one in getattr(command, "params", ())
+            for option in (*one.opts, *one.secondary_opts)  # as --follow, and as --no-follow
+        }
         assert set(re.findall(r"--[\w-]+", words[0])) <= known, row
     for name in command_line.commands:
         assert f"`{name}" in section, name

@@ -46,6 +46,7 @@ from aiidadb.migration.plan import MigrationPlan, PlannedStep
 from aiidadb.migration.report import MigrationProgress, MigrationReport, StepReport
 from aiidadb.pks import HasPk, Pks
 from aiidadb.queries.bands import BandsRow
+from aiidadb.queries.bands_listing import BandsListing
 from aiidadb.queries.creation_statistics import CreationStatistics
 from aiidadb.queries.deletion import DeletionPreview, DeletionReport
 from aiidadb.queries.formula import FormulaMode, get_formula
@@ -59,6 +60,7 @@ __all__ = [
     "AuthenticationError",
     "Backend",
     "BackendOpening",
+    "BandsListing",
     "BandsRow",
     "ClosedError",
     "ConcurrencyError",

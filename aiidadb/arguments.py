@@ -1,4 +1,4 @@
-"""What many calls take: switches, functions to be told of progress, paths, and seconds."""
+"""What many calls take: switches, numbers, functions to be told of progress, paths, and seconds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiidadb.messages import quote
 
 __all__ = [
     "LONGEST",
+    "as_count",
     "as_flag",
     "find_path_problem",
     "require_function",
@@ -32,6 +33,21 @@ def as_flag(value: object, what: str) -> bool:
         return bool(value)
     except (TypeError, ValueError):
         raise InvalidTypeError(f"{what} must be True or False, not {quote(value)}") from None
+
+
+def as_count(value: object, what: str) -> int:
+    """A number of things, at least one.
+
+    Raises:
+        InvalidTypeError: It is not an integer; the message begins with ``what``.
+        InvalidInputError: It is below 1.
+    """
+    message = f"{what} must be a positive integer, not {quote(value)}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(message)
+    if value < 1:
+        raise InvalidInputError(message)
+    return value
 
 
 def require_function(value: object, what: str) -> None:

@@ -108,6 +108,9 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
     show_default=True,
     help="How formulas are written.",
 )
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them, at most."
+)
 @link_types_option(default="create and input_calc; all for bands without a structure there")
 @click.option("--raw", "-r", is_flag=True, help="Print the rows alone, without headings.")
 @command_options_but_p
@@ -121,6 +124,7 @@ def list_bands(
     element: Sequence[str],
     element_only: Sequence[str],
     formulamode: FormulaMode,
+    limit: int | None,
     link_types: Sequence[str],
     raw: bool,
 ) -> None:
@@ -148,6 +152,7 @@ def list_bands(
             element_only=element_only or None,
             formulamode=formulamode,
             link_types=link_types or None,
+            limit=limit,
         )
 
     rows = database.call(ask, doing="Looking for band structures", default_user=user_email)

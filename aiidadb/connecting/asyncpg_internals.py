@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "behind",
+    "close_cursor",
     "command_timeout_of",
     "give_back_at_once",
     "has_one_at_hand",
@@ -33,6 +34,11 @@ def behind(connection: asyncpg.Connection) -> asyncpg.Connection | None:
         connection: Of a pool, or one that stands alone, which is given back as it is.
     """
     return getattr(connection, "_con", connection)
+
+
+async def close_cursor(cursor: asyncpg.cursor.Cursor) -> None:
+    """Let the server forget a cursor before the end of its transaction."""
+    await cursor._close_portal(None)
 
 
 async def request_cancellation(connection: asyncpg.Connection) -> None:

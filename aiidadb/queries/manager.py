@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.connecting.served import WITH_JSON_COLUMNS, WITH_NODE_TYPE, served
+from aiidadb.connecting.served import WITH_NODE_TYPE, served
 from aiidadb.criteria import group_and_age, selection
-from aiidadb.queries import bands, creation_statistics, parents, uuids
+from aiidadb.queries import bands_listing, creation_statistics, parents, uuids
 from aiidadb.queries.parents import LINK_TYPES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import HasPk, Pks
-    from aiidadb.queries.bands import BandsRow
+    from aiidadb.queries.bands_listing import BandsListing
     from aiidadb.queries.creation_statistics import CreationStatistics
     from aiidadb.queries.formula import FormulaMode
 
@@ -167,7 +167,7 @@ class QueryManager:
                 self._session, node_pks, return_values, link_types=link_types
             )
 
-    async def get_bands_and_parents_structure(
+    def get_bands_and_parents_structure(
         self,
         *,
         all_users: bool = False,
@@ -178,7 +178,8 @@ class QueryManager:
         element_only: str | Iterable[str] | None = None,
         formulamode: FormulaMode = "hill",
         link_types: Collection[str] | None = None,
-    ) -> list[BandsRow]:
+        limit: int | None = None,
+    ) -> BandsListing:
         """List band structures with the formula of the structure that they belong to.
 
         That is the one that they were computed from: the closest ``StructureData`` over links
@@ -186,6 +187,20 @@ class QueryManager:
         of every type, as all did in djsite. (aiida-core 2.x takes the oldest ancestor over
         ``create`` and ``input_calc``.) The first arguments are those of ``verdi data bands list``:
         djsite's namespace can be given as ``**vars(args)``.
+
+        Awaited, it is a list. Very many rows can be had one after the other, in little memory, and
+        the first of them early::
+
+            async for row in backend.queries.get_bands_and_parents_structure(all_users=True):
+                print(row.pk, row.formula)
+
+        All rows show the database as it was before the first. Until the last of them are there, the
+        listing has a connection of its own, and counts as one of the pool's ``max_long`` long
+        calls: what takes long between two rows keeps it from others. Calls inside the loop are
+        not part of it, and see the database as it is. Inside :meth:`aiidadb.Backend.transaction`
+        all have the transaction's connection, and what the loop changes may show in rows to come.
+        A loop that is left early ends the listing soon after; to wait for that, take
+        ``contextlib.aclosing(aiter(listing))``.
 
         Args:
             all_users: Everybody's bands; False: those of the profile's default user, also with
@@ -199,27 +214,28 @@ class QueryManager:
             formulamode: How to write formulas, see :func:`aiidadb.get_formula`.
             link_types: Types of links over which to look for the closest structure, such as
                 ``("create", "input_calc")``; those alone then. None: as said above.
+            limit: How many rows there are at most: the first ones. None: all.
 
         Returns:
             The bands by time of creation, then pk; ungrouped ones as well. ``row.as_strings()`` is
-            what AiiDA gives.
+            what AiiDA gives. Nothing is sent before this is awaited or iterated over.
 
         Raises:
             InvalidInputError: An argument cannot be used.
             NotExistent: The profile has no default user, or none that is in the database.
         """
-        with served(self._session, since=WITH_JSON_COLUMNS):
-            return await bands.get_bands_and_parents_structure(
-                self._session,
-                all_users=all_users,
-                past_days=past_days,
-                group_name=group_name,
-                group_pk=group_pk,
-                element=element,
-                element_only=element_only,
-                formulamode=formulamode,
-                link_types=link_types,
-            )
+        return bands_listing.get_bands_and_parents_structure(
+            self._session,
+            all_users=all_users,
+            past_days=past_days,
+            group_name=group_name,
+            group_pk=group_pk,
+            element=element,
+            element_only=element_only,
+            formulamode=formulamode,
+            link_types=link_types,
+            limit=limit,
+        )
 
     async def get_duplicate_uuids(self, table: str) -> list[tuple[int, uuid.UUID]]:
         """The rows of a table that share their UUID with another.

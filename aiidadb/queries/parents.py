@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.arguments import require_function
+from aiidadb.arguments import as_count, require_function
 from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import binder
 from aiidadb.criteria.selection import fetch_selection
@@ -63,7 +63,7 @@ async def get_closest_parents(
 ) -> dict[int, int]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
     starts = await _as_starts(pks)
-    size = _as_chunk_size(chunk_size)
+    size = CHUNK_SIZE if chunk_size is None else as_count(chunk_size, "chunk_size")
     types = as_link_types(link_types)
     require_function(progress, "progress")
     bind = binder(criteria, lookups, session.require_version())
@@ -161,15 +161,6 @@ async def _as_starts(pks: Pks) -> list[int]:
     del starts[bisect_left(starts, 2**31) :]
     del starts[: bisect_left(starts, 1)]
     return starts
-
-
-def _as_chunk_size(chunk_size: int | None) -> int:
-    size = CHUNK_SIZE if chunk_size is None else chunk_size
-    if not isinstance(size, int) or isinstance(size, bool):
-        raise InvalidTypeError(f"chunk_size must be a positive integer, not {quote(chunk_size)}")
-    if size < 1:
-        raise InvalidInputError(f"chunk_size must be a positive integer, not {quote(chunk_size)}")
-    return size
 
 
 def as_link_types(link_types: Collection[str] | None) -> list[str] | None:

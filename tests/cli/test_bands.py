@@ -49,6 +49,9 @@ def test_the_structure_of_bands_is_the_closest_over_the_links_asked_for(run, mai
     assert {row["formula"] for row in created} == {"<<NOT FOUND>>"}
     assert {row["structure_pk"] for row in created} == {None}
     assert run(*asked, "--link-type", "made").status == 2
+    assert run(*asked, "--limit", "3", "--json").json == used[:3]
+    assert run(*asked, "--limit", "1").out.splitlines()[0] == "1 band structure"
+    assert run(*asked, "--limit", "0").status == 2
 
 
 def test_bands_without_a_default_user_say_what_to_add(run, main_campaign):

@@ -13,6 +13,7 @@ import enum
 import inspect
 import math
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -288,9 +289,16 @@ ORDINARY: Final[dict[str, Any]] = {
     "version": "main_0002",
 }
 
-# What callers get from open_backend() alone.
+# What callers get from open_backend() alone, and from its calls.
 _NOT_MADE_BY_CALLERS: Final = frozenset(
-    {"Backend", "BackendOpening", "QueryManager", "SchemaManager", "SettingsManager"}
+    {
+        "Backend",
+        "BackendOpening",
+        "BandsListing",
+        "QueryManager",
+        "SchemaManager",
+        "SettingsManager",
+    }
 )
 
 
@@ -305,6 +313,8 @@ def _callables() -> Iterator[tuple[type | None, str, Callable[..., Any]]]:
             for attribute in sorted(vars(public)):
                 member = inspect.getattr_static(public, attribute)
                 bare = getattr(member, "__func__", member)
+                if issubclass(public, Coroutine) and hasattr(Coroutine, attribute):
+                    continue  # that is for event loops to call
                 if not attribute.startswith("_") and inspect.isfunction(bare):
                     yield public, attribute, getattr(public, attribute)
 

@@ -546,7 +546,7 @@ async def test_a_change_between_the_questions_is_not_seen_by_halves(
 
 
 async def test_thousands_are_listed_in_batches(opened, monkeypatch):
-    monkeypatch.setattr("aiidadb.queries.bands.CHUNK_SIZE", 7)
+    monkeypatch.setattr("aiidadb.queries.species.CHUNK_SIZE", 7)
     monkeypatch.setattr("aiidadb.queries.parents.CHUNK_SIZE", 10)
     await fill(
         opened,

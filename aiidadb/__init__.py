@@ -1,5 +1,6 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
+from aiidadb import tables
 from aiidadb.backend import Backend, BackendOpening, ServerFacts, open_backend
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
@@ -120,4 +121,5 @@ __all__ = [
     "nodes",
     "open_backend",
     "reset_pools",
+    "tables",
 ]

@@ -26,7 +26,7 @@ from aiidadb.connecting.served import (
 from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.criteria.node_types import spelling_of
-from aiidadb.criteria.to_sql import bind
+from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.exceptions import InvalidTypeError, PoolError
 from aiidadb.messages import Secret, quote
 from aiidadb.queries.deletion import (
@@ -107,9 +107,10 @@ class Backend:
     def bind(self, term: Term, *, first: int = 1) -> tuple[str, list[object]]:
         """A criterion or query as SQL text with parameters, for SQL of your own on this database.
 
-        :func:`aiidadb.bind`, and besides: what is compared with a column is spelled as this
-        database spells it, as :class:`QueryManager` does. Node types may be written as in AiiDA 1.x
-        or 2.x::
+        :func:`aiidadb.bind`, and besides: what AiiDA 2.0 renamed is spelled as this database does,
+        whether it is written as in AiiDA 1.x or 2.x. That is node types; the types of AiiDA's own
+        example processes, schedulers and transports; and the column ``label`` of computers, which
+        was ``name``::
 
             where, values = backend.bind(nodes.node_type == "data.core.structure.StructureData.")
             async with backend.connection() as connection:
@@ -126,7 +127,8 @@ class Backend:
             InvalidInputError: As for :func:`aiidadb.bind`.
             IncompatibleStorageSchema: The database had no AiiDA schema when it was opened.
         """
-        return bind(term, first=first, node_types=spelling_of(self._session.require_version()))
+        spelling = spelling_of(self._session.require_version())
+        return bind_as_spelled(term, spelling, first=first)
 
     def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """All calls of every manager inside succeed or fail together, and SQL of your own.
@@ -141,7 +143,10 @@ class Backend:
 
         Yields:
             asyncpg's connection, for SQL of your own. Its errors are asyncpg's own. It can do one
-            thing at a time: await each use of it before the next call of a manager.
+            thing at a time: await each use of it before the next call of a manager. SQL that goes
+            another way, through :func:`aiidadb.get_pool`, is no part of the transaction, and stays
+            where that is rolled back. Leave its end to the block: after a ``ROLLBACK`` and a
+            ``BEGIN`` of your own, what follows is committed as if nothing had happened.
 
         Raises:
             ClosedError: The backend was closed.

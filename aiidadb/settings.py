@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import in_thread
@@ -32,6 +32,9 @@ __all__ = ["Setting", "SettingsManager"]
 
 _UNDEFINED_TABLE: Final = "42P01"
 _MAX_KEY_LENGTH: Final = 1024
+_MISSING: Final = object()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +77,35 @@ class SettingsManager:
         with _served(self._session):
             await QUERIES["setting_get"].fetch(self._session, "")
 
-    async def get(self, key: str) -> Setting:
+    @overload
+    async def get(self, key: str) -> Setting: ...
+
+    @overload
+    async def get(self, key: str, default: T) -> Setting | T: ...
+
+    async def get(self, key: str, default: object = _MISSING) -> object:
         """The setting with this key.
+
+        Args:
+            key: Its key.
+            default: What to give in its place where there is none; by default that is an error.
+
+        Returns:
+            The setting, or the default itself.
 
         Raises:
             CorruptStorage: Python cannot hold its value: it is nested too deep, or has an integer
                 of too many digits.
             InvalidInputError: No setting can have such a key.
-            NotExistent: There is no such setting, or no table of settings.
+            NotExistent: There is no such setting and no default, or no table of settings.
         """
         key = _require_key(key)
         with _served(self._session):
             rows = await QUERIES["setting_get"].fetch(self._session, key)
         if not rows:
-            raise _no_such(key)
+            if default is _MISSING:
+                raise _no_such(key)
+            return default
         setting, problem = _read(rows[0])
         if problem is not None:
             raise CorruptStorage(

@@ -133,3 +133,35 @@ async def test_out_of_closest_parents_comes_what_its_progress_raised(
             [1, 2, 3], node_type="data.core.int.Int.", chunk_size=1, progress=progress
         )
     assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    "kind", [OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError]
+)
+async def test_what_a_pools_reset_raises_comes_out_of_the_block(
+    main_dsn: str, kind: type[Exception]
+) -> None:
+    error: list[Exception] = []
+
+    async def reset(connection: asyncpg.Connection) -> None:
+        if error:
+            raise error.pop()
+
+    async with aiidadb.open_backend(main_dsn, reset=reset) as backend:
+        for use in (backend.connection, backend.transaction):
+            error[:] = [mine] = [kind("the caller's own")]
+            with pytest.raises(kind) as raised:
+                async with use() as connection:
+                    await connection.execute("select 1")
+            assert raised.value is mine
+            # What ends the block goes before it.
+            error[:] = [kind("the caller's own")]
+            with pytest.raises(KeyError) as first:
+                async with use():
+                    raise KeyError("first")
+            assert "reset function raised" in first.value.__notes__[0]
+            error[:] = [kind("the caller's own")]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), use():
+                    await asyncio.sleep(20)
+        assert await backend.settings.get_all() == []

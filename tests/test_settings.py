@@ -321,3 +321,17 @@ async def test_a_value_and_a_time_that_python_cannot_hold_are_both_told(backend)
     )
     with pytest.raises(CorruptStorage, match=r"'odd' is nested deeper .*: write another"):
         await backend.settings.get("odd")
+
+
+@pytest.mark.quick
+async def test_a_default_is_given_where_there_is_no_such_setting(backend):
+    default = object()
+    assert await backend.settings.get("a", default) is default
+    assert await backend.settings.get("a", None) is None
+    assert await backend.settings.get("a", default=5) == 5
+    with pytest.raises(NotExistent, match="no setting 'a'"):
+        await backend.settings.get("a")
+    await backend.settings.set("a", None)
+    assert (await backend.settings.get("a", default)).value is None
+    with pytest.raises(InvalidInputError):
+        await backend.settings.get("a.b", default)

@@ -172,6 +172,24 @@ class PoolRegistry:
     async def get_pool(self, profile: Profile, **options: Any) -> asyncpg.Pool:
         """The profile's pool in the running loop, opened now if it is not.
 
+        It is asyncpg's own, for SQL of your own. What is sent through it is no part of
+        :meth:`aiidadb.Backend.transaction`, and stays where that is rolled back: inside one, use
+        the connection that it yields. Beside what the caller or the profile says, it differs from
+        what ``asyncpg.create_pool`` makes by default:
+
+        - JSON (``json``, ``jsonb``) goes and arrives as Python values. Other types are asyncpg's: a
+          time that Python cannot hold is an ``OverflowError``.
+        - ``min_size`` is 0: connections are opened when they are needed, the first one at once.
+        - ``command_timeout`` is 300 seconds. Connecting takes ``connect_timeout`` (10 seconds) for
+          each host at most, not 60 seconds for all.
+        - The server is told ``application_name=aiidadb``, ``jit=off`` and
+          ``client_connection_check_interval=500ms``, so that statements end with their client; not
+          behind a pooler such as PgBouncer, and the last only where the server has it.
+        - Behind a pooler no statement is prepared by a name, as by ``statement_cache_size=0``.
+        - A connection is reset when it is given back, as asyncpg does it, but for one of which it
+          is known that its session was not changed.
+        - Errors are asyncpg's own once the pool is open.
+
         Args:
             profile: The database.
             options: ``connect_timeout``, seconds for each host, login included (10), and those of

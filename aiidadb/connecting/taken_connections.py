@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from aiidadb.callers_own import is_callers_own
 from aiidadb.connecting.asyncpg_internals import has_one_at_hand
 from aiidadb.connecting.places import acquire
 from aiidadb.connecting.pool import give_back_clean, mark_clean, places_of
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import ClosedError, PoolTimeout, ReadOnlyDatabase, translate
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -240,20 +242,31 @@ class TakenConnections:
         # connection goes back clean.
         await clean_up_after(
             error,
-            self._release(connection, reset=reset),
+            self._release_after(error, connection, reset=reset),
             within=RELEASE_TIMEOUT,
             give_up=partial(cut, connection),
         )
 
+    async def _release_after(
+        self, error: BaseException, connection: asyncpg.Connection, *, reset: bool
+    ) -> None:
+        try:
+            await self._release(connection, reset=reset)
+        except Exception as another:
+            if not is_callers_own(another):
+                raise
+            error.add_note(f"afterwards the pool's reset function raised {quote(another)}")
+
     async def _release(self, connection: asyncpg.Connection, *, reset: bool) -> None:
         if not reset:
             mark_clean(connection)
-        # Where it fails the connection was broken, and asyncpg has cut it; what broke it is on its
-        # way to the caller.
-        with contextlib.suppress(
-            asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
-        ):
+        try:
             await self.pool.release(connection, timeout=RELEASE_TIMEOUT)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            # The connection was broken, and asyncpg has cut it; what broke it is on its way to the
+            # caller. But a pool's reset function is the caller's, and so is what that raises.
+            if is_callers_own(error):
+                raise
 
     def tell_of_end(self) -> None:
         """Let :meth:`close` look again: a call, or its turn in a transaction, has ended."""

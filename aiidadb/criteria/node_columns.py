@@ -9,13 +9,15 @@ from pypika import Query
 
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.messages import quote
+from aiidadb.messages import did_you_mean, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pypika.queries import QueryBuilder
     from pypika.terms import Term
 
-__all__ = ["as_columns", "select_columns"]
+__all__ = ["as_columns", "no_such_column", "select_columns"]
 
 
 def as_columns(names: Iterable[str]) -> list[Term]:
@@ -43,16 +45,32 @@ def select_columns(columns: Iterable[Term], pks: Iterable[int]) -> QueryBuilder:
     return Query.from_(nodes).select(*columns).where(chosen).orderby(nodes.id)
 
 
+def no_such_column(
+    name: str, known: Collection[str], *, or_else: str | None = None
+) -> InvalidInputError:
+    """The error for a column that nodes do not have.
+
+    Args:
+        name: What was asked for.
+        known: The columns to choose from.
+        or_else: What else can be given.
+    """
+    advice = did_you_mean(name, known) or ", ".join(
+        (f"choose among {', '.join(sorted(known))}", *([or_else] if or_else else []))
+    )
+    return InvalidInputError(f"nodes have no column {quote(name)}", advice=advice)
+
+
 def _as_column(name: str) -> Term:
     if not isinstance(name, str):
         raise InvalidTypeError(f"{quote(name)} is no column of nodes: give its name")
     column, *path = name.split(".")
     column = "id" if column == "pk" else column
     if column not in NODE_COLUMNS or (path and column not in NODE_JSON_COLUMNS):
-        raise InvalidInputError(
-            f"nodes have no column {quote(name)}: choose among "
-            f"{', '.join(sorted(NODE_COLUMNS))}, or name what is inside attributes or "
-            "extras, such as 'attributes.cell'"
+        raise no_such_column(
+            name,
+            NODE_COLUMNS,
+            or_else="or name what is inside attributes or extras, such as 'attributes.cell'",
         )
     field = nodes.field(column)
     # A list, whatever the keys are: as text they would have to be quoted.

@@ -13,10 +13,11 @@ from pypika.enums import JSONOperators
 from pypika.queries import AliasedQuery, QueryBuilder, Selectable
 from pypika.terms import JSON, BasicCriterion, Criterion, Field, Node, Star
 
+from aiidadb.criteria.node_columns import no_such_column
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import children_of, common_queries, sources_of
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
-from aiidadb.criteria.to_sql import bind
+from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.criteria.values import without_enum
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.fresh_stack import on_fresh_stack
@@ -76,8 +77,7 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
     for name, value in lookups.items():
         column = "id" if name == "pk" else name
         if column not in NODE_COLUMNS:
-            there = ", ".join(sorted(NODE_COLUMNS))
-            raise InvalidInputError(f"nodes have no column {quote(name)}: choose among {there}")
+            raise no_such_column(name, NODE_COLUMNS)
         if isinstance(value, list | tuple | set | frozenset) and column not in NODE_JSON_COLUMNS:
             raise InvalidInputError(
                 f"{name} is looked up by one value, not {quote(value)}: for several, give the "
@@ -111,7 +111,7 @@ def bind_criteria(
     conditions: list[str] = []
     values: list[object] = []
     for criterion in criteria:
-        text, more = bind(criterion, first=first + len(values), node_types=spelling_of(version))
+        text, more = bind_as_spelled(criterion, spelling_of(version), first=first + len(values))
         conditions.append(f"({text})")
         values += more
     return " and ".join(conditions) or "true", values
@@ -181,7 +181,7 @@ def _check_column(field: Field, tables: frozenset[str]) -> None:
     if field.table is None:
         # On its own it could be a column of the traversal's other tables.
         if not in_query and field.name not in _CRITERIA_COLUMNS:
-            raise InvalidInputError(_no_such_column(field.name))
+            raise _no_such_column(field.name)
         return
     assert isinstance(field.table, Selectable)
     table = field.table.get_table_name()
@@ -193,15 +193,13 @@ def _check_column(field: Field, tables: frozenset[str]) -> None:
         )
     is_nodes = table == nodes.get_table_name() and not isinstance(field, Star)
     if is_nodes and field.name not in _CRITERIA_COLUMNS:
-        raise InvalidInputError(_no_such_column(field.name))
+        raise _no_such_column(field.name)
 
 
-def _no_such_column(name: str) -> str:
+def _no_such_column(name: str) -> InvalidInputError:
     if name == "pk":
-        return "nodes have no column 'pk': in criteria it is nodes.id"
-    return (
-        f"nodes have no column {quote(name)}: choose among {', '.join(sorted(_CRITERIA_COLUMNS))}"
-    )
+        return InvalidInputError("nodes have no column 'pk': in criteria it is nodes.id")
+    return no_such_column(name, _CRITERIA_COLUMNS)
 
 
 def _tables_of(query: QueryBuilder) -> frozenset[str]:

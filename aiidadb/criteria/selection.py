@@ -15,7 +15,7 @@ from aiidadb.criteria.pypika_internals import (
     selects_only,
     united_queries,
 )
-from aiidadb.criteria.to_sql import bind
+from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import show
 
@@ -103,4 +103,4 @@ def _bound(session: Session, query: Term) -> tuple[str, list[object]]:
             f"{show(query)} selects nothing: give a pypika query such as "
             "Query.from_(nodes).select(nodes.id), one that changes nothing"
         )
-    return bind(query, node_types=spelling_of(session.require_version()))
+    return bind_as_spelled(query, spelling_of(session.require_version()))

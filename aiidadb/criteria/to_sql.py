@@ -54,11 +54,13 @@ from pypika.terms import (
     WindowFrameAnalyticFunction,
 )
 
+from aiidadb.criteria.node_types import Spelling
 from aiidadb.criteria.pypika_internals import (
     SetOperation,
     change_children,
     is_negated,
     replace_numbers_of_rows,
+    table_name,
     write_tables_of_columns,
 )
 from aiidadb.criteria.values import (
@@ -80,7 +82,7 @@ from aiidadb.text import require_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["bind"]
+__all__ = ["bind", "bind_as_spelled"]
 
 MOST_PARAMETERS: Final = 32_767
 """As many as one statement can have."""
@@ -112,6 +114,9 @@ def bind(
 ) -> tuple[str, list[object]]:
     """Render a criterion or query with every value as a parameter.
 
+    This knows of no database: a node type is sent as it is written here, and one of AiiDA 2.x finds
+    nothing in a database of 1.x. :meth:`aiidadb.Backend.bind` spells it as the database does.
+
     Args:
         term: A pypika criterion, term or query builder; it is left as it was.
         first: The number of the first parameter.
@@ -123,7 +128,20 @@ def bind(
     Raises:
         InvalidInputError: A value or name that PostgreSQL cannot hold; a placeholder; an operator
             that PostgreSQL does not have; something nested too deep.
-        InvalidTypeError: Not a criterion, or a value of a type unknown here.
+        InvalidTypeError: Not a criterion, or a value of a type unknown here, or one that a column
+            of AiiDA's cannot be compared with.
+    """
+    spelling = Spelling() if node_types is None else Spelling({"node_type": node_types})
+    return bind_as_spelled(term, spelling, first=first)
+
+
+def bind_as_spelled(term: Term, spelling: Spelling, *, first: int = 1) -> tuple[str, list[object]]:
+    """:func:`bind`, for one database.
+
+    Args:
+        term: As for :func:`bind`.
+        spelling: How the database spells things.
+        first: As for :func:`bind`.
     """
     if not isinstance(term, Term):
         raise InvalidTypeError(f"not a pypika criterion or query: {quote(term)}")
@@ -132,7 +150,7 @@ def bind(
     if not 1 <= first <= MOST_PARAMETERS:
         raise InvalidInputError(f"first must be from 1 to {MOST_PARAMETERS}, not {quote(first)}")
     try:
-        text, values = on_fresh_stack(_bind, term, first, node_types)
+        text, values = on_fresh_stack(_bind, term, first, spelling)
     except RecursionError:
         raise InvalidInputError(
             f"{_what(term)} is nested too deep: join many criteria in groups, or use isin(…)"
@@ -140,10 +158,8 @@ def bind(
     return require_text(text, f"{_what(term)}, in a name or literal,"), values
 
 
-def _bind(
-    term: Term, first: int, node_types: Callable[[str], str] | None
-) -> tuple[str, list[object]]:
-    binder = _Binder(first, node_types)
+def _bind(term: Term, first: int, spelling: Spelling) -> tuple[str, list[object]]:
+    binder = _Binder(first, spelling)
     return _render(binder.bind(term)), binder.values
 
 
@@ -167,10 +183,10 @@ def _render(bound: Any) -> str:
 class _Binder:
     """Rewrites copies of terms, and remembers the values that it took out."""
 
-    def __init__(self, first: int, node_types: Callable[[str], str] | None) -> None:
+    def __init__(self, first: int, spelling: Spelling) -> None:
         self.values: list[object] = []
         self._first = first
-        self._node_types = node_types
+        self._spelling = spelling
         # What stands twice in a query, say under `select` and under `group by`, must stay the same.
         # The originals are kept as well, so that no other object gets their id.
         self._done: dict[int, tuple[object, object]] = {}
@@ -179,6 +195,8 @@ class _Binder:
         """The part as it is to be rendered."""
         if isinstance(part, list | tuple):
             return type(part)(self.bind(item) for item in part)
+        if isinstance(part, Field):
+            return self._column(part)
         if not _has_values(part):
             return part
         if id(part) not in self._done:
@@ -336,10 +354,18 @@ class _Binder:
         return bound
 
     def _spelled(self, value: object, field: object) -> object:
-        is_node_type = isinstance(field, Field) and field.name == "node_type"
-        if self._node_types is not None and is_node_type and isinstance(value, str):
-            return self._node_types(value)
+        if isinstance(field, Field) and isinstance(value, str):
+            spell = self._spelling.texts.get(field.name)
+            return value if spell is None else spell(value)
         return value
+
+    def _column(self, field: Field) -> Field:
+        if isinstance(field.table, Table):
+            name = self._spelling.columns.get((table_name(field.table), field.name))
+            if name is not None:
+                field = copy.copy(field)
+                field.name = name
+        return field
 
     # ------------------------------------------------------------ everything else
 

@@ -8,6 +8,7 @@ import enum
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from pypika import Table
 from pypika.enums import JSONOperators
 from pypika.terms import (
     JSON,
@@ -20,12 +21,16 @@ from pypika.terms import (
     ValueWrapper,
 )
 
+from aiidadb.criteria.pypika_internals import table_name
+from aiidadb.criteria.tables import COLUMN_KINDS
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.text import require_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from aiidadb.criteria.tables import Kind
 
 __all__ = [
     "as_array",
@@ -47,6 +52,22 @@ _CASTS: Final[Mapping[type, str]] = {
     datetime.date: "date",
     datetime.timedelta: "interval",
     uuid.UUID: "uuid",
+}
+
+# What a column of a kind can be compared with.
+_COMPARABLE: Final[Mapping[Kind, tuple[type, ...]]] = {
+    "flag": (bool,),
+    "integer": (int, float, decimal.Decimal),
+    "text": (str,),
+    "time": (datetime.date,),  # which a datetime is too
+    "UUID": (uuid.UUID,),  # of texts there is one left
+}
+_IN_WORDS: Final[Mapping[Kind, str]] = {
+    "flag": "True or False",
+    "integer": "integers",
+    "text": "text",
+    "time": "times",
+    "UUID": "UUIDs",
 }
 
 # Columns of AiiDA's tables whose values are easily given in another type than the column's.
@@ -91,7 +112,9 @@ def as_parameter(value: object, field: object = None) -> tuple[object, str]:
         InvalidInputError: PostgreSQL cannot hold it, or its type is unknown here.
     """
     fitting = _fitting(value, field)
-    return fitting, _cast_of(fitting)
+    cast = _cast_of(fitting)
+    _require_comparable((fitting,), field)
+    return fitting, cast
 
 
 def as_array(values: list[object], field: object = None) -> tuple[list[object], str]:
@@ -106,6 +129,7 @@ def as_array(values: list[object], field: object = None) -> tuple[list[object], 
         kinds = {"bigint"}
     if len(kinds) > 1:
         raise InvalidInputError(f"values of several types in one list: {', '.join(sorted(kinds))}")
+    _require_comparable(fitting, field)
     return fitting, f"{kinds.pop() if kinds else 'text'}[]"
 
 
@@ -131,6 +155,26 @@ def _fitting(value: object, field: object) -> object:
             f"not with the text {quote(value)}"
         )
     return value
+
+
+def _require_comparable(values: Iterable[object], field: object) -> None:
+    """Refuse what the server would refuse to compare with a column of AiiDA's.
+
+    An error of the server's would spoil a transaction.
+    """
+    if not isinstance(field, Field) or not isinstance(field.table, Table):
+        return
+    table = table_name(field.table)
+    kind = COLUMN_KINDS.get(table, {}).get(field.name)
+    if kind is None or kind == "JSON":
+        return
+    for value in values:
+        is_flag = isinstance(value, bool)
+        if is_flag != (kind == "flag") or not isinstance(value, _COMPARABLE[kind]):
+            raise InvalidTypeError(
+                f"{table}.{field.name} holds {_IN_WORDS[kind]}, which cannot be compared with "
+                f"{quote(value)}"
+            )
 
 
 def _cast_of(value: object) -> str:

@@ -263,7 +263,8 @@ class QueryManager:
             mapping: Pk to the UUID that the row is to have. Files of a node are not renamed.
 
         Raises:
-            InvalidInputError: No such table of AiiDA's, or something is no pk or no UUID.
+            InvalidInputError: No such table of AiiDA's, or something is no pk or no UUID, or two
+                keys are the same pk.
             NotExistent: There is no row with one of the pks.
             IntegrityError: Another row has one of the UUIDs.
         """

@@ -11,9 +11,9 @@ from aiidadb.arguments import as_count, require_function
 from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import binder
 from aiidadb.criteria.selection import fetch_selection
-from aiidadb.criteria.tables import nodes
+from aiidadb.criteria.tables import NODE_COLUMNS, nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.messages import quote
+from aiidadb.messages import did_you_mean, quote
 from aiidadb.pks import as_many_pks
 from aiidadb.queries.parent_search import ParentSearch
 from aiidadb.queries.pk_bytes import pks_of_bytes
@@ -39,6 +39,12 @@ __all__ = [
 CHUNK_SIZE: Final = 10_000
 """Nodes in one batch: bounds the server's memory, never changes the answer."""
 
+_LOOKUPS: Final = NODE_COLUMNS | {"pk"}
+"""What a node can be looked up by."""
+
+_ARGUMENTS: Final = frozenset({"chunk_size", "link_types", "pks", "progress"})
+"""What else get_closest_parents() has."""
+
 _SAMPLE: Final = 64
 """Starts that tell how far the others have to go."""
 
@@ -62,6 +68,8 @@ async def get_closest_parents(
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[int, int]:
     """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
+    if not lookups.keys() <= _LOOKUPS:
+        raise _no_such_argument(next(name for name in lookups if name not in _LOOKUPS))
     starts = await _as_starts(pks)
     size = CHUNK_SIZE if chunk_size is None else as_count(chunk_size, "chunk_size")
     types = as_link_types(link_types)
@@ -161,6 +169,23 @@ async def _as_starts(pks: Pks) -> list[int]:
     del starts[bisect_left(starts, 2**31) :]
     del starts[: bisect_left(starts, 1)]
     return starts
+
+
+def _no_such_argument(name: str) -> InvalidInputError:
+    """The error for what is neither an argument nor a column, such as a slip of the pen."""
+    if "__" in name:
+        advice = (
+            "a lookup is for equality; for other comparisons give a criterion, such as "
+            "nodes.label.like('relax%')"
+        )
+    else:
+        there = ", ".join(sorted(_LOOKUPS))
+        advice = did_you_mean(name, _LOOKUPS | _ARGUMENTS) or f"choose among {there}"
+    return InvalidInputError(
+        f"get_closest_parents() has no argument {quote(name)}, and nodes have no column "
+        f"{quote(name)}",
+        advice=advice,
+    )
 
 
 def as_link_types(link_types: Collection[str] | None) -> list[str] | None:

@@ -37,7 +37,12 @@ async def apply_new_uuid_mapping(
     query = _of_table("replace_uuids", table)
     if not isinstance(mapping, Mapping):
         raise InvalidTypeError(f"mapping must map pks to UUIDs, not {quote(mapping)}")
-    given = {as_pk(pk): _as_uuid(new) for pk, new in mapping.items()}
+    given: dict[int, uuid.UUID] = {}
+    for key, new in mapping.items():
+        pk = as_pk(key)
+        if pk in given:
+            raise InvalidInputError(f"mapping has more than one UUID for the row with pk {pk}")
+        given[pk] = _as_uuid(new)
     if not given:
         return
     session.require_version()

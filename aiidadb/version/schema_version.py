@@ -80,6 +80,11 @@ class SchemaVersion:
         return self.line == "main" or self.number >= 49
 
     @property
+    def has_computer_labels(self) -> bool:
+        """Whether computers have a column ``label`` (from 1.0.48 on), not ``name``."""
+        return self.line == "main" or self.number >= 48
+
+    @property
     def has_uuid_columns(self) -> bool:
         """Whether UUIDs are of PostgreSQL's type for them (from 1.0.18 on), not text."""
         return self.line == "main" or self.number >= 18

@@ -364,7 +364,7 @@ async def test_a_hundred_thousand_values_are_one_parameter(filled):
 
 async def test_what_the_server_refuses_is_an_error_of_ours(filled):
     with pytest.raises(DatabaseError, match="operator does not exist"):
-        await chosen(filled, nodes.label == 1)
+        await chosen(filled, fn.Lower(nodes.label) == 1)
 
 
 @pytest.mark.quick

@@ -64,14 +64,15 @@ JSONS = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
+THEIRS = Table("theirs")  # its columns may be of any type
 LEAVES = st.one_of(
-    st.builds(operator.eq, st.just(nodes.label), TELLTALES),
-    st.builds(operator.lt, st.just(nodes.id), TELLTALES),
+    st.builds(operator.eq, st.just(THEIRS.label), TELLTALES),
+    st.builds(operator.lt, st.just(THEIRS.id), TELLTALES),
     st.builds(lambda value: value == nodes.id + value, TELLTALES),
     st.builds(nodes.label.like, TEXTS),
     st.builds(nodes.label.not_ilike, TEXTS),
     st.builds(nodes.label.regex, TEXTS),
-    st.builds(nodes.id.between, TELLTALES, TELLTALES),
+    st.builds(THEIRS.id.between, TELLTALES, TELLTALES),
     st.builds(nodes.label.isin, st.lists(TEXTS, min_size=1)),
     st.builds(nodes.id.notin, st.sets(st.integers(10**6, 10**9))),
     st.builds(nodes.attributes.contains, JSONS.filter(lambda value: not isinstance(value, str))),
@@ -85,7 +86,7 @@ LEAVES = st.one_of(
     ),
     st.builds(lambda one, two: fn.Concat(nodes.label, one, two) == two, TEXTS, TEXTS),
     st.builds(
-        lambda one, two: Case().when(nodes.id > one, two).else_(one) == two, TELLTALES, TELLTALES
+        lambda one, two: Case().when(THEIRS.id > one, two).else_(one) == two, TELLTALES, TELLTALES
     ),
     st.builds(
         lambda one, number: nodes.id.isin(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import uuid
 
@@ -326,3 +327,15 @@ async def test_questions_can_be_asked_at_once_also_inside_a_transaction(backend)
         assert await everything() == outside
     assert outside[0]["total"] == 2
     assert outside[1] == {2: 1}
+
+
+@pytest.mark.quick
+async def test_two_keys_for_one_row_are_refused(main_dsn):
+    @dataclasses.dataclass(frozen=True)
+    class WithPk:
+        pk: int
+
+    async with aiidadb.open_backend(main_dsn) as backend:
+        one = uuid.uuid4()
+        with pytest.raises(InvalidInputError, match="more than one UUID for the row with pk 1"):
+            await backend.queries.apply_new_uuid_mapping("db_dbnode", {1: one, WithPk(1): one})

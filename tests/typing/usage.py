@@ -56,6 +56,8 @@ async def ask(backend: aiidadb.Backend) -> None:
     await backend.queries.fetch(query)
     setting = await backend.settings.get("db|schemaversion")
     assert_type(setting, aiidadb.Setting)
+    assert_type(await backend.settings.get("key", None), aiidadb.Setting | None)
+    assert_type(await backend.settings.get("key", default=5), aiidadb.Setting | int)
     value: aiidadb.JsonValue = {"a": [1, 2.0, None]}
     await backend.settings.set("key", value, description=None)
 
@@ -69,6 +71,22 @@ async def change(backend: aiidadb.Backend, pks: aiidadb.Pks) -> aiidadb.Deletion
         preview = await backend.preview_deletion(doomed)
         assert_type(preview, aiidadb.DeletionPreview)
         return await backend.delete_nodes_and_connections(doomed, strict=True, progress=print)
+
+
+async def own_sql() -> int:
+    """A backend that is awaited, and SQL beside it."""
+    backend = await aiidadb.open_backend("main")
+    assert_type(backend, aiidadb.Backend)
+    opening = aiidadb.open_backend("postgresql://ada@localhost/aiida")
+    assert_type(opening, aiidadb.BackendOpening)
+    async with await aiidadb.open_backend() as entered:
+        assert_type(entered, aiidadb.Backend)
+    where, values = backend.bind(aiidadb.tables.links.type == "create", first=2)
+    assert_type(values, list[object])
+    async with backend.transaction() as connection:
+        await connection.execute(f"delete from db_dblink where id = $1 and {where}", 1, *values)
+    await backend.close(timeout=None)
+    return 0
 
 
 async def migrate() -> aiidadb.MigrationReport:

@@ -6,15 +6,13 @@ import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
+from aiidadb.cli.signals import ending_signals
 from aiidadb.exceptions import AiidaDbError
 from aiidadb.messages import MOST_CHARACTERS, printable, shorten
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Commands"]
 
@@ -27,7 +25,8 @@ class Commands(click.Group):
     """The top of the command line.
 
     Exit status: 0 where all was done, 1 for an error and for a question answered with no, 2 for
-    wrong usage, 130 for Ctrl-C, 141 where the reader of a pipe is gone, as other tools have it.
+    wrong usage, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 where the reader of a pipe is
+    gone, as other tools have it.
     """
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -47,7 +46,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> int:
         """Run a command, and give its exit status."""
-        with _ends_as_interrupts() as ended_by:
+        with ending_signals() as signals:
             try:
                 super().invoke(ctx)
                 sys.stdout.flush()
@@ -56,7 +55,10 @@ class Commands(click.Group):
                 return SIGNALLED + signal.SIGPIPE
             except KeyboardInterrupt as interrupt:
                 _tell_interrupt(interrupt)
-                return SIGNALLED + (ended_by[0] if ended_by else signal.SIGINT)
+                status = SIGNALLED + (signals.number or signal.SIGINT)
+                if signals.is_urgent:
+                    signals.end_process(status)
+                return status
             except (AiidaDbError, OSError) as error:
                 tell_error(error)
                 if isinstance(error, OSError):
@@ -91,32 +93,6 @@ def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
     notes = "".join(f": {note}" for error in told for note in getattr(error, "__notes__", ()))
     begin = "\n" if sys.stderr.isatty() else ""  # after the ^C that the terminal shows
     click.echo(f"{begin}Interrupted{printable(notes)}.", err=True)
-
-
-@contextlib.contextmanager
-def _ends_as_interrupts() -> Iterator[list[int]]:
-    """Treat SIGTERM and a closed terminal as Ctrl-C: statements are cancelled, servers stopped.
-
-    Yields:
-        The signals that came.
-    """
-    came: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # nohup ignores SIGHUP, and so do we then.
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            before[number] = signal.signal(number, interrupt)
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _discard_output() -> None:

@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
-import anyio
 import click
 
 from aiidadb.backend import open_backend
 from aiidadb.cli.output.progress import working
+from aiidadb.cli.signals import run_until_signal
 from aiidadb.connecting.aiida_config import load_profile
 from aiidadb.connecting.profile import Profile
 from aiidadb.exceptions import AiidaDbError
@@ -130,7 +130,7 @@ class Database:
 
         with working(doing, shown=not self.as_json):
             try:
-                result = anyio.run(run)
+                result = run_until_signal(run)
             except KeyboardInterrupt as interrupt:
                 for error in errors:
                     interrupt.add_note(error.for_command_line())

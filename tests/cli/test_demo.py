@@ -17,7 +17,7 @@ import pytest
 
 from aiidadb.demo import server_programs
 from tests.helpers.command_line import one_line
-from tests.helpers.processes import LIMIT, started
+from tests.helpers.processes import LIMIT, ignoring, started
 from tests.helpers.terminal import COMMAND, on_terminal, piped
 
 if TYPE_CHECKING:
@@ -86,16 +86,18 @@ def test_piped_it_is_plain_text(place):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "seconds"),
+    ("number", "status", "seconds", "ignored"),
     [
-        pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.thorough),
-        (signal.SIGTERM, 143, 0),
-        pytest.param(signal.SIGHUP, 129, 0, marks=pytest.mark.thorough),
-        (signal.SIGKILL, -signal.SIGKILL, 20),  # nobody is left to wait for the server's end
+        pytest.param(signal.SIGINT, 130, 0, (), marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, 143, 0, (), marks=pytest.mark.thorough),
+        (signal.SIGTERM, 143, 0, ("INT",)),  # as in the background of a script
+        pytest.param(signal.SIGHUP, 129, 0, (), marks=pytest.mark.thorough),
+        (signal.SIGKILL, -signal.SIGKILL, 20, ()),  # nobody is left to wait for the server's end
     ],
 )
-def test_stopped_in_the_middle_it_leaves_nothing(place, number, status, seconds):
-    with started([*COMMAND, *LARGE], environment={"TMPDIR": str(place)}) as demo:
+def test_stopped_in_the_middle_it_leaves_nothing(place, number, status, seconds, ignored):
+    words = [*ignoring(*ignored), *COMMAND, *LARGE]
+    with started(words, environment={"TMPDIR": str(place)}) as demo:
         for line in demo.stdout:
             if "schema.initialise('main_0002')" in line:
                 break

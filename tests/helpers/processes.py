@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["LIMIT", "finished", "interruptible", "started"]
+__all__ = ["LIMIT", "finished", "ignoring", "interruptible", "started"]
 
 LIMIT: Final = 120
 """Seconds after which a process is killed, far beyond what any of them takes."""
@@ -35,6 +35,11 @@ def interruptible() -> Iterator[None]:
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+
+def ignoring(*names: str) -> list[str]:
+    """What starts a command with signals ignored, as a shell script does in the background."""
+    return ["sh", "-c", f'trap "" {" ".join(names)}; exec "$@"', "sh"] if names else []
 
 
 @contextmanager

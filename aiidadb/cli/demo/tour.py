@@ -8,7 +8,6 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import anyio
 from pypika import Query
 
 from aiidadb.backend import open_backend
@@ -18,6 +17,7 @@ from aiidadb.cli.output.console import echo, say
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar, working
 from aiidadb.cli.output.tables import table
+from aiidadb.cli.signals import run_until_signal
 from aiidadb.connecting.connection import connect
 from aiidadb.connecting.profile import Profile
 from aiidadb.criteria.tables import links, nodes
@@ -50,7 +50,7 @@ def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
             server = stack.enter_context(embedded_server(durable=keep, keep=keep))
         tour = _Tour(server, number, as_json=as_json)
         tour.note("start a private PostgreSQL", time.perf_counter() - begin)
-        anyio.run(tour.run)
+        run_until_signal(tour.run)
     seconds = time.perf_counter() - begin
     if as_json:
         kept = {"dsn": server.dsn_of("campaign"), "stop": _how_to_stop(server)} if keep else None

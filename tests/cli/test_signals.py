@@ -1,0 +1,135 @@
+"""Signals end every command, whatever it does; those that were ignored at its start stay so."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.command_line import fetch, locked
+from tests.helpers.processes import ignoring, started
+from tests.helpers.terminal import COMMAND
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+WAITING = (
+    "select pid from pg_stat_activity where datname = current_database() "
+    "and application_name like 'aiidadb%' and wait_event_type = 'Lock'"
+)
+
+BOTH = pytest.mark.parametrize(
+    "ignored",
+    [
+        pytest.param((), id="nothing ignored", marks=pytest.mark.thorough),
+        pytest.param(("INT",), id="SIGINT ignored"),  # as in the background of a script
+    ],
+)
+
+# A command that works in a thread, for as many seconds as it is told.
+IN_THREAD = """
+import sys, time
+import click
+from aiidadb.cli.exit_status import Commands
+from aiidadb.cli.signals import run_until_signal
+from aiidadb.connecting.uninterrupted import in_thread
+
+def block():
+    print("begun", flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("done", flush=True)
+
+@click.group(cls=Commands)
+def top(): pass
+
+@top.command()
+def work():
+    run_until_signal(lambda: in_thread(block))
+
+top(["work"])
+"""
+
+
+@contextlib.contextmanager
+def waiting(dsn: str, *words: str, before: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that waits for a lock on the server."""
+    with started([*before, *COMMAND, *words, "--dsn", dsn]) as command:
+        while not fetch(dsn, WAITING):
+            assert command.poll() is None, command.stderr.read()  # killed where it takes too long
+            time.sleep(0.05)
+        yield command
+
+
+@BOTH
+def test_sigterm_cancels_on_the_server(main_dsn, ignored):
+    with (
+        locked(main_dsn, "db_dbnode"),
+        waiting(main_dsn, "stats", before=ignoring(*ignored)) as command,
+    ):
+        command.send_signal(signal.SIGTERM)
+        command.send_signal(signal.SIGTERM)  # timeout(1) sends it twice
+        assert command.wait() == 143
+        assert (command.stderr.read(), command.stdout.read()) == ("Interrupted.\n", "")
+        assert not fetch(main_dsn, WAITING)
+
+
+@BOTH
+def test_sigterm_ends_a_migration_that_waits(django_dsn, ignored):
+    words = ("migrate", "--yes", "--without-repository")
+    with (
+        locked(django_dsn, "db_dblink", "access share"),
+        waiting(django_dsn, *words, before=ignoring(*ignored)) as command,
+    ):
+        command.send_signal(signal.SIGTERM)
+        assert command.wait() == 143
+        assert command.stderr.read().startswith("Interrupted: every step is done wholly")
+        assert not fetch(django_dsn, WAITING)
+
+
+@BOTH
+def test_sigterm_ends_a_question(django_dsn, ignored):
+    words = ["migrate", "--without-repository", "--dsn", django_dsn]
+    with started([*ignoring(*ignored), *COMMAND, *words]) as command:
+        while command.stderr.read(1) not in {"?", ""}:
+            pass
+        command.send_signal(signal.SIGTERM)
+        assert command.wait() == 143
+        assert command.stderr.read().endswith("Interrupted.\n")
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", pytest.param("HUP", marks=pytest.mark.thorough)])
+def test_what_was_ignored_at_the_start_stays_ignored(main_dsn, name):
+    with contextlib.ExitStack() as stack:
+        holder = stack.enter_context(contextlib.ExitStack())
+        holder.enter_context(locked(main_dsn, "db_dbnode"))
+        command = stack.enter_context(waiting(main_dsn, "stats", before=ignoring(name)))
+        command.send_signal(getattr(signal, f"SIG{name}"))
+        time.sleep(0.3)
+        assert command.poll() is None
+        holder.close()
+        assert command.wait() == 0
+        assert command.stdout.read().startswith("0 nodes\n")
+
+
+@BOTH
+def test_work_in_a_thread_is_waited_for_after_one_sigterm_and_not_after_two(ignored):
+    words = [*ignoring(*ignored), sys.executable, "-c", IN_THREAD]
+    with started([*words, "1"]) as command:
+        assert command.stdout.readline() == "begun\n"
+        command.send_signal(signal.SIGTERM)
+        assert command.wait() == 143
+        assert command.stdout.read() == "done\n"
+        assert command.stderr.read() == "Interrupted.\n"
+    with started([*words, "600"]) as command:
+        assert command.stdout.readline() == "begun\n"
+        command.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert command.poll() is None
+        command.send_signal(signal.SIGTERM)
+        assert command.wait() == 143
+        assert command.stderr.read() == "Interrupted.\n"

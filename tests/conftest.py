@@ -43,13 +43,14 @@ settings.register_profile("thorough", max_examples=20 * QUICK, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the hypothesis profile, and keep aiida-core out of the user's home."""
+    """Choose the hypothesis profile, and keep out of the user's home and database."""
     if config.getoption("--hypothesis-profile") is None:
         settings.load_profile("thorough" if _is_thorough(config) else "quick")
     home = tempfile.TemporaryDirectory(prefix="aiidadb-test-")
     config.add_cleanup(home.cleanup)
     Path(home.name, ".aiida").mkdir()  # aiida-core warns where it makes it
     os.environ["AIIDA_PATH"] = home.name
+    os.environ.pop("AIIDADB_DSN", None)  # the database of whoever runs the tests is not theirs
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -119,7 +119,7 @@ def delete(
     if not database.as_json:
         _show(deletion, follow=follow)
     if not dry_run:
-        if not (yes or agreed("Delete them?")):
+        if not (yes or agreed(f"Delete {plural(report.nodes, 'node')}?")):
             click.echo("Nothing was deleted.")
             raise click.exceptions.Exit(FAILED)
         with progress_bar(shown=not database.as_json) as progress:
@@ -174,8 +174,8 @@ def _show(deletion: _Deletion, *, follow: bool) -> None:
     if deletion.spared:
         click.echo()
         table(
-            f"{plural(len(deletion.spared), 'node')} more by AiiDA's provenance rules, "
-            "without --no-follow",
+            f"{plural(len(deletion.spared), 'more node')} that AiiDA's provenance rules ask for, "
+            "and that stay",
             {"Type": "left", "Nodes": "right"},
             _by_type(deletion.spared_types),
         )

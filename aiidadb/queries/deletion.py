@@ -198,7 +198,8 @@ async def _warn_of_scans(session: Session) -> None:
 
 def _require_none(missing: Sequence[int], *, strict: bool) -> None:
     if missing and strict:
-        raise NotExistent(f"nothing was deleted: there are no nodes {_some(missing)}")
+        there = "is no node" if len(missing) == 1 else "are no nodes"
+        raise NotExistent(f"nothing was deleted: there {there} {_some(missing)}")
 
 
 def _some(pks: Sequence[int], most: int = 10) -> str:

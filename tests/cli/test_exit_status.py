@@ -23,6 +23,7 @@ from tests.helpers.terminal import COMMAND
         (["stats", "--frob"], "No such option"),
         (["stats", "--user", "x"], "--user"),
         (["stats", "--days", "-1"], "--days"),
+        (["--json"], "Missing command"),
         (["closest-parents"], "PKS"),
         (["closest-parents", "1", "--link-type", "x"], "--link-type"),
         (["stats", "--dsn", "postgresql:///x", "--profile", "p"], "not both"),

@@ -27,8 +27,8 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
         (["stats", "--user", 2**70], "64 bits"),
         (["closest-parents", "5", "9998", "9999"], "there are no nodes 9998, 9999"),
         (["closest-parents", "0"], "there is no node 0"),
-        (["nodes", "delete", "8", "9999", "-n"], "nothing was deleted: there are no nodes 9999"),
-        (["nodes", "delete", "9999", "-f", "--no-follow"], "there are no nodes 9999"),
+        (["nodes", "delete", "8", "9999", "-n"], "nothing was deleted: there is no node 9999"),
+        (["nodes", "delete", "9999", "-f", "--no-follow"], "there is no node 9999"),
         (
             ["closest-parents", "5", "--type", "StructureData"],
             f"no node has the type 'StructureData': did you mean {STRUCTURE}?",

@@ -51,7 +51,7 @@ def test_without_the_rules_it_says_what_is_cut_and_what_they_would_take(run, dsn
     told = run(*command, "--no-follow", "-n").out
     assert told.startswith("2 nodes to delete\n")
     assert f"\nThis cuts {bare['links_cut']} links to nodes that stay.\n" in told
-    title = f"{len(bare['spared'])} nodes more by AiiDA's provenance rules, without --no-follow"
+    title = f"{len(bare['spared'])} more nodes that AiiDA's provenance rules ask for, and that stay"
     _, _, rest = told.partition(f"\n\n{title}\n")
     types = dict(line.split() for line in rest.splitlines()[1:-1])
     spared = ", ".join(map(str, bare["spared"]))
@@ -89,7 +89,7 @@ def test_what_was_deleted_is_told(run, dsn):
     assert count(dsn, "db_dbnode") == left
     for form in (["--yes"], ["--no-follow", "--yes"], ["--strict", "-f"], []):
         wrong = run("nodes", "delete", NODES - 1, NODES, *form, "--dsn", dsn)
-        assert "nothing was deleted: there are no nodes" in one_line(wrong, 1)
+        assert "nothing was deleted: there is no node" in one_line(wrong, 1)
     assert count(dsn, "db_dbnode") == left
 
 
@@ -100,7 +100,7 @@ def test_it_asks_before_it_deletes(main_campaign, answer, status, left):
     with on_terminal(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
     ) as terminal:
-        terminal.wait_for("Delete them? [y/N] ")
+        terminal.wait_for("Delete 1 node? [y/N] ")
         terminal.send(f"{answer}\n")
         assert terminal.finish() == status
     assert ("Deleted 1 node" in terminal.text) == (status == 0)
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
     with on_terminal(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
     ) as terminal:
-        terminal.wait_for("Delete them? [y/N] ")
+        terminal.wait_for("Delete 1 node? [y/N] ")
         time.sleep(0.2)
         waiting = fetch(
             main_campaign,

@@ -24,7 +24,13 @@ def odd_ones(text: str) -> set[str]:
 
 def test_on_a_terminal_lines_fit_and_headings_are_bold(run, main_campaign):
     run("settings", "set", "key", "1", "--dsn", main_campaign)
-    for arguments in (["stats"], ["bands", "list", "-A"], ["settings", "list"]):
+    for arguments in (
+        ["stats"],
+        ["bands", "list", "-A"],
+        ["settings", "list"],
+        ["closest-parents", "8", "9"],
+        ["nodes", "delete", "8", "--no-follow", "--dry-run"],
+    ):
         with on_terminal(*arguments, "--dsn", main_campaign) as terminal:
             assert terminal.finish() == 0
         assert "\x1b[1m" in terminal.raw

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
+import sys
 import types
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from pypika import Query
 import aiidadb
 from aiidadb.cli import aiidadb as command_line
 from tests.helpers.campaigns import NODES, make_campaign, write_config
+from tests.helpers.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +31,8 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 MIGRATION = "backend.schema.migrate("
 (SERVICE,) = (program for program in PROGRAMS if "FastAPI" in program)
+(NOTEBOOK,) = (program for program in PROGRAMS if program.startswith("import aiidadb\n\nbackend ="))
+LAST_LINE = "asyncio.run(main())\n"
 
 
 @pytest_asyncio.fixture(params=["django_0045", "main_0002"])
@@ -64,7 +69,8 @@ def execute(program: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "program", [one for one in PROGRAMS if one != SERVICE and MIGRATION not in one]
+    "program",
+    [one for one in PROGRAMS if one not in (SERVICE, NOTEBOOK) and MIGRATION not in one],
 )
 def test_its_programs_run(campaign, program, capsys):
     execute(program)
@@ -77,6 +83,78 @@ def test_its_migration_runs(campaign, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] in {"1.0.45", "main_0002"}
     assert printed[-1].startswith("main_0002 ")
+
+
+ONE_LINE = pytest.mark.parametrize("campaign", ["django_0045"], indirect=True)
+
+# Starts a kernel, and runs in it what comes in.
+CELLS = """
+import json, sys
+from jupyter_client.manager import start_new_kernel
+
+manager, client = start_new_kernel(startup_timeout=60)
+told = []
+try:
+    for cell in json.load(sys.stdin):
+        seen = []
+        reply = client.execute_interactive(
+            cell, timeout=60, output_hook=lambda message: seen.append(message["content"])
+        )
+        told.append((reply["content"]["status"], seen))
+finally:
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+print(json.dumps(told, default=str))
+"""
+
+
+@ONE_LINE
+async def test_its_programs_run_in_a_notebook(campaign, tmp_path):
+    cells = [NOTEBOOK]
+    for program in sorted(set(PROGRAMS) - {NOTEBOOK, SERVICE}, key=lambda one: MIGRATION in one):
+        assert program.endswith(f"\n{LAST_LINE}")
+        cells.append(program.replace(LAST_LINE, "await main()\n"))
+    ended = await asyncio.to_thread(
+        finished,
+        [sys.executable, "-c", CELLS],
+        input=json.dumps(cells),
+        environment={"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    for (status, seen), cell in zip(told, cells, strict=True):
+        assert status == "ok", (cell, seen)
+        assert not [one for one in seen if one.get("name") == "stderr"], seen
+        assert [one for one in seen if one.get("name") == "stdout"], cell
+
+
+ASK_THE_SERVICE = """
+import asyncio
+import httpx
+
+
+async def main() -> None:
+    async with (
+        lifespan(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        print((await client.get("/statistics")).json()["total"])
+
+
+asyncio.run(main())
+"""
+
+
+@ONE_LINE
+async def test_its_programs_run_in_development_mode_without_a_warning(campaign, tmp_path):
+    programs = sorted(set(PROGRAMS) - {NOTEBOOK, SERVICE}, key=lambda one: MIGRATION in one)
+    for program in (f"{SERVICE}{ASK_THE_SERVICE}", *programs):
+        file = tmp_path / "program.py"
+        file.write_text(program)
+        command = [sys.executable, "-X", "dev", "-W", "error", str(file)]
+        ended = await asyncio.to_thread(finished, command)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout
 
 
 @asynccontextmanager

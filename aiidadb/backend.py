@@ -167,7 +167,10 @@ class Backend:
         gets it back at the end, reset: session settings, temporary tables and locks are gone.
 
         Yields:
-            The connection. Its errors are asyncpg's own; JSON arrives as Python values.
+            The connection. Its errors are asyncpg's own; JSON arrives as Python values. What Python
+            cannot hold fails the whole statement, as asyncpg has it: an ``OverflowError`` for a
+            time before Christ or after 9999, a :class:`CorruptStorage` for JSON that is nested too
+            deep. An infinite time is the first or last of Python's, without a time zone.
 
         Raises:
             ClosedError: The backend was closed, or its transaction has ended.

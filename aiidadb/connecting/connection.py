@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.arguments import LONGEST
+from aiidadb.connecting.asyncpg_internals import behind
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
 from aiidadb.connecting.pool_options import check_options, hide_secrets
-from aiidadb.exceptions import PoolError, PoolOptionsError, translate
+from aiidadb.exceptions import CorruptStorage, PoolError, PoolOptionsError, translate
 from aiidadb.jsonvalue import decode_json
 from aiidadb.messages import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import asyncpg
 
     from aiidadb.connecting.profile import Profile
@@ -22,6 +27,7 @@ __all__ = [
     "COMMAND_TIMEOUT",
     "connect",
     "connect_arguments",
+    "leaving_out_unreadable_json",
     "require_asyncio",
     "require_seconds",
     "set_codecs",
@@ -53,12 +59,60 @@ def require_asyncio() -> asyncio.AbstractEventLoop:
         ) from None
 
 
+class _JsonDecoder:
+    """Decodes the JSON of one connection.
+
+    Attributes:
+        leaves_out: Whether what Python cannot read is to be None, instead of an error.
+    """
+
+    __slots__ = ("leaves_out",)
+
+    def __init__(self) -> None:
+        self.leaves_out = False
+
+    def decode(self, text: str) -> Any:
+        try:  # without the frames of decode_json: there may be many values
+            return json.loads(text)
+        except (RecursionError, ValueError):
+            pass
+        try:
+            return decode_json(text)
+        except CorruptStorage:
+            if self.leaves_out:
+                return None
+            raise
+
+
+_decoders: weakref.WeakKeyDictionary[asyncpg.Connection, _JsonDecoder] = weakref.WeakKeyDictionary()
+
+
 async def set_codecs(connection: asyncpg.Connection) -> None:
     """Let JSON arrive and go as Python values."""
+    decoder = _decoders[connection] = _JsonDecoder()
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=decode_json
+            name, schema="pg_catalog", encoder=_encode_json, decoder=decoder.decode
         )
+
+
+@contextlib.contextmanager
+def leaving_out_unreadable_json(connection: asyncpg.Connection) -> Iterator[None]:
+    """JSON that Python cannot read arrives as None inside, instead of failing the statement.
+
+    Args:
+        connection: On which nobody else has a statement meanwhile.
+    """
+    held = behind(connection)
+    decoder = None if held is None else _decoders.get(held)
+    if decoder is None:
+        yield
+        return
+    decoder.leaves_out = True
+    try:
+        yield
+    finally:
+        decoder.leaves_out = False
 
 
 def _encode_json(value: object) -> str:

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from pypika.terms import AtTimezone, Case, Function, LiteralValue, Not
 
+from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
+
 if TYPE_CHECKING:
     from pypika.terms import BetweenCriterion, Field
 
-__all__ = ["FIRST_TIME", "LAST_TIME", "held_time", "odd_time", "odd_time_of", "problem_of_time"]
-
-# Not as parameters: asyncpg sends the first and last of Python's times as the infinite ones.
-FIRST_TIME: Final = "'0001-01-01 00:00:00+00'::timestamptz"
-LAST_TIME: Final = "'9999-12-31 23:59:59.999999+00'::timestamptz"
-"""SQL for the first and the last time that Python can hold."""
-
+__all__ = ["held_time", "odd_time", "odd_time_of", "problem_of_time"]
 
 _REASON: Final = "Python's times are from the year 1 to 9999"
 _TIME_TEXT: Final = r"-?infinity|\d+-\d\d-\d\d [\d:.]+(?: BC)?"

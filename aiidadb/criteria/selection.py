@@ -8,6 +8,7 @@ from pypika.queries import QueryBuilder
 from pypika.terms import Term
 
 from aiidadb.connecting.asyncpg_internals import close_cursor
+from aiidadb.connecting.held_rows import fetch_held
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import (
     SetOperation,
@@ -36,10 +37,21 @@ def is_select(query: object) -> bool:
     return selects_only(query) and all(is_select(one.query) for one in common_queries(query))
 
 
-async def fetch_selection(session: Session, query: Term) -> list[asyncpg.Record]:
-    """See :meth:`aiidadb.queries.manager.QueryManager.fetch`."""
+async def fetch_selection(
+    session: Session, query: Term, *, is_held: bool = False
+) -> list[asyncpg.Record]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.fetch`.
+
+    Args:
+        session: Where to ask.
+        query: What selects.
+        is_held: Whether the query itself leaves out what Python cannot hold.
+    """
     text, values = _bound(session, query)
-    rows = await session.fetch(text, *values)
+    if is_held:
+        rows = await session.fetch(text, *values)
+    else:
+        rows = await fetch_held(session, text, values)
     if not rows:
         await session.doubt_empty_answer()
     return rows
@@ -48,7 +60,8 @@ async def fetch_selection(session: Session, query: Term) -> list[asyncpg.Record]
 class SelectionCursor:
     """The rows of a query, some at a time; used inside one transaction or snapshot.
 
-    Left without an error, it is closed; else that is for the end of the transaction to do.
+    Left without an error, it is closed; else that is for the end of the transaction to do. The
+    query itself leaves out what Python cannot hold.
 
     Args:
         session: Where to ask.

@@ -230,7 +230,7 @@ class _Run:
         """All bands and their structures; None for more bands than that."""
         # In one snapshot: bands and structures that change between the questions would be mixed.
         async with self._session.snapshot():
-            bands = await fetch_selection(self._session, await self._query())
+            bands = await fetch_selection(self._session, await self._query(), is_held=True)
             return None if most is not None and len(bands) > most else await self._look_up(bands)
 
     async def cursor(self) -> SelectionCursor:

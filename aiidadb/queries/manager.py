@@ -54,7 +54,10 @@ class QueryManager:
                 (:mod:`aiidadb.criteria.tables`).
 
         Returns:
-            Its rows: records by column name and by position; JSON as Python values.
+            Its rows: records by column name and by position; JSON as Python values. A cell that
+            Python cannot hold is None: a time before Christ, after 9999 or infinite, JSON that is
+            nested too deep or has an integer of too many digits. (There is nothing that tells it
+            from null: select the column cast to ``text`` as well where that matters.)
 
         Raises:
             InvalidInputError: No query that only selects, or a value that PostgreSQL cannot hold.
@@ -157,7 +160,8 @@ class QueryManager:
         Returns:
             One tuple of the values for each ancestor, once, by ascending pk. (djsite's list repeats
             an ancestor for each way that leads to it.) One of the nodes given is in it where it is
-            an ancestor, also of itself over a cycle.
+            an ancestor, also of itself over a cycle. What Python cannot hold is None, as in
+            :meth:`fetch`.
 
         Raises:
             InvalidInputError: A pk, column or link type cannot be used.

@@ -33,6 +33,14 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
                     "listing": lambda: queries.get_bands_and_parents_structure(
                         all_users=True, group_name=[GROUP]
                     ),
+                    "listing, one after the other": lambda: read(
+                        queries.get_bands_and_parents_structure(all_users=True, group_name=[GROUP])
+                    ),
+                    "listing over data and calculations alone": (
+                        lambda: queries.get_bands_and_parents_structure(
+                            all_users=True, group_name=[GROUP], link_types=("create", "input_calc")
+                        )
+                    ),
                     "closest parents alone": lambda: queries.get_closest_parents(
                         pks, node_type=STRUCTURE
                     ),
@@ -47,6 +55,11 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
             2.5,
         )
         await report.finish(dsn)
+
+
+async def read(listing: aiidadb.BandsListing) -> int:
+    """Read the rows one after the other; gives how many there are."""
+    return sum([1 async for _ in listing])
 
 
 async def put_into_a_group(dsn: str, number: int) -> list[int]:

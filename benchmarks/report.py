@@ -35,6 +35,7 @@ _ORDER: Final = (
     "closest_parents",
     "all_bands",
     "bands_listing",
+    "bands_stream",
     "creation_statistics",
     "deletion",
     "concurrency",

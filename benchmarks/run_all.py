@@ -25,6 +25,7 @@ _RUNS: Final = (
     ("many_starts.py",),
     ("crossing.py",),
     ("bands_listing.py",),
+    ("bands_stream.py",),
     ("creation_statistics.py",),
     ("creation_statistics.py", *_LARGE),
     ("deletion.py",),

@@ -112,7 +112,7 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
     "--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them, at most."
 )
 @link_types_option(default="create and input_calc; all for bands without a structure there")
-@click.option("--raw", "-r", is_flag=True, help="Print the rows alone, without headings.")
+@click.option("--raw", "-r", is_flag=True, help="Print AiiDA's four columns alone.")
 @command_options_but_p
 def list_bands(
     database: Database,
@@ -159,12 +159,15 @@ def list_bands(
     if database.as_json:
         echo_json(rows)
         return
+    if raw:
+        columns = {name: side for name, side in BANDS_COLUMNS.items() if name != "Structure"}
+        table(None, columns, (row.as_strings() for row in rows), headings=False, empty="")
+        return
     table(
-        None if raw else plural(len(rows), "band structure"),
+        plural(len(rows), "band structure"),
         BANDS_COLUMNS,
         map(bands_cells, rows),
-        headings=not raw,
-        empty="" if raw else "No band structures.",
+        empty="No band structures.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 
 import pytest
@@ -89,6 +90,14 @@ def test_the_short_options_are_those_of_verdi(run, shared_campaign):
     raw = run("bands", "list", "-A", "-r", "--dsn", shared_campaign).out.splitlines()
     assert len(raw) == len(every)
     assert [int(line.split()[0]) for line in raw] == every
+    rows = run("bands", "list", "-A", "--dsn", shared_campaign, "--json").json
+    day = datetime.datetime.fromisoformat(rows[0]["ctime"]).strftime("%d %b %Y")
+    assert raw[0].split() == [
+        str(rows[0]["pk"]),
+        rows[0]["formula"],
+        *day.split(),
+        rows[0]["label"],
+    ]
 
 
 def test_verdi_has_these_options(aiida_home):

@@ -49,6 +49,13 @@ async def ask(backend: aiidadb.Backend) -> None:
     assert_type(rows[0].ctime, datetime.datetime | None)
     assert_type(rows[0].problem, str | None)
     assert_type(rows[0].as_strings(), list[str])
+    assert_type(rows[0].structure_pk, int | None)
+    listing = backend.queries.get_bands_and_parents_structure(
+        all_users=True, link_types=("create", "input_calc"), limit=10
+    )
+    assert_type(listing, aiidadb.BandsListing)
+    async for row in listing:
+        assert_type(row, aiidadb.BandsRow)
     query = Query.from_(nodes).select(nodes.id)
     query = backend.queries.query_past_days(
         backend.queries.query_group(query, group_pk=[1]), past_days=0.5

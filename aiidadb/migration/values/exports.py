@@ -2,14 +2,15 @@
 
 Of logs (0024) and legacy workflows (0032) the content is what aiida-core 1.6.9 writes, in its form,
 with two differences: rows are in the order of their keys, and times of workflows keep their
-microseconds, which Django cuts to milliseconds. Of links (0020), of which it writes a table for
+microseconds, which Django cuts to milliseconds. (Times that Python cannot hold, at which AiiDA
+fails, are written as PostgreSQL does.) Of links (0020), of which it writes a table for
 reading, it is all that the database has of them. Memory does not grow with the rows.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ _LOG_FILES: Final = {
     "unknown": ("unknown_entity_logs", "of entities that AiiDA does not know"),
     "no_node": ("no_node_entity_logs", "of nodes that are not there"),
 }
+_TIMES: Final = frozenset({"ctime", "mtime", "time"})
 _LINK_REASONS: Final = {
     "calculation_call": "calls by calculations",
     "calculation_return": "returns by calculations",
@@ -204,20 +206,28 @@ def _link_as_json(row: asyncpg.Record) -> str:
 
 def _log_as_json(row: asyncpg.Record) -> str:
     fields = dict(row.items())
-    fields["time"] = row["time"].astimezone(UTC).isoformat()
+    fields["time"] = _time(row["time"], "+00:00")
     return json.dumps(fields, ensure_ascii=False)
 
 
 def _workflow_as_quoted_json(model: str, row: asyncpg.Record) -> str:
     fields = {
-        key: f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
-        if isinstance(value, datetime)
-        else value
+        key: _time(value, "Z") if key in _TIMES else value
         for key, value in row.items()
         if key != "id"
     }
     text = json.dumps({"model": model, "pk": row["id"], "fields": fields})
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _time(text: str | None, zone: str) -> str | None:
+    """A time in UTC as Python writes it; one that Python cannot hold as PostgreSQL does."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).isoformat() + zone
+    except ValueError:  # before Christ, after 9999, or infinite
+        return text
 
 
 def _report(context: StepContext, what: str, before: int, total: int, done: int) -> None:

@@ -106,6 +106,33 @@ async def test_logs_without_a_node_are_in_a_file_each_reason_and_the_others_stay
         assert any(str(path) in note for note in outcome.notes)
 
 
+# Times as they are in a database, and as they are in the file.
+ODD_TIMES = {
+    "-infinity": "-infinity",
+    "0044-03-15 12:30:00+00 BC": "0044-03-15T12:30:00 BC",
+    "12026-01-01 00:00:00.5+00": "12026-01-01T00:00:00.5",
+    "infinity": "infinity",
+}
+
+
+async def test_logs_of_times_that_python_cannot_hold_are_in_the_file(
+    at: At, tmp_path: Path
+) -> None:
+    connection = await at(23)
+    await add_node(connection)
+    for time in ("2018-03-04 07:06:07.5+02", *ODD_TIMES):
+        pk = await add_log(connection, "node.data.Data.", 10**6)
+        await connection.execute(
+            "update db_dblog set time = $2::text::timestamptz where id = $1", pk, time
+        )
+    await run_step(connection, 24, export_directory=tmp_path)
+    (rows,) = by_prefix(tmp_path).values()
+    assert [row["time"] for row in rows] == [
+        "2018-03-04T05:06:07.500000+00:00",
+        *ODD_TIMES.values(),
+    ]
+
+
 async def test_no_file_is_made_where_every_log_has_its_node(at: At, tmp_path: Path) -> None:
     connection = await at(23)
     node, _ = await add_node(connection)
@@ -374,6 +401,24 @@ async def test_workflows_with_their_data_and_steps_are_in_the_file_that_aiida_wr
             },
         }
     ]
+
+
+async def test_workflows_of_times_that_python_cannot_hold_are_in_the_file(
+    at: At, tmp_path: Path
+) -> None:
+    connection = await at(31)
+    await add_node(connection)
+    user = await connection.fetchval("select id from db_dbuser")
+    for number, time in enumerate(ODD_TIMES):
+        pk = await add_workflow(connection, str(number), user)
+        await connection.execute(
+            "update db_dbworkflow set ctime = $2::text::timestamptz where id = $1", pk, time
+        )
+    await run_step(connection, 32, export_directory=tmp_path)
+    (path,) = entries(tmp_path)
+    fields = [row["fields"] for row in json.loads(json.loads(path.read_text("utf-8"))["workflow"])]
+    assert [row["ctime"] for row in fields] == list(ODD_TIMES.values())
+    assert {row["mtime"] for row in fields} == {"2018-01-01T00:00:00Z"}
 
 
 async def test_no_file_is_made_where_there_are_no_workflows(at: At, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 --     file; read by a cursor
 -- parameters: $1 reason text: one of those that departing_log_counts gives
 -- step: django_0024
--- result: id int, time timestamptz, loggername varchar, levelname varchar, objpk int,
---     objname varchar, message text, metadata text; one row per log, by id
+-- result: id int, time text, loggername varchar, levelname varchar, objpk int,
+--     objname varchar, message text, metadata text; one row per log, by id. Times in UTC,
+--     as text, for Python cannot hold all of them
 select
     log.id,
-    log.time,
+    to_json(log.time at time zone 'UTC') #>> '{}' as time,
     log.loggername,
     log.levelname,
     log.objpk,

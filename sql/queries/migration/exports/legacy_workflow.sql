@@ -3,15 +3,15 @@
 --     a file; read by a cursor
 -- parameters: none
 -- schema: django_0031
--- result: id int, uuid text, ctime timestamptz, mtime timestamptz, label varchar, description text,
+-- result: id int, uuid text, ctime text, mtime text, label varchar, description text,
 --     nodeversion int, lastsyncedversion int, state varchar, report text, module text,
 --     module_class text, script_path text, script_md5 varchar, user int; one row per workflow, by
---     id
+--     id. Times in UTC, as text, for Python cannot hold all of them
 select
     workflow.id,
     workflow.uuid::text as uuid,
-    workflow.ctime,
-    workflow.mtime,
+    to_json(workflow.ctime at time zone 'UTC') #>> '{}' as ctime,
+    to_json(workflow.mtime at time zone 'UTC') #>> '{}' as mtime,
     workflow.label,
     workflow.description,
     workflow.nodeversion,

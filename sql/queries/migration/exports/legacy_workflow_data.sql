@@ -3,12 +3,13 @@
 --     writes to a file; read by a cursor
 -- parameters: none
 -- schema: django_0031
--- result: id int, name varchar, time timestamptz, data_type varchar, value_type varchar,
---     json_value text, aiida_obj int, parent int; one row per datum, by id
+-- result: id int, name varchar, time text, data_type varchar, value_type varchar,
+--     json_value text, aiida_obj int, parent int; one row per datum, by id. The time in
+--     UTC, as text, for Python cannot hold all of them
 select
     data.id,
     data.name,
-    data.time,
+    to_json(data.time at time zone 'UTC') #>> '{}' as time,
     data.data_type,
     data.value_type,
     data.json_value,

@@ -3,12 +3,13 @@
 --     writes to a file, the pks of their calculations and workflows with them; read by a cursor
 -- parameters: none
 -- schema: django_0031
--- result: id int, name varchar, time timestamptz, nextcall varchar, state varchar, parent int,
---     user int, calculations int[], sub_workflows int[]; one row per step, by id
+-- result: id int, name varchar, time text, nextcall varchar, state varchar, parent int,
+--     user int, calculations int[], sub_workflows int[]; one row per step, by id.
+--     The time in UTC, as text, for Python cannot hold all of them
 select
     step.id,
     step.name,
-    step.time,
+    to_json(step.time at time zone 'UTC') #>> '{}' as time,
     step.nextcall,
     step.state,
     step.parent_id as parent,

@@ -256,7 +256,8 @@ class Backend:
 
         Calls that still wait for a connection get a :class:`ClosedError` at once. The end of
         ``async with`` does this too; a second time it does nothing. Called inside
-        :meth:`transaction`, it leaves that to its end, which also gives the pool back.
+        :meth:`transaction`, it leaves that to its end, which also gives the pool back. In a process
+        that was forked since, it does nothing: all of it is the parent's.
 
         Args:
             timeout: Seconds that calls under way in other tasks get. Then their statements are
@@ -265,6 +266,8 @@ class Backend:
         """
         if timeout is not None:
             require_wait(timeout, "timeout")
+        if self._session.is_inherited:
+            return
         inside = self._session.is_inside_open_transaction
         try:
             await self._session.close(timeout)

@@ -525,6 +525,56 @@ async def test_one_that_nobody_closed_ends_a_program_with_that_warning_alone(mai
     assert ended.stderr.count("Exception ignored") == 1
 
 
+FORKED = """
+import asyncio, os, sys, aiidadb
+
+async def main():
+    backend = await aiidadb.open_backend(sys.argv[1])
+    await backend.settings.set("a", 1)
+    child = os.fork()
+    if not child:
+        try:
+            backend.close().send(None)
+        except StopIteration:
+            del backend
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    print((await backend.settings.get("a")).value, backend)
+    await backend.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_closed_in_a_forked_process_it_stays_open_in_the_first(main_dsn):
+    ended = await asyncio.to_thread(finished, [sys.executable, "-c", FORKED, main_dsn])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("1 <aiidadb.Backend of profile")
+    assert "open>" in ended.stdout
+
+
+LATE = """
+import asyncio, sys, aiidadb
+
+async def opened():
+    backend = await aiidadb.open_backend(sys.argv[1])
+    await backend.settings.get_all()
+    return backend
+
+backend = asyncio.run(opened())
+asyncio.run(backend.close())
+print(backend)
+"""
+
+
+async def test_it_can_be_closed_after_the_end_of_its_loop(main_dsn):
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", LATE, main_dsn]
+    ended = await asyncio.to_thread(finished, command)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.rstrip().endswith("closed>")
+
+
 async def test_bind_spells_node_types_as_the_database_does(head_dsn):
     async with aiidadb.open_backend(head_dsn) as backend:
         is_old = str(backend.version) == "1.0.45"

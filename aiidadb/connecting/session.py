@@ -106,6 +106,11 @@ class Session:
         return self._taken.pool
 
     @property
+    def is_inherited(self) -> bool:
+        """Whether this is a process that was forked since: the connections are the parent's."""
+        return os.getpid() != self._pid
+
+    @property
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._taken.are_closed
@@ -407,7 +412,7 @@ class Session:
 
     def _current(self) -> OpenTransaction | None:
         self.refuse_if_closed()
-        if os.getpid() != self._pid:
+        if self.is_inherited:
             raise ClosedError("the backend was opened before a fork: open one in this process")
         if require_asyncio() is not self._loop:
             raise ClosedError("the backend belongs to another event loop: open one in this loop")

@@ -51,7 +51,7 @@ class QueryManager:
 
         Args:
             query: A pypika query on :data:`aiidadb.nodes` and AiiDA's other tables
-                (:mod:`aiidadb.criteria.tables`).
+                (:mod:`aiidadb.tables`).
 
         Returns:
             Its rows: records by column name and by position; JSON as Python values. A cell that
@@ -127,7 +127,8 @@ class QueryManager:
             Start to closest parent; a start that has none, or does not exist, is not in it.
 
         Raises:
-            InvalidInputError: A pk, criterion, link type or chunk size cannot be used.
+            InvalidInputError: A pk, criterion, link type or chunk size cannot be used, or there is
+                neither an argument nor a column of the name of a lookup.
         """
         if node_type is not None:
             lookups["node_type"] = node_type

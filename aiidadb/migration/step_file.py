@@ -8,15 +8,24 @@ A file of ``sql/migrations/`` starts with a header of comment lines::
     -- changes: What changes in the database
     -- why: What for, and where it differs from AiiDA's step on purpose
     -- tables: db_dbnode, db_dblink
-    -- drops: db_dbpath, db_dbnode.public
+    -- drops: db_dbpath, db_dbnode.public, foreign key django_admin_log.content_type_id,
+    --     trigger autoupdate_tc after insert or delete or update on db_dblink for each row
+    --     execute function update_tc(),
+    --     function update_tc() with source 2543fa447c03bff29db0acf307f7696f
     -- retypes: db_dbnode.uuid
     -- remakes: db_dbnode.type
     -- rows: select count(*) from db_dbnode where …
 
 ``tables`` is ``none``, ``all`` or names them. The others may be absent. ``drops`` names tables and
-columns that are gone afterwards, ``retypes`` columns that get another type, ``remakes`` columns
-whose type is given anew, to write all their values at once or to change their length: all that
-PostgreSQL does not do while a view shows them. ``rows`` counts what will be changed.
+columns that are gone afterwards, and foreign keys that go with a table that they point to;
+``retypes`` columns that get another type, ``remakes`` columns whose type is given anew, to write
+all their values at once or to change their length: all that PostgreSQL does not do while a view
+shows them. ``rows`` counts what will be changed.
+
+A trigger that ``drops`` names, and the function that it calls, are AiiDA's own, told by what they
+are from what others made under the same names: the trigger as ``pg_get_triggerdef`` writes it, in
+lower case, and the MD5 of the function's source, in lower case too, each white space being one
+blank and those at either end left out.
 
 What follows is sent as it is, except that ``-- call: NAME`` on a line of its own stands for a step
 written in Python. The transaction and the bookkeeping are the runner's.
@@ -38,12 +47,17 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.python_step import PythonStep
 
-__all__ = ["MigrationStep", "read_step"]
+__all__ = ["MigrationStep", "OwnTrigger", "read_step"]
 
 _CALL = re.compile(r"^-- call: (\w+)[ \t]*$", re.MULTILINE)
 _TABLE = re.compile(r"\w+")
 _COLUMN = re.compile(r"\w+\.\w+")
 _TABLE_OR_COLUMN = re.compile(r"\w+(?:\.\w+)?")
+_FOREIGN_KEY = re.compile(r"foreign key (?P<column>\w+\.\w+)")
+_TRIGGER = re.compile(
+    r"trigger (?P<name>\w+) .* on (?P<table>\w+) .*execute function (?P<function>\w+\(\))"
+)
+_FUNCTION = re.compile(r"function (?P<function>\w+\(\)) with source (?P<source>[0-9a-f]{32})")
 _PARAMETER = re.compile(r"\$\d")
 _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     _TABLE: "the name of a table",
@@ -70,6 +84,25 @@ _WHY_FORBIDDEN: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTrigger:
+    """A trigger that AiiDA itself made, told by what it is; a step drops it with its function.
+
+    Attributes:
+        name: Its name.
+        table: The table that it is on.
+        definition: As ``pg_get_triggerdef`` writes it, in lower case.
+        function: The function that it calls, such as ``update_tc()``.
+        source: The MD5 of the function's source, in lower case and with single blanks.
+    """
+
+    name: str
+    table: str
+    definition: str
+    function: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationStep:
     """One step of the chain.
 
@@ -81,6 +114,10 @@ class MigrationStep:
         why: What for.
         tables: The tables whose rows or definition are touched.
         drops: The tables and columns (``table.column``) that are gone after it.
+        drops_foreign_keys: The columns (``table.column``) that no longer refer to a table that it
+            drops.
+        drops_trigger: A trigger of AiiDA's own that is gone after it, with its function; None where
+            there is none.
         retypes: The columns that get another type.
         remakes: The columns whose type is given anew: all values are written, or the length is
             another.
@@ -97,6 +134,8 @@ class MigrationStep:
     why: str
     tables: tuple[str, ...]
     drops: tuple[str, ...]
+    drops_foreign_keys: tuple[str, ...]
+    drops_trigger: OwnTrigger | None
     retypes: tuple[str, ...]
     remakes: tuple[str, ...]
     row_count: str | None
@@ -141,6 +180,7 @@ def read_step(path: Path, python_steps: Mapping[str, PythonStep]) -> MigrationSt
         raise SqlFileError(f"{path}: {error}") from error
     if header["migration"] != version.schema_name:
         raise SqlFileError(f"{path}: it is {header['migration']}, but leads to {version}")
+    dropped = _read_dropped(path, header)
     step = MigrationStep(
         version=version,
         origin=origin,
@@ -148,7 +188,9 @@ def read_step(path: Path, python_steps: Mapping[str, PythonStep]) -> MigrationSt
         changes=" ".join(header["changes"].split()),
         why=" ".join(header["why"].split()),
         tables=_read_tables(path, header),
-        drops=_read_names(path, header, "drops", _TABLE_OR_COLUMN),
+        drops=dropped.names,
+        drops_foreign_keys=dropped.foreign_keys,
+        drops_trigger=dropped.trigger,
         retypes=_read_names(path, header, "retypes", _COLUMN),
         remakes=_read_names(path, header, "remakes", _COLUMN),
         row_count=header.get("rows"),
@@ -171,13 +213,67 @@ def _read_names(
 ) -> tuple[str, ...]:
     if key not in header:
         return ()
-    names = tuple(name.strip() for name in header[key].split(","))
+    return _checked(path, key, [name.strip() for name in header[key].split(",")], form)
+
+
+def _checked(path: Path, key: str, names: list[str], form: re.Pattern[str]) -> tuple[str, ...]:
     for name in names:
         if not form.fullmatch(name):
             raise SqlFileError(f"{path}: {name!r} in the header's {key} is not {_FORMS[form]}")
     if len(set(names)) < len(names):
         raise SqlFileError(f"{path}: the header's {key} has a name twice")
-    return names
+    return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """What a header's ``drops`` says."""
+
+    names: tuple[str, ...] = ()
+    foreign_keys: tuple[str, ...] = ()
+    trigger: OwnTrigger | None = None
+
+
+def _read_dropped(path: Path, header: Mapping[str, str]) -> _Dropped:
+    if "drops" not in header:
+        return _Dropped()
+    names: list[str] = []
+    foreign_keys: list[str] = []
+    trigger = function = None
+    for entry in header["drops"].split(","):
+        told = " ".join(entry.split())
+        if found := _FOREIGN_KEY.fullmatch(told):
+            foreign_keys.append(found["column"])
+        elif found := _TRIGGER.fullmatch(told):
+            trigger = found
+        elif found := _FUNCTION.fullmatch(told):
+            function = found
+        else:
+            names.append(told)
+    return _Dropped(
+        names=_checked(path, "drops", names, _TABLE_OR_COLUMN),
+        foreign_keys=tuple(foreign_keys),
+        trigger=_pair(path, trigger, function),
+    )
+
+
+def _pair(
+    path: Path, trigger: re.Match[str] | None, function: re.Match[str] | None
+) -> OwnTrigger | None:
+    if trigger is None and function is None:
+        return None
+    if trigger is None or function is None or trigger["function"] != function["function"]:
+        raise SqlFileError(
+            f"{path}: the header's drops names a trigger or a function without the other: a "
+            "trigger goes with the function that it calls"
+        )
+    return OwnTrigger(
+        name=trigger["name"],
+        table=trigger["table"],
+        definition=f"create {trigger[0]}",
+        function=function["function"],
+        source=function["source"],
+    )
 
 
 def _read_parts(

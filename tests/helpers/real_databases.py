@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.helpers.databases import run_script
 if TYPE_CHECKING:
     from tests.helpers.databases import Databases
 
-__all__ = ["load_dump", "load_schema", "schema_script", "unpack"]
+__all__ = ["closure_of_links", "load_dump", "load_schema", "schema_script", "unpack"]
 
 _DATA: Final = Path(__file__).parents[1] / "data"
 
@@ -58,6 +59,16 @@ def unpack(name: str, directory: Path) -> Path:
     with tarfile.open(_DATA / f"{name}.tgz") as packed:
         packed.extractall(directory, filter="data")
     return directory
+
+
+def closure_of_links() -> tuple[str, str]:
+    """Function and trigger with which AiiDA up to 0.9 kept ``db_dbpath``, as it made them."""
+    script = schema_script("sqlalchemy_01_e15ef2630a1b")
+    function = re.search(r"CREATE FUNCTION public\.update_tc\(\).*?\$\$;", script, re.DOTALL)
+    trigger = re.search(r"CREATE TRIGGER autoupdate_tc [^;]*;", script)
+    assert function is not None
+    assert trigger is not None
+    return function[0], trigger[0]
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiidadb.exceptions import SqlFileError
-from aiidadb.migration.step_file import MigrationStep, read_step
+from aiidadb.migration.step_file import MigrationStep, OwnTrigger, read_step
 from aiidadb.migration.steps import PYTHON_STEPS
 
 if TYPE_CHECKING:
@@ -41,6 +41,23 @@ def test_a_header_tells_what_a_step_drops_retypes_and_remakes(tmp_path: Path) ->
     assert step.drops == ("db_dbpath", "db_dbnode.public")
     assert step.retypes == ("db_dbnode.uuid",)
     assert step.remakes == ("db_dbnode.type", "db_dbnode.label")
+
+
+def test_a_header_tells_a_trigger_and_a_foreign_key_that_a_step_drops(tmp_path: Path) -> None:
+    path = tmp_path / "0002_step.sql"
+    trigger = "trigger mine after insert on db_dblink for each row\n--     execute function a()"
+    function = f"function a() with source {'0' * 32}"
+    told = f"db_dbpath, {trigger}, {function}, foreign key mine.kind"
+    path.write_text(HEADER.replace("db_dbpath", told) + "select 1;")
+    step = read(path)
+    assert step.drops == ("db_dbpath", "db_dbnode.public")
+    assert step.drops_foreign_keys == ("mine.kind",)
+    definition = "create trigger mine after insert on db_dblink for each row execute function a()"
+    assert step.drops_trigger == OwnTrigger("mine", "db_dblink", definition, "a()", "0" * 32)
+    for half in (trigger, function, f"{trigger}, {function.replace('a()', 'b()')}"):
+        path.write_text(HEADER.replace("db_dbpath", half) + "select 1;")
+        with pytest.raises(SqlFileError, match="trigger goes with the function that it calls"):
+            read(path)
 
 
 @pytest.mark.parametrize(

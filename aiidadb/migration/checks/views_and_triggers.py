@@ -2,7 +2,8 @@
 
 PostgreSQL does not remake or drop a column that a view shows, and a trigger was written for columns
 as they are now. A step would fail at them half way along the chain; so they are looked for before,
-on what the headers of the steps say is dropped, retyped and remade.
+on what the headers of the steps say is dropped, retyped and remade. What a step itself drops, such
+as a trigger that AiiDA made, is in nobody's way; the headers say that too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.steps import STEPS
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.migration.step_file import OwnTrigger
 
 __all__ = ["check_views_and_triggers"]
 
@@ -26,6 +29,8 @@ _NAMED_AT_MOST: Final = 5
 _ADVICE: Final = {
     "dependent": "PostgreSQL does not change what others depend on: keep the definition of each "
     "(pg_dump --schema-only), drop it, migrate, and make it anew for the new schema",
+    "namesake": "a step drops what AiiDA made under this name, and this is not it: rename yours "
+    "(ALTER TRIGGER … RENAME TO …, ALTER FUNCTION … RENAME TO …) and migrate again",
     "trigger": "triggers act on what a migration changes, and were written for columns as they are "
     "now: ALTER TABLE … DISABLE TRIGGER, migrate, and enable those that still fit",
     "rule": "rules act in the place of what a migration changes: ALTER TABLE … DISABLE RULE, "
@@ -47,12 +52,18 @@ async def check_views_and_triggers(connection: asyncpg.Connection, plan: Migrati
             several kinds, names it and says what to do.
     """
     remade = list(_remade(plan))
+    own = list(_own_triggers(plan))
     found = await QUERIES["migration_obstacles"].fetch(
         connection,
         list(plan.tables),
         [table for table, _column, _retyped in remade],
         [column for _table, column, _retyped in remade],
         [retyped for _table, _column, retyped in remade],
+        [column for planned in plan.steps for column in planned.step.drops_foreign_keys],
+        [trigger.definition for trigger, _dropped in own],
+        [trigger.function for trigger, _dropped in own],
+        [trigger.source for trigger, _dropped in own],
+        [dropped for _trigger, dropped in own],
     )
     if not found:
         return
@@ -86,3 +97,13 @@ def _remade(plan: MigrationPlan) -> Iterator[tuple[str, str, bool]]:
         for name in (*step.drops, *step.remakes, *step.retypes):
             table, _, column = name.partition(".")
             yield table, column, name in step.retypes
+
+
+def _own_triggers(plan: MigrationPlan) -> Iterator[tuple[OwnTrigger, bool]]:
+    """AiiDA's own triggers that the database may have, and whether the plan drops them.
+
+    They fit the database until the step that drops them, whether the plan goes that far or not.
+    """
+    for version, step in STEPS.items():
+        if step.drops_trigger is not None and version > plan.origin:
+            yield step.drops_trigger, version <= plan.target

@@ -13,7 +13,7 @@
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
 -- drops: auth_group, auth_group_permissions, auth_permission, django_content_type,
---     django_migrations
+--     django_migrations, foreign key django_admin_log.content_type_id
 
 -- What is to be there. Lists of their own, since what they do not name is dropped below.
 

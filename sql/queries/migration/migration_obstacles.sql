@@ -6,9 +6,15 @@
 --     be dropped
 --     $3 remade_columns text[]: those columns, in the same order; '' for a table as a whole
 --     $4 retyped bool[]: whether the column gets another type, in the same order
+--     $5 released text[]: columns, such as "django_admin_log.content_type_id", whose foreign keys
+--     to tables that will be dropped go with them
+--     $6 own_triggers text[]: AiiDA's own triggers, as pg_get_triggerdef writes them, in lower case
+--     $7 own_functions text[]: the function that each of them calls, such as "update_tc()"
+--     $8 own_sources text[]: the MD5 of each one's source, in lower case and with single blanks
+--     $9 own_dropped bool[]: whether the trigger and its function will be dropped
 -- result: obstacle text, subject text, kind text; one row per obstacle, such as "view mine", to a
---     subject, such as "db_dbnode.type" or "db_dbnode", by name. The kind is dependent, trigger,
---     rule or security
+--     subject, such as "db_dbnode.type" or "db_dbnode", by name. The kind is dependent, namesake
+--     (it bears the name of something of AiiDA's that will be dropped), trigger, rule or security
 with remade as (
     select
         class.oid as relation,
@@ -79,7 +85,13 @@ dependent as (
                         then remade.retyped and held.contype in ('c', 'x')
                     -- Tables that Django made and AiiDA never used may lose theirs.
                     else held.contype = 'f'
-                        and holder.relname not like 'django\_%'
+                        and not exists (
+                            select
+                            from pg_attribute as referring
+                            where referring.attrelid = held.conrelid
+                                and array[referring.attnum] = held.conkey
+                                and holder.relname || '.' || referring.attname = any($5::text[])
+                        )
                         and held.conrelid not in (
                             select gone.relation
                             from remade as gone
@@ -111,6 +123,46 @@ dependent as (
         )
 ),
 
+own as (
+    select
+        given.definition,
+        split_part(given.definition, ' ', 3) as trigger_name,
+        substring(given.definition from ' on (\w+) ') as table_name,
+        given.function_name,
+        given.source,
+        given.dropped
+    from unnest($6::text[], $7::text[], $8::text[], $9::bool[])
+            as given (definition, function_name, source, dropped)
+),
+
+-- AiiDA's own is told by what it does, not by its name: when it fires, for what, and what is then
+-- carried out, whichever release wrote it with whatever indentation.
+own_function as (
+    select
+        own.trigger_name,
+        own.definition,
+        own.function_name,
+        own.table_name,
+        own.dropped,
+        routine.oid,
+        own.source = md5(
+            lower(regexp_replace(trim(e' \t\r\n' from routine.prosrc), '\s+', ' ', 'g'))
+        ) as is_aiidas
+    from own
+    inner join pg_proc as routine
+        on routine.oid = to_regprocedure(
+            quote_ident(current_schema()) || '.' || own.function_name
+        )
+),
+
+own_trigger as (
+    select acting.oid
+    from pg_trigger as acting
+    inner join own_function as called on called.oid = acting.tgfoid
+    where called.is_aiidas
+        and lower(pg_get_triggerdef(acting.oid, true)) = called.definition
+),
+
 touched as (
     select
         class.oid as relation,
@@ -136,14 +188,48 @@ from dependent
 
 union all
 
+-- A function of AiiDA's that goes cannot go while something of another's calls it.
+select
+    pg_describe_object(found.classid, found.objid, found.objsubid),
+    called.function_name,
+    'dependent'
+from own_function as called
+inner join pg_depend as found
+    on found.refclassid = 'pg_proc'::regclass
+    and found.refobjid = called.oid
+where called.dropped
+    and called.is_aiidas
+    and found.deptype = 'n'
+    and not (
+        found.classid = 'pg_trigger'::regclass
+        and found.objid in (select own_trigger.oid from own_trigger)
+    )
+
+union all
+
+select
+    format('function %s', called.function_name),
+    called.table_name,
+    'namesake'
+from own_function as called
+where called.dropped
+    and not called.is_aiidas
+
+union all
+
 select
     format('trigger %I', acting.tgname),
     touched.subject,
-    'trigger'
+    case when namesake.dropped then 'namesake' else 'trigger' end as kind
 from touched
 inner join pg_trigger as acting on acting.tgrelid = touched.relation
+left join own as namesake
+    on namesake.dropped
+    and namesake.trigger_name = acting.tgname
+    and namesake.table_name = touched.subject
 where not acting.tgisinternal
-    and acting.tgenabled in ('O', 'A')
+    and acting.oid not in (select own_trigger.oid from own_trigger)
+    and (acting.tgenabled in ('O', 'A') or namesake.dropped)
 
 union all
 

@@ -71,6 +71,7 @@ def test_the_short_options_are_those_of_verdi(run, shared_campaign):
         return [row["pk"] for row in run(*command, *arguments).json]
 
     every = listed("-A")
+    assert listed("-A", "--user-email", USERS[0]) == every
     age = 365 * 100
     assert listed("-A", "-p", age) == listed("--all-users", "--past-days", age) == every
     assert listed("-A", "-p", 0) == []

@@ -13,7 +13,7 @@ def test_init_makes_a_database_that_the_others_serve(run, empty_dsn):
     assert made.status == 0
     assert "main_0002" in made.out
     assert "--repository" in made.out
-    assert run("stats", "--dsn", empty_dsn).out.startswith("0 nodes\n")
+    assert run("stats", "--dsn", empty_dsn).out.startswith("No nodes.\n")
     again = run("init", "--dsn", empty_dsn)
     assert (again.status, again.out) == (1, "")
     assert re.fullmatch(r"Error: .*empty database only.*\n", again.err)

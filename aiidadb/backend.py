@@ -145,8 +145,7 @@ class Backend:
             asyncpg's connection, for SQL of your own. Its errors are asyncpg's own. It can do one
             thing at a time: await each use of it before the next call of a manager. SQL that goes
             another way, through :func:`aiidadb.get_pool`, is no part of the transaction, and stays
-            where that is rolled back. Leave its end to the block: after a ``ROLLBACK`` and a
-            ``BEGIN`` of your own, what follows is committed as if nothing had happened.
+            where that is rolled back. Leave its end to the block.
 
         Raises:
             ClosedError: The backend was closed.
@@ -156,7 +155,9 @@ class Backend:
             QueryTimeout: COMMIT took longer than ``command_timeout`` and was cancelled; nothing was
                 changed.
             DatabaseError: The server refused to commit; nothing was changed. Or SQL of your own
-                ended the transaction inside: what that committed is stored, and what came after it.
+                ended the transaction inside: what that committed is stored, and what came after it,
+                unless it began another one, which is rolled back. (An end ``AND CHAIN`` cannot be
+                noticed.)
         """
         return self._session.transaction(by_caller=True)
 

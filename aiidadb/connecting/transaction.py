@@ -35,6 +35,15 @@ _BEGIN_TIMEOUT: Final = 0.5
 _PATIENCE: Final = 0.5
 
 
+# A transaction of the caller's begins as DEFERRABLE, which means nothing unless it is serializable
+# and read-only. One that SQL of the caller's own begins is not, as a rule. So an error, a division
+# by zero, says that it is another one, without one more question.
+_IS_STILL_THE_SAME: Final = """
+    select 1 / (pg_catalog.current_setting('transaction_deferrable') = 'on')::int
+"""
+_IS_ANOTHER: Final = "22012"
+
+
 class OpenTransaction:
     """A transaction, or a savepoint inside one.
 
@@ -67,7 +76,9 @@ class OpenTransaction:
         self.savepoint_since: float | None = None
         with translated:  # the connection may be lost
             self._block = connection.transaction(
-                isolation="repeatable_read" if snapshot else None, readonly=snapshot
+                isolation="repeatable_read" if snapshot else None,
+                readonly=snapshot,
+                deferrable=by_caller,
             )
         self._lock = asyncio.Lock()
         self._translated = translated
@@ -161,7 +172,7 @@ class OpenTransaction:
                 if self._by_caller and not is_over:
                     # Where a statement failed and the caller passed over that, PostgreSQL answers
                     # COMMIT with a mere ROLLBACK, which is not an error. To this with one.
-                    await self.connection.execute("select")
+                    await self.connection.execute(_IS_STILL_THE_SAME)
         except UnreachableStorage as error:
             raise UnreachableStorage(
                 "the connection was lost before COMMIT was sent, nothing of the transaction is "
@@ -169,12 +180,12 @@ class OpenTransaction:
                 sqlstate=error.sqlstate,
                 advice="run the whole transaction again",
             ) from error
+        except DatabaseError as error:
+            if error.sqlstate != _IS_ANOTHER:
+                raise
+            raise _ended_by_caller(", and began another one, which was rolled back") from None
         if is_over:
-            raise DatabaseError(
-                "SQL of the caller's own ended the transaction (COMMIT or ROLLBACK) before the end "
-                "of backend.transaction()",
-                advice="leave the end to that; to have all undone, raise an error inside",
-            )
+            raise _ended_by_caller()
 
     async def undo(self) -> None:
         """Roll it back, once the call that is under way, if any, is through."""
@@ -229,6 +240,14 @@ class OpenTransaction:
                     "backend.transaction() inside another), and cannot be made before its end",
                     advice="await tasks that were started before the savepoint outside of it",
                 )
+
+
+def _ended_by_caller(and_then: str = "") -> DatabaseError:
+    return DatabaseError(
+        "SQL of the caller's own ended the transaction (COMMIT or ROLLBACK) before the end of "
+        f"backend.transaction(){and_then}",
+        advice="leave the end to that; to have all undone, raise an error inside",
+    )
 
 
 def _is_answer(error: Exception) -> bool:

@@ -213,6 +213,33 @@ async def test_a_transaction_that_sql_of_the_callers_own_ended_says_so(backend, 
     assert await keys(backend) == ({"a"} if end == "commit" else set())
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback", "rollback; begin"])
+async def test_so_does_one_in_whose_place_sql_of_the_callers_own_began_another(backend, end):
+    with pytest.raises(DatabaseError, match=r"ended the transaction.*began another one"):
+        async with backend.transaction() as connection:
+            await backend.settings.set("a", 1)
+            await connection.execute(end)
+            if "begin" not in end:
+                await connection.execute("begin isolation level repeatable read")
+            await backend.settings.set("b", 1)
+    assert await keys(backend) == ({"a"} if end == "commit" else set())
+    async with backend.transaction():
+        await backend.settings.set("c", 1)
+    assert "c" in await keys(backend)
+
+
+async def test_what_the_caller_sets_for_a_transaction_ends_nothing(backend):
+    async with backend.transaction() as connection:
+        await connection.execute("set transaction isolation level serializable")
+        await connection.execute("reset all")
+        await connection.execute("savepoint mine")
+        await backend.settings.set("a", 1)
+        await connection.execute("rollback to savepoint mine")
+        async with backend.transaction():
+            await backend.settings.set("b", 1)
+    assert await keys(backend) == {"b"}
+
+
 async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other):
     (row,) = await backend._session.fetch("select pg_backend_pid() as pid")
     call = asyncio.create_task(backend._session.fetch("select pg_sleep(60)"))

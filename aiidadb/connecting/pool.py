@@ -177,15 +177,19 @@ class PoolRegistry:
         the connection that it yields. Beside what the caller or the profile says, it differs from
         what ``asyncpg.create_pool`` makes by default:
 
-        - JSON (``json``, ``jsonb``) goes and arrives as Python values. Other types are asyncpg's: a
-          time that Python cannot hold is an ``OverflowError``.
+        - JSON (``json``, ``jsonb``) goes and arrives as Python values; what Python cannot read is a
+          :class:`CorruptStorage`. Other types are asyncpg's: a time that Python cannot hold is an
+          ``OverflowError``.
         - ``min_size`` is 0: connections are opened when they are needed, the first one at once.
         - ``command_timeout`` is 300 seconds. Connecting takes ``connect_timeout`` (10 seconds) for
           each host at most, not 60 seconds for all.
-        - The server is told ``application_name=aiidadb``, ``jit=off`` and
-          ``client_connection_check_interval=500ms``, so that statements end with their client; not
-          behind a pooler such as PgBouncer, and the last only where the server has it.
-        - Behind a pooler no statement is prepared by a name, as by ``statement_cache_size=0``.
+        - Hosts are tried, and encryption is chosen, by the rules of libpq; a default file for TLS
+          that may not be read is passed over.
+        - The session has ``application_name=aiidadb``, ``jit=off``, which makes traversals faster,
+          and ``client_connection_check_interval=500ms`` where the server has that, so that
+          statements end with their client.
+        - Behind a pooler such as PgBouncer, the latter two are left out, and no statement is
+          prepared by a name, as by ``statement_cache_size=0``.
         - A connection is reset when it is given back, as asyncpg does it, but for one of which it
           is known that its session was not changed.
         - Errors are asyncpg's own once the pool is open.
@@ -454,7 +458,7 @@ default_registry: Final = PoolRegistry()
 
 
 async def get_pool(profile: Profile, **options: Any) -> asyncpg.Pool:
-    """:meth:`PoolRegistry.get_pool` of the default registry."""
+    """:meth:`PoolRegistry.get_pool` of the default registry, which says how the pool differs."""
     options = hide_secrets(options)
     return await default_registry.get_pool(profile, **options)
 

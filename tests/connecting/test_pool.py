@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import os
 import signal
 import threading
@@ -276,3 +277,21 @@ async def test_a_refused_password_does_not_show(profile):
         with pytest.raises(PoolOptionsError) as raised:
             await registry.get_pool(profile, password="secret")
         assert "secret" not in str(raised.value)
+
+
+async def test_its_pools_differ_from_asyncpgs_as_the_docstring_says(main_dsn):
+    asked = """
+        select
+            current_setting('application_name') as name,
+            current_setting('jit') as jit,
+            current_setting('client_connection_check_interval') as interval,
+            '{"a": [1]}'::jsonb as value
+    """
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(aiidadb.Profile.from_dsn(main_dsn))
+        row = dict(await pool.fetchrow(asked))
+        assert row == {"name": "aiidadb", "jit": "off", "interval": "500ms", "value": {"a": [1]}}
+        assert (pool.get_min_size(), pool.get_max_size()) == (0, 10)
+        said = inspect.getdoc(PoolRegistry.get_pool)
+        for one in ("application_name=aiidadb", "jit=off", "_check_interval=500ms", "``min_size``"):
+            assert one in said

@@ -51,6 +51,9 @@ __all__ = ["GENERATION", "SchemaManager"]
 GENERATION: Final = "1"
 """The only generation of the schema that AiiDA has had; a new one would count versions anew."""
 
+_COUNTED: Final[Mapping[str, str]] = {
+    f"{table.removeprefix('db_db')}s": table for table in QUERIES["row_count"].tables
+}
 _REFRESH_TIMEOUT: Final = 5.0
 _ATTEMPTS: Final = 10
 _VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
@@ -169,6 +172,41 @@ class SchemaManager:
                 advice=f"{migrate} or backend.schema.migrate()",
                 command_advice=migrate,
             )
+
+    async def count_rows(self) -> dict[str, int]:
+        """How many nodes, links, groups, users, computers, comments and logs there are, exactly.
+
+        On every version of the schema, and as of one moment. It takes a scan of each table.
+
+        Returns:
+            Name, such as ``"nodes"``, to number; without those whose table is not there.
+
+        Raises:
+            DatabaseError: The role may not read one of the tables.
+        """
+        there = (await self._bookkeeping()).tables
+        counts = ", ".join(
+            f"({QUERIES['row_count'].on_table(table).text}) as {name}"
+            for name, table in _COUNTED.items()
+            if table in there
+        )
+        if not counts:
+            return {}
+        async with self._session.lane():
+            (row,) = await self._session.fetch(f"select {counts}")
+        return dict(row)
+
+    async def get_unindexed_references(self) -> list[str]:
+        """AiiDA's columns that refer to another table and have no index, on every version.
+
+        Deleting from that other table scans the whole of the column's. An index counts that covers
+        all rows and begins with the column.
+
+        Returns:
+            Such as ``["db_dblog.dbnode_id"]``, by name; none in a healthy database.
+        """
+        rows = await QUERIES["unindexed_references"].fetch(self._session, None)
+        return [row["reference"] for row in rows]
 
     # ------------------------------------------------------------------ changing it
 

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import echo, visible
 from aiidadb.cli.output.json_output import echo_json
-from aiidadb.exceptions import CorruptStorage, IncompatibleStorageSchema, SchemaError
+from aiidadb.cli.output.tables import table
+from aiidadb.exceptions import IncompatibleStorageSchema, SchemaError
+from aiidadb.schema import GENERATION
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
 
@@ -20,18 +24,41 @@ __all__ = ["status"]
 
 
 @click.command(short_help="Tell what database it is.")
+@click.option(
+    "--detailed",
+    is_flag=True,
+    help="Count what is in it, and look for missing indexes; takes its time.",
+)
 @command_options
-def status(database: Database) -> None:
-    """Tell which database it is, of which version, and what can be done with it."""
-    facts = database.call(_facts, doing=None, schema_check=False)
+def status(database: Database, detailed: bool) -> None:
+    """Tell which database it is, of which version, and what can be done with it.
+
+    The exit status is 1 where that is nothing: the database is ahead of this
+    aiidadb, contradicts itself, or is none of AiiDA's.
+    """
+
+    async def look(backend: Backend) -> dict[str, object]:
+        facts = await _facts(backend)
+        return {**facts, **await _details(backend)} if detailed else facts
+
+    facts = database.call(look, doing="Counting" if detailed else None, schema_check=False)
     if database.as_json:
         echo_json(facts)
-        return
-    width = max(map(len, facts))
+    else:
+        table(None, {"What": "left", "Value": "left"}, _lines(facts), headings=False)
+    if facts["problem"] is not None:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Name and value as they are shown."""
     for name, value in facts.items():
-        if value is not None:
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            echo(f"{name.replace('_', ' '):<{width}}  {visible(shown)}")
+        if isinstance(value, dict):
+            yield from ((each, f"{number:,}") for each, number in value.items())
+        elif isinstance(value, tuple | list):
+            yield name.replace("_", " "), ", ".join(map(str, value)) or "none"
+        elif value is not None:
+            yield name.replace("_", " "), value
 
 
 async def _facts(backend: Backend) -> dict[str, object]:
@@ -52,22 +79,31 @@ async def _facts(backend: Backend) -> dict[str, object]:
         "problem": None,
         "notes": profile.notes or None,
     }
+    schema = backend.schema
     version: SchemaVersion | None = None
     try:
-        version = await backend.schema.get_schema_version_database()
+        version = await schema.get_schema_version_database()
         facts |= {"schema_version": str(version), "aiida": _aiida_of(version)}
-        await backend.schema.validate_schema()
+        await schema.validate_schema()
     except IncompatibleStorageSchema as error:
         # Behind is no problem: the line before says what to do.
-        if version is None or version > head_for(version):
+        is_behind = version is not None and version < head_for(version)
+        if not is_behind or await schema.get_schema_generation_database() != GENERATION:
             facts["problem"] = error.for_command_line()
-    except (CorruptStorage, SchemaError) as error:
+    except SchemaError as error:
         facts["problem"] = error.for_command_line()
     return facts
 
 
+async def _details(backend: Backend) -> dict[str, object]:
+    return {
+        "counts": await backend.schema.count_rows(),
+        "missing_indexes": await backend.schema.get_unindexed_references(),
+    }
+
+
 def _aiida_of(version: SchemaVersion) -> str:
-    if version > MAIN_HEAD:
+    if version > head_for(version):
         return "newer than this aiidadb knows"
     if version == MAIN_HEAD:
         return "2.x, up to date"

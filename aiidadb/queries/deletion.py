@@ -188,7 +188,7 @@ async def _delete(session: Session, what: str, pks: list[int] | str) -> int:
 
 
 async def _warn_of_scans(session: Session) -> None:
-    for row in await QUERIES["unindexed_references_to_nodes"].fetch(session):
+    for row in await QUERIES["unindexed_references"].fetch(session, "db_dbnode"):
         _LOGGER.warning(
             "deleting nodes will be slow: %s refers to them and has no index; "
             "`aiidadb` expects the indexes that AiiDA makes",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 
 import pytest
 
-from tests.helpers.command_line import fetch
+from tests.helpers.choices import some_of
+from tests.helpers.command_line import count, fetch
+from tests.helpers.single_steps import database_at
+from tests.helpers.terminal import on_terminal, piped
+
+VERSIONS = range(1, 51)
 
 
 @pytest.mark.quick
@@ -20,13 +27,96 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     assert (old["schema_version"], old["problem"]) == ("1.0.45", None)
     assert "aiidadb migrate" in old["aiida"]
     assert old["server"].startswith("PostgreSQL 1")
-    empty = run("status", "--dsn", empty_dsn, "--json").json
-    assert empty["schema_version"] is None
-    assert "AiiDA" in empty["problem"]
+    empty = run("status", "--dsn", empty_dsn, "--json")
+    assert (empty.status, empty.err) == (1, "")
+    assert empty.json["schema_version"] is None
+    assert "AiiDA" in empty.json["problem"]
+    with on_terminal("status", "--detailed", "--dsn", empty_dsn) as terminal:
+        assert terminal.finish() == 1
+    assert all(len(line.rpartition("\r")[2]) <= 80 for line in terminal.text.splitlines())
 
 
-def test_status_shows_what_contradicts_itself(run, django_dsn):
-    fetch(django_dsn, """update db_dbsetting set val = '"1.0.44"' where key = 'db|schemaversion'""")
-    told = run("status", "--dsn", django_dsn)
-    assert told.status == 0
-    assert re.search(r"^problem +.*1\.0\.44", told.out, re.MULTILINE)
+DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemaversion'"
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "problem"),
+    [
+        ("main", "update alembic_version set version_num = 'main_0099'", "ahead"),
+        ("main", "update alembic_version set version_num = 'frobnicated'", "is no version"),
+        ("main", "update alembic_version set version_num = '0123456789ab'", "SQLAlchemy"),
+        ("main", "insert into alembic_version values ('main_0001')", "2 revisions"),
+        ("main", "drop table alembic_version", "not an AiiDA database"),
+        ("django", DJANGO_NOTE.format("1.0.44"), r"1\.0\.44"),
+        (
+            "django",
+            "update db_dbsetting set val = '\"2\"' where key = 'schema_generation'",
+            "generation 2",
+        ),
+    ],
+    ids=["ahead", "unknown", "SQLAlchemy", "two", "not AiiDA's", "contradiction", "generation"],
+)
+def test_what_cannot_be_worked_with_is_shown_with_status_1(
+    run, main_dsn, django_dsn, line, change, problem
+):
+    dsn = main_dsn if line == "main" else django_dsn
+    fetch(dsn, change)
+    told = run("status", "--dsn", dsn)
+    assert (told.status, told.err) == (1, "")
+    assert re.search(rf"^problem +.*{problem}", told.out, re.MULTILINE)
+    told = run("status", "--dsn", dsn, "--json", "--detailed")
+    assert told.status == 1
+    assert re.search(problem, told.json["problem"])
+
+
+def test_what_is_behind_is_told_with_status_0(run, main_dsn, django_dsn):
+    fetch(main_dsn, "update alembic_version set version_num = 'main_0001'")
+    fetch(django_dsn, "delete from django_migrations where app = 'db' and name like '0045%'")
+    fetch(django_dsn, DJANGO_NOTE.format("1.0.44"))
+    for dsn in (main_dsn, django_dsn):
+        told = run("status", "--dsn", dsn)
+        assert (told.status, told.err) == (0, "")
+        assert "problem" not in told.out
+        assert "`aiidadb migrate` brings it up to date" in told.out
+
+
+def test_details_count_exactly_and_name_missing_indexes(run, main_campaign):
+    told = run("status", "--detailed", "--dsn", main_campaign, "--json").json
+    assert told["missing_indexes"] == []
+    for name, number in told["counts"].items():
+        assert number == count(main_campaign, f"db_db{name.removesuffix('s')}"), name
+    assert set(told["counts"]) == {
+        "nodes", "links", "groups", "users", "computers", "comments", "logs"
+    }  # fmt: skip
+    assert told["counts"]["nodes"] > 0
+    fetch(
+        main_campaign,
+        """
+        do $$
+        declare
+            name regclass;
+        begin
+            for name in
+                select indexrelid from pg_index
+                where indrelid = 'db_dbcomment'::regclass and not indisprimary and not indisunique
+            loop
+                execute format('drop index %s', name);
+            end loop;
+        end $$
+        """,
+    )
+    # One on a part of the rows is of no use for all.
+    fetch(main_campaign, "create index on db_dbcomment (user_id) where user_id > 5")
+    shown = run("status", "--detailed", "--dsn", main_campaign).out
+    assert re.search(rf"^nodes +{told['counts']['nodes']:,}$", shown, re.MULTILINE)
+    assert "missing indexes  db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
+
+
+@pytest.mark.parametrize("number", some_of(VERSIONS, {1, 20, 50}))
+async def test_details_are_told_of_every_version(databases, number):
+    dsn = await database_at(databases, number)
+    told = await asyncio.to_thread(piped, "status", "--detailed", "--dsn", dsn, "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert set(json.loads(told.stdout)["counts"].values()) == {0}
+    assert json.loads(told.stdout)["missing_indexes"] == []
+    await databases.drop(dsn)

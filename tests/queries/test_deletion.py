@@ -142,7 +142,7 @@ async def test_a_reference_that_is_not_aiidas_stops_it_before_anything_is_gone(c
 
 
 async def test_a_reference_without_an_index_is_warned_of(connection, backend, caplog):
-    assert await QUERIES["unindexed_references_to_nodes"].fetch(backend._session) == []
+    assert await QUERIES["unindexed_references"].fetch(backend._session, "db_dbnode") == []
     await connection.execute("create table plugin (node_id int references db_dbnode)")
     await backend.delete_nodes_and_connections([5])
     assert "plugin.node_id" in caplog.text

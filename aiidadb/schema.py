@@ -24,7 +24,8 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.messages import quote
-from aiidadb.migration.connection import migrating_connection
+from aiidadb.migration.checks.before_migrating import check_before_migrating
+from aiidadb.migration.connection import migrating_connection, session_of_a_migration
 from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, CallersError, MigrationOptions
@@ -331,6 +332,40 @@ class SchemaManager:
 
         return await self._session.run(look)
 
+    async def require_migratable(
+        self,
+        target: str | SchemaVersion | None = None,
+        *,
+        without_repository: bool = False,
+        export_directory: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Raise what :meth:`migrate` would raise before its first change. Only reads.
+
+        It looks at the way to the target, the rights of the role, what others made in the database
+        and a step could not get past, the extras that steps need, the file repository, and the
+        directory for exports. It does not wait for another migration.
+
+        Args:
+            target: As for :meth:`migrate`.
+            without_repository: As there.
+            export_directory: As there.
+
+        Raises:
+            AiidaDbError: As :meth:`migrate`; nothing was changed.
+        """
+        wanted = _parse(MAIN_HEAD if target is None else target)
+        options = MigrationOptions(
+            repository=self._session.profile.repository,
+            export_directory=_directory(export_directory),
+            without_repository=without_repository,
+        )
+        plan = make_plan(await self._bookkeeping(), wanted)
+        if not plan.steps:
+            return
+        session = session_of_a_migration(self._session.profile, self._session.options)
+        async with session as connection:
+            await check_before_migrating(connection, plan, options)
+
     async def migrate(
         self,
         target: str | SchemaVersion | None = None,
@@ -381,9 +416,7 @@ class SchemaManager:
         require_wait(patience, "patience")
         self._refuse_transaction("migrate")
         find_origin(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
-        directory = require_path(
-            Path.cwd() if export_directory is None else export_directory, "export_directory"
-        )
+        directory = _directory(export_directory)
         options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=directory,
@@ -441,6 +474,10 @@ class SchemaManager:
 
 def _parse(version: str | SchemaVersion) -> SchemaVersion:
     return version if isinstance(version, SchemaVersion) else SchemaVersion.parse(version)
+
+
+def _directory(given: str | os.PathLike[str] | None) -> Path:
+    return require_path(Path.cwd() if given is None else given, "export_directory")
 
 
 def _noted_generation(bookkeeping: Bookkeeping) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aiidadb.migration.report import MigrationProgress, MigrationReport
 
 __all__ = ["migrate"]
+
+_AIIDA_OF: Final = {DJANGO_HEAD: "AiiDA 1.6", MAIN_HEAD: "AiiDA 2.x"}
 
 
 @click.command()
@@ -56,7 +58,17 @@ def migrate(
     export_directory: Path | None,
     yes: bool,
 ) -> None:
-    """Bring a database of AiiDA 0.x, 1.x or 2.x up to date."""
+    """Bring a database of AiiDA 0.x, 1.x or 2.x up to date.
+
+    Before it, stop the daemon (verdi daemon stop) and whatever else uses the
+    database, and make a backup of both the database (pg_dump) and the file
+    repository. What can be seen to stand in the way is said before anything is
+    asked, and what will be done is shown.
+
+    After it, install AiiDA 2.x (or 1.6, with --to 1.0.45) with versions of your
+    plugins that are made for it, look whether verdi status finds all in order,
+    and start the daemon again.
+    """
     if database.as_json and not (yes or plan_only or sql_only or dry_run):
         raise click.UsageError("with --json nobody is asked: add --yes, --plan or --dry-run")
     plan = database.call(
@@ -69,18 +81,23 @@ def migrate(
     elif plan_only or not plan.steps:
         _tell_plan(database, plan)
     else:
+        how: dict[str, Any] = {
+            "target": target,
+            "without_repository": without_repository,
+            "export_directory": export_directory,
+        }
+        asks = not (yes or dry_run)
+        if asks:  # else the migration itself looks, before its first change
+            database.call(
+                lambda backend: backend.schema.require_migratable(**how),
+                doing="Looking whether it can be done",
+                schema_check=False,
+            )
         if not database.as_json:
             _show_plan(plan)
-        if not (yes or dry_run):
+        if asks:
             _ask(database.profile, plan)
-        report = _run(
-            database,
-            plan,
-            target=target,
-            dry_run=dry_run,
-            without_repository=without_repository,
-            export_directory=export_directory,
-        )
+        report = _run(database, plan, dry_run=dry_run, **how)
         if database.as_json:
             echo_json(report)
         else:
@@ -88,16 +105,20 @@ def migrate(
 
 
 def _print_sql(database: Database, plan: MigrationPlan) -> None:
+    text = plan.sql() if plan.steps else ""
     if database.as_json:
-        echo_json({"sql": plan.sql()})
+        echo_json({"sql": text})
+    elif text:
+        echo(text, end="")
     else:
-        echo(plan.sql(), end="")
+        echo(_nothing_to_do(plan), stderr=True)
 
 
 def _ask(profile: Profile, plan: MigrationPlan) -> None:
     """Say what will be altered, and how to make a backup; end here unless the answer is yes."""
     echo()
     paragraph(f"This alters the database {profile.database}: its tables {', '.join(plan.tables)}.")
+    echo("Stop the daemon (verdi daemon stop) and whatever else uses the database.")
     echo(f"The way back is a backup:\n  {_pg_dump(profile)}")
     if profile.repository is not None and plan.calls:
         echo(f"and a copy of the files in {profile.repository}.")
@@ -207,7 +228,11 @@ def _tell_plan(database: Database, plan: MigrationPlan) -> None:
     elif plan.steps:
         _show_plan(plan)
     else:
-        echo(f"The database is at {plan.origin}: nothing to do.")
+        echo(_nothing_to_do(plan))
+
+
+def _nothing_to_do(plan: MigrationPlan) -> str:
+    return f"The database is at {plan.origin}: nothing to do."
 
 
 def _show_plan(plan: MigrationPlan) -> None:
@@ -236,3 +261,9 @@ def _show_report(report: MigrationReport) -> None:
         echo(f"Wrote {path}")
     for note in report.notes:
         paragraph(f"Note: {' '.join(note.split())}")
+    if not report.dry_run and report.version in _AIIDA_OF:
+        paragraph(
+            f"Next: install {_AIIDA_OF[report.version]} with versions of your plugins that are "
+            "made for it, look whether `verdi status` finds all in order, and start the daemon "
+            "(verdi daemon start). Keep the backup until you have seen your data."
+        )

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.profile import Profile
 
-__all__ = ["MINIMAL_SERVER", "SESSION_SETTINGS", "migrating_connection"]
+__all__ = [
+    "MINIMAL_SERVER",
+    "SESSION_SETTINGS",
+    "migrating_connection",
+    "session_of_a_migration",
+]
 
 MINIMAL_SERVER: Final = 13
 """The first PostgreSQL with ``gen_random_uuid()``."""
@@ -85,10 +90,31 @@ async def migrating_connection(
         was not committed is undone, and a statement that still runs is cancelled.
 
     Raises:
+        LockTimeout: Another process kept the lock; the message says who.
+        AiidaDbError: As :func:`session_of_a_migration`.
+    """
+    async with session_of_a_migration(profile, options) as connection:
+        await take_lock(connection, patience, waiting)
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def session_of_a_migration(
+    profile: Profile, options: Mapping[str, Any] | None = None
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of its own, made as a migration's, that keeps nobody out.
+
+    Args:
+        profile: The database.
+        options: How to connect, beside what the profile says, as for a pool.
+
+    Yields:
+        The connection, closed at the end whatever happens.
+
+    Raises:
         StorageMigrationError: The server is too old, or reached through a connection pooler; the
             role's ``search_path`` leads to no schema.
         IncompatibleStorageSchema: AiiDA's tables are in several schemas.
-        LockTimeout: Another process kept the lock; the message says who.
         ReadOnlyDatabase: The server takes no writes.
         PermissionDenied: The role may not make the temporary functions that steps use.
         DatabaseError: The server cannot be reached, or refuses.
@@ -100,7 +126,6 @@ async def migrating_connection(
     try:
         schema = await _check_server(connection, await _find_schema(connection))
         await _prepare_session(connection, schema)
-        await take_lock(connection, patience, waiting)
         yield connection
     except BaseException as error:
         # Closing is what cancels a running statement and undoes the rest.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NewFile", "replace_file", "sync_directory"]
+__all__ = ["NewFile", "may_be_written", "replace_file", "sync_directory"]
 
 # What file systems without hard links answer to `link`.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
@@ -34,6 +34,14 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def may_be_written(directory: Path) -> bool:
+    """Whether this process may make files in a directory, or make the directory. Blocks."""
+    there = directory.absolute()
+    while not there.exists():
+        there = there.parent
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from anyio import to_thread
 
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.crash_safe_files import NewFile
+from aiidadb.migration.crash_safe_files import NewFile, may_be_written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -123,16 +122,8 @@ async def check_export_directory(context: StepContext) -> None:
         StorageMigrationError: It cannot be written.
     """
     directory = context.options.export_directory
-    if not context.options.dry_run and not await to_thread.run_sync(_may_be_written, directory):
+    if not context.options.dry_run and not await to_thread.run_sync(may_be_written, directory):
         raise StorageMigrationError(
-            f"what leaves the database is written to files first, and {directory} cannot be "
-            "written: name another export directory; nothing was changed"
+            "what leaves the database, or has no counterpart in it, is written to files first, and "
+            f"{directory} cannot be written: name another export directory; nothing was changed"
         )
-
-
-def _may_be_written(directory: Path) -> bool:
-    """Blocks."""
-    there = directory.absolute()
-    while not there.exists():  # it is made when there is something to write
-        there = there.parent
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.helpers.campaigns import NODES
 from tests.helpers.command_line import locked
-from tests.helpers.terminal import on_terminal
+from tests.helpers.roles import role_with
+from tests.helpers.terminal import on_terminal, piped
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.quick
@@ -43,6 +51,9 @@ def test_a_dry_run_and_then_the_migration(run, old_campaign):
     assert all(step["seconds"] >= 0 for step in report["steps"])
     nothing = run("migrate", "--dsn", old_campaign)
     assert nothing.out == "The database is at main_0002: nothing to do.\n"
+    no_sql = run("migrate", "--sql", "--dsn", old_campaign)
+    assert (no_sql.status, no_sql.out, no_sql.err) == (0, "", nothing.out)
+    assert run("migrate", "--sql", "--json", "--dsn", old_campaign).json == {"sql": ""}
 
 
 def test_it_asks_before_the_first_change_and_tells_how_to_make_a_backup(old_campaign):
@@ -62,6 +73,66 @@ def test_it_asks_before_the_first_change_and_tells_how_to_make_a_backup(old_camp
         terminal.send("y\n")
         assert terminal.finish() == 0
     assert "Now at main_0002" in terminal.text
+    end = " ".join(terminal.text.split())
+    for said in ("Next: install AiiDA 2.x", "versions of your plugins", "`verdi status`"):
+        assert said in end
+    assert end.index("verdi daemon stop") < end.index("Go on?") < end.index("verdi daemon start")
+
+
+@pytest.mark.quick
+def test_its_help_says_what_comes_before_and_after(run):
+    told = " ".join(run("migrate", "--help").out.split())
+    for said in ("verdi daemon stop", "pg_dump", "file repository", "plugins", "verdi status"):
+        assert said in told
+
+
+def in_a_repository(path: Path) -> Path:
+    """A repository of AiiDA 1.x without a file in it."""
+    (path / "repository" / "node").mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["no repository", "missing repository", "occupied repository", "exports", "extra", "owner"],
+)
+async def test_what_is_missing_is_said_before_it_asks(case, old_campaign, tmp_path):
+    repository = in_a_repository(tmp_path / "files")
+    options = {"--repository": str(repository), "--export-directory": str(tmp_path)}
+    dsn = old_campaign
+    environment = {}
+    async with contextlib.AsyncExitStack() as stack:
+        match case:
+            case "no repository":
+                del options["--repository"]
+                expected = "--without-repository"
+            case "missing repository":
+                options["--repository"] = str(tmp_path / "none")
+                expected = "is not there"
+            case "occupied repository":
+                (repository / "container").write_text("")
+                expected = "is no container of AiiDA"
+            case "exports":
+                (tmp_path / "file").write_text("")
+                options["--export-directory"] = str(tmp_path / "file" / "exports")
+                expected = "name another export directory"
+            case "extra":
+                (tmp_path / "packages").mkdir()
+                (tmp_path / "packages" / "disk_objectstore.py").write_text("raise ImportError")
+                python_path = [str(tmp_path / "packages"), os.environ.get("PYTHONPATH", "")]
+                environment = {"PYTHONPATH": os.pathsep.join(python_path)}
+                expected = "aiidadb[repository]"
+            case "owner":
+                dsn = await stack.enter_async_context(role_with(dsn, "create on schema public"))
+                expected = "migrate as that role"
+        words = [word for pair in options.items() for word in pair]
+        # Nobody answers, so that a question would be an error of its own.
+        told = await asyncio.to_thread(
+            piped, "migrate", *words, "--dsn", dsn, environment=environment
+        )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert re.fullmatch(rf"Error: [^\n]*{re.escape(expected)}[^\n]*\n", told.stderr)
+    assert "Go on?" not in told.stderr
 
 
 def test_ctrl_c_stops_a_migration_between_two_versions(run, old_campaign):

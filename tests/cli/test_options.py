@@ -99,3 +99,9 @@ def test_options_are_completed_in_the_shell():
         script = piped(environment={"_AIIDADB_COMPLETE": f"{shell}_source"})
         assert (script.returncode, script.stderr) == (0, "")
         assert "_AIIDADB_COMPLETE" in script.stdout
+
+
+def test_help_says_how_a_password_stays_hidden(run):
+    told = " ".join(run("stats", "--help").out.split())
+    for said in ("PGPASSWORD", "~/.pgpass", "AIIDADB_DSN", "shows in ps"):
+        assert said in told

@@ -13,7 +13,7 @@ from tests.helpers.command_line import count, fetch
 from tests.helpers.single_steps import database_at
 from tests.helpers.terminal import on_terminal, piped
 
-VERSIONS = range(1, 51)
+VERSIONS = range(1, 50)  # with the step after these, Django's bookkeeping goes
 
 
 @pytest.mark.quick
@@ -112,7 +112,7 @@ def test_details_count_exactly_and_name_missing_indexes(run, main_campaign):
     assert "missing indexes  db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
 
 
-@pytest.mark.parametrize("number", some_of(VERSIONS, {1, 20, 50}))
+@pytest.mark.parametrize("number", some_of(VERSIONS, {1, 20, 49}))
 async def test_details_are_told_of_every_version(databases, number):
     dsn = await database_at(databases, number)
     told = await asyncio.to_thread(piped, "status", "--detailed", "--dsn", dsn, "--json")

@@ -20,7 +20,8 @@ from anyio import from_thread
 
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import RepositoryError, StorageMigrationError
-from aiidadb.migration.crash_safe_files import sync_directory
+from aiidadb.migration.crash_safe_files import may_be_written, sync_directory
+from aiidadb.migration.export_file import check_export_directory
 from aiidadb.migration.python_step import PythonStep, StepOutcome
 from aiidadb.migration.repository.container import container_path, import_disk_objectstore
 from aiidadb.migration.repository.container_mark import check_place, remove_mark, take_place
@@ -112,8 +113,8 @@ async def _check_repository(context: StepContext) -> bool:
 
     Raises:
         MissingExtraError: The package ``disk-objectstore`` is not installed.
-        StorageMigrationError: The database has nodes and its repository is not there; a container
-            is there already.
+        StorageMigrationError: The database has nodes and its repository is not there, or may not be
+            written; a container is there already.
     """
     nodes, owner = await _nodes_and_owner(context)
     repository = context.options.repository
@@ -127,7 +128,11 @@ async def _check_repository(context: StepContext) -> bool:
         return False
     await _in_thread(import_disk_objectstore)
     await _in_thread(check_place, repository, owner)
-    return await _in_thread(_is_to_move, context, repository, nodes)
+    await _in_thread(_require_writable, context, repository)
+    is_to_move = await _in_thread(_is_to_move, context, repository, nodes)
+    if is_to_move:
+        await check_export_directory(context)  # for what has no counterpart
+    return is_to_move
 
 
 async def _nodes_and_owner(context: StepContext) -> tuple[int, str]:
@@ -319,6 +324,17 @@ def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
             "no files to care for with without_repository (--without-repository)"
         )
     return False
+
+
+def _require_writable(context: StepContext, repository: Path) -> None:
+    # What an earlier run has begun is filled on.
+    for place in (repository, container_path(repository)):
+        if not context.options.dry_run and not may_be_written(place):
+            raise StorageMigrationError(
+                f"AiiDA 2.x keeps files in {container_path(repository)}, and {place} cannot be "
+                "written: give the user that migrates the right to, or run as its owner; nothing "
+                "was changed"
+            )
 
 
 async def _lock(stack: AsyncExitStack, repository: Path, dry_run: bool) -> None:

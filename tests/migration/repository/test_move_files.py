@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
+from aiidadb.migration import export_file
 from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
 from aiidadb.migration.repository import move_files as step
@@ -479,6 +480,27 @@ async def test_a_database_with_nodes_and_no_repository_is_refused(at: At, reposi
     with pytest.raises(StorageMigrationError, match=r"empty.*without_repository"):
         await move(connection, repository)
     assert entries(repository) == [repository / "repository"]
+
+
+@pytest.mark.parametrize("place", ["repository", "container", "exports"])
+async def test_a_place_that_may_not_be_written_is_refused_before_anything_is_done(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    connection = await at(46)
+    await add_some(connection, repository, 1)
+    path = {
+        "repository": repository,
+        "container": container_path(repository),
+        "exports": repository.parent / "exports",
+    }[place]
+    # Not by the file system's rights, which mean nothing to root.
+    for module in (step, export_file):
+        monkeypatch.setattr(module, "may_be_written", lambda asked: asked != path)
+    before = snapshot(repository)
+    with pytest.raises(StorageMigrationError, match=f"{path} cannot be written"):
+        await move(connection, repository)
+    assert snapshot(repository) == before
+    await move(connection, repository, dry_run=True)
 
 
 @pytest.mark.parametrize("kind", ["missing", "another's"])

@@ -9,7 +9,7 @@ import click
 
 from aiidadb.cli.options import command_options, group_options
 from aiidadb.cli.output.console import echo, plural, visible
-from aiidadb.cli.output.json_output import echo_json
+from aiidadb.cli.output.json_output import deep_calls, echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.criteria.held_times import odd_time_of
 
@@ -101,5 +101,6 @@ def _value(setting: Setting, most: int = 60) -> str:
     """The value as short JSON, or in words what keeps Python from holding it."""
     if setting.value is None and setting.problem is not None and "value" in setting.problem:
         return f"({setting.problem.partition(';')[0]})"
-    text = visible(json.dumps(setting.value, ensure_ascii=False))
+    with deep_calls():
+        text = visible(json.dumps(setting.value, ensure_ascii=False))
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -66,6 +66,27 @@ def test_settings_that_python_cannot_hold_are_told(run, main_dsn):
     assert run("settings", "delete", "early", "--dsn", main_dsn).status == 0
 
 
+@pytest.mark.parametrize("depth", [300, 900, 950, 980, 1000])
+def test_a_deep_value_is_printed_or_told(run, main_dsn, depth):
+    fetch(
+        main_dsn,
+        "insert into db_dbsetting (key, val, description, time) values "
+        f"('deep', (repeat('[', {depth}) || repeat(']', {depth}))::jsonb, '', now())",
+    )
+    got = run("settings", "get", "deep", "--dsn", main_dsn)
+    listed = run("settings", "list", "--dsn", main_dsn)
+    of_all = run("settings", "list", "--dsn", main_dsn, "--json")
+    assert (listed.status, of_all.status) == (0, 0)
+    if got.status == 0:
+        assert got.out.count("[") == depth
+        assert "[[[[" in listed.out
+        assert of_all.out.count("[") == depth + 1
+    else:
+        assert "nested deeper than Python can read" in got.err
+        assert "(the value is nested deeper than Python can read)" in listed.out
+    assert got.status == 0 or depth > 900
+
+
 def test_text_from_the_database_cannot_draw(run, main_dsn):
     text = "[bold]:smile:\x1b]0;title\x07\n\u202e"
     run("settings", "set", "text", json.dumps(text), "--description", text, "--dsn", main_dsn)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from aiidadb.messages import escape_odd
 from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["echo_json"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["deep_calls", "echo_json"]
+
+_DEEPEST: Final = 10_000
 
 
 def echo_json(value: object) -> None:
@@ -24,9 +30,21 @@ def echo_json(value: object) -> None:
     What a terminal does not simply show is escaped as JSON has it, and is read back equal.
     """
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=not is_utf8)
+    with deep_calls():
+        text = json.dumps(_plain(value), indent=2, ensure_ascii=not is_utf8)
     # Such characters are inside strings alone, but for the ends of lines.
     click.echo("\n".join(escape_odd(line, by=_escape) for line in text.split("\n")))
+
+
+@contextlib.contextmanager
+def deep_calls() -> Iterator[None]:
+    """Let calls go deep enough to write whatever JSON Python can read, which takes fewer."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(usual, _DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _escape(character: str) -> str:

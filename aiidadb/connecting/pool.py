@@ -179,7 +179,8 @@ class PoolRegistry:
 
         - JSON (``json``, ``jsonb``) goes and arrives as Python values; what Python cannot read is a
           :class:`CorruptStorage`. Other types are asyncpg's: a time that Python cannot hold is an
-          ``OverflowError``.
+          ``OverflowError``, and an infinite one is the first or last of Python's times, without a
+          time zone.
         - ``min_size`` is 0: connections are opened when they are needed, the first one at once.
         - ``command_timeout`` is 300 seconds. Connecting takes ``connect_timeout`` (10 seconds) for
           each host at most, not 60 seconds for all.

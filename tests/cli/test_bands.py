@@ -8,6 +8,7 @@ import re
 import pytest
 
 from aiidadb.demo.campaign import GROUPS, USERS
+from tests.helpers.command_line import fetch
 
 
 @pytest.mark.quick
@@ -53,6 +54,38 @@ def test_the_structure_of_bands_is_the_closest_over_the_links_asked_for(run, mai
     assert run(*asked, "--limit", "3", "--json").json == used[:3]
     assert run(*asked, "--limit", "1").out.splitlines()[0] == "1 band structure"
     assert run(*asked, "--limit", "0").status == 2
+
+
+def test_bands_of_times_that_python_cannot_hold_are_listed(run, main_dsn):
+    fetch(
+        main_dsn,
+        "insert into db_dbuser (id, email, first_name, last_name, institution) "
+        "values (1, 'ada@epfl.ch', '', '', '')",
+    )
+    fetch(
+        main_dsn,
+        "insert into db_dbnode (uuid, node_type, label, description, ctime, mtime, user_id, "
+        "attributes, extras, repository_metadata) "
+        "select gen_random_uuid(), 'data.core.array.bands.BandsData.', '', '', time, now(), 1, "
+        "'{}', '{}', '{}' from unnest(array["
+        "'infinity', '0044-03-15 12:00+00 BC', '2024-05-17 09:30+00', '12026-01-01 00:00+00'"
+        "]::timestamptz[]) as given (time)",
+    )
+    listed = run("bands", "list", "-A", "--dsn", main_dsn)
+    assert [re.sub(r".*>> +", "", line).strip() for line in listed.out.splitlines()[2:]] == [
+        "15 Mar 0044 BC",
+        "17 May 2024",
+        "01 Jan 12026",
+        "infinity",
+    ]
+    rows = run("bands", "list", "-A", "--dsn", main_dsn, "--json").json
+    assert [row["ctime"] for row in rows] == [None, "2024-05-17T09:30:00+00:00", None, None]
+    assert [(row["problem"] or "").partition(":")[0] for row in rows] == [
+        "ctime 0044-03-15 12",
+        "",
+        "ctime 12026-01-01 00",
+        "ctime infinity",
+    ]
 
 
 def test_bands_without_a_default_user_say_what_to_add(run, main_campaign):

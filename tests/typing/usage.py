@@ -63,6 +63,8 @@ async def ask(backend: aiidadb.Backend) -> None:
     await backend.queries.fetch(query)
     setting = await backend.settings.get("db|schemaversion")
     assert_type(setting, aiidadb.Setting)
+    assert_type(setting.time, datetime.datetime | None)
+    assert_type(setting.problem, str | None)
     assert_type(await backend.settings.get("key", None), aiidadb.Setting | None)
     assert_type(await backend.settings.get("key", default=5), aiidadb.Setting | int)
     value: aiidadb.JsonValue = {"a": [1, 2.0, None]}

@@ -22,7 +22,7 @@ from aiidadb.connecting.pool import PoolRegistry
 from aiidadb.exceptions import PoolOptionsError, StorageMigrationError
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import Databases, connected, run_script
-from tests.helpers.graphs import Node, write_links, write_nodes, write_users
+from tests.helpers.graphs import BANDS, Node, write_links, write_nodes, write_users
 from tests.helpers.processes import started
 from tests.helpers.sleepers import CLIENT_TO_KILL, wait_for_sleepers
 
@@ -134,6 +134,27 @@ async def test_closest_parents_are_found_in_either_way(pooled: Pooler) -> None:
         near, far = await asyncio.gather(ask(range(1, last + 1)), ask(range(1, last + 1), id=1))
     assert near == {pk: pk - 1 for pk in range(2, last + 1)}
     assert far == dict.fromkeys(range(2, last + 1), 1)
+    assert await prepared_statements(pooled) == []
+
+
+async def test_bands_come_one_after_the_other_and_leave_nothing_behind(pooled: Pooler) -> None:
+    async with connected(pooled.server_dsn) as connection:
+        await write_users(connection)
+        await write_nodes(connection, (Node(pk, BANDS) for pk in range(1, 501)), line="main")
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(pooled.dsn), max_size=5) as backend:
+
+        async def read(most: int) -> int:
+            number = 0
+            async for row in backend.queries.get_bands_and_parents_structure(all_users=True):
+                number += 1
+                assert row.pk == number
+                if number == most:
+                    break
+            return number
+
+        assert await asyncio.gather(*map(read, range(480, 520))) == [
+            min(most, 500) for most in range(480, 520)
+        ]
     assert await prepared_statements(pooled) == []
 
 

@@ -11,7 +11,7 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration.connection import SESSION_SETTINGS
-from aiidadb.migration.steps import HAND_OVER, PRELUDE, STEPS
+from aiidadb.migration.steps import HAND_OVER, PRELUDE, REST_OF_0024, STEPS
 
 if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
@@ -146,10 +146,13 @@ def make_plan(bookkeeping: Bookkeeping, target: SchemaVersion) -> MigrationPlan:
         InvalidInputError: As there.
     """
     origin = find_origin(bookkeeping, target)
+    steps = route(origin, target)
+    if bookkeeping.is_within_0024 and steps:
+        steps[0] = REST_OF_0024
     return MigrationPlan(
         origin,
         target,
-        tuple(PlannedStep(step) for step in route(origin, target)),
+        tuple(PlannedStep(step) for step in steps),
         schema=bookkeeping.schema or "",
         is_half_way=bookkeeping.is_half_way,
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["HAND_OVER", "NOTES", "PRELUDE", "PYTHON_STEPS", "STEPS"]
+__all__ = ["HAND_OVER", "NOTES", "PRELUDE", "PYTHON_STEPS", "REST_OF_0024", "STEPS"]
 
 PYTHON_STEPS: Final = (
     EXPORT_LINKS,
@@ -71,3 +71,8 @@ STEPS: Final[Mapping[SchemaVersion, MigrationStep]] = {
 
 HAND_OVER: Final = read_step(_DIRECTORY / "hand_over.sql", _PYTHON_STEPS)
 """How a database of the django line gets to ``main_0001``, in place of that line's own first."""
+
+REST_OF_0024: Final = read_step(
+    _DIRECTORY / "left_half_way" / "0024_dblog_update.sql", _PYTHON_STEPS
+)
+"""What is left of that step where aiida-core 2.x did the first of its two revisions for it."""

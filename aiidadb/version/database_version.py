@@ -45,6 +45,9 @@ _NOTED_IN: Final = {
 }
 """The tables of the bookkeeping, each with the question on what it holds."""
 
+_WITHIN_0024: Final = "django_0024a"
+"""The one revision of aiida-core 2.x that ends within a step: all of 1.0.24 but a constraint."""
+
 _ATTEMPTS: Final = 10
 _NAMED_AT_MOST: Final = 3
 
@@ -116,6 +119,14 @@ class Bookkeeping:
             and version <= LAST_WITH_DJANGO
         )
 
+    @property
+    def is_within_0024(self) -> bool:
+        """Whether aiida-core 2.x left the database at the first of its two revisions for 1.0.24.
+
+        The version is 1.0.23 then, and only the second half of the next step is left to do.
+        """
+        return self.alembic_versions == (_WITHIN_0024,)
+
     def version(self) -> SchemaVersion:
         """The schema's version, if all that is noted agrees.
 
@@ -161,6 +172,8 @@ class Bookkeeping:
                 f"the database is of AiiDA's old SQLAlchemy backend (revision {revision}), "
                 "which is not served: migrate it with aiida-core 2.x first (verdi storage migrate)"
             )
+        if self.is_within_0024:
+            return SchemaVersion("django", 23)
         try:
             return SchemaVersion.parse(revision)
         except InvalidInputError:

@@ -15,12 +15,14 @@ import aiidadb
 from aiidadb.migration.repository import container
 from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
 from tests.helpers.aiida_storage import aiida_profile_dictionary
+from tests.helpers.catalog import describe
 from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences
 from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.old_database import OldDatabase, make_old_database, state_of
-from tests.helpers.real_databases import load_dump
+from tests.helpers.real_databases import load_dump, load_schema
 from tests.helpers.table_content import content
+from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,6 +225,19 @@ async def test_aiida_goes_on_from_where_we_stopped(
         assert ours[1][table] == aiidas[1][table], table
 
 
+@pytest.mark.parametrize(
+    "target", some_of([f"1.0.{number}" for number in range(4, 14)], chosen=["1.0.9"])
+)
+async def test_aiida_goes_on_from_where_we_stopped_before_node_uuids_are_unique(
+    old: OldDatabase, tmp_path: Path, target: str
+) -> None:
+    """aiida-core 2.9.4 drops the index of 0004 by the name that its own step gives it."""
+    await migrate(old, target)
+    await migrate_by_aiida(old.dsn, old.repository)
+    assert await fetchval(old.dsn, "select version_num from alembic_version") == "main_0002"
+    assert await fetchval(old.dsn, "select count(*) from db_dbnode") == 10
+
+
 async def copy_of(databases: Databases, old: OldDatabase, directory: Path) -> OldDatabase:
     shutil.copytree(old.repository, directory)
     name = f"{urlsplit(old.dsn).path[1:]}_theirs"
@@ -283,6 +298,8 @@ async def test_a_database_of_our_own_that_aiida_left_half_way_can_be_continued(
     old = await make_old_database(databases, tmp_path / "files")
     reference = await make_old_database(databases, tmp_path / "reference")
     await migrate(old, "1.0.8")
+    # As Django 1.7 called it.
+    await run_script(old.dsn, "alter index db_dbnode_uuid_62e0bf98 rename to db_dbnode_94f8aed1")
     assert "no crash" not in await crash_aiida(old, tmp_path / "home")
     await check_half_way(old, "1.0.13", "0008_code_hidden_to_extra", "1.0.8")
     await migrate(old, "1.0.45")
@@ -298,6 +315,62 @@ async def test_a_database_of_our_own_that_aiida_left_half_way_can_be_continued(
     await migrate(old)
     await migrate(reference)
     assert await state_of(old.dsn) == await state_of(reference.dsn)
+    for made in (old, reference):
+        await databases.drop(made.dsn)
+
+
+async def test_what_aiida_left_within_a_step_goes_on(
+    databases: Databases, main_dsn: str, tmp_path: Path
+) -> None:
+    """aiida-core 2.x has two revisions for 0024, and commits each."""
+    dsn = await load_schema(databases, "django_0024a")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "set search_path to public;"
+        "create table alembic_version (version_num varchar(32) primary key);"
+        "insert into alembic_version values ('django_0024a')"
+    )
+    node = await insert(connection, "db_dbnode", type="data.Data.")
+    logs = [await insert(connection, "db_dblog", dbnode_id=node, metadata="{}") for _ in range(2)]
+    await connection.close()
+    left = OldDatabase(dsn, tmp_path)
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(dsn), schema_check=False) as backend:
+        assert str(await backend.schema.get_schema_version_database()) == "1.0.23"
+        plan = await backend.schema.plan("1.0.25")
+        assert [str(step.version) for step in plan.steps] == ["1.0.24", "1.0.25"]
+        assert plan.is_half_way
+        assert plan.steps[0].changes == "The uuids of logs become unique."
+    await migrate(left, "1.0.24", without_repository=True)
+    assert await fetchval(dsn, "select to_regclass('alembic_version')") is None
+    unique = "select count(*) from pg_constraint where conrelid = 'db_dblog'::regclass"
+    assert await fetchval(dsn, f"{unique} and contype = 'u'") == 1
+    await migrate(left, without_repository=True)
+    assert await fetchval(dsn, "select array_agg(id order by id) from db_dblog") == logs
+    connection, new = await asyncpg.connect(dsn), await asyncpg.connect(main_dsn)
+    assert await describe(connection) == await describe(new)
+    await connection.close()
+    await new.close()
+    await databases.drop(dsn)
+
+
+@pytest.mark.thorough
+async def test_what_aiida_itself_left_within_a_step_comes_out_the_same(
+    databases: Databases, tmp_path: Path
+) -> None:
+    old = await make_old_database(databases, tmp_path / "files")
+    reference = await make_old_database(databases, tmp_path / "reference")
+    for made in (old, reference):
+        await migrate(made, "1.0.20")
+    await run_script(
+        old.dsn,
+        "create table alembic_version (version_num varchar(32) primary key);"
+        "insert into alembic_version values ('django_0020')",
+    )
+    await migrate_by_aiida(old.dsn, old.repository, "django_0024a")
+    for made in (old, reference):
+        await migrate(made, "1.0.45")
+        await run_script(made.dsn, "update db_dblog set metadata = '{}'")  # theirs stays as it is
+    assert (await state_of(old.dsn))[1] == (await state_of(reference.dsn))[1]
     for made in (old, reference):
         await databases.drop(made.dsn)
 

@@ -14,6 +14,7 @@ from aiidadb.migration.python_step import PythonStep, StepOutcome
 from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.migration.values.attribute_findings import Findings, table_of
 from aiidadb.migration.values.attribute_shapes import MisplacedRow, as_format, fill, nest
+from aiidadb.migration.values.nested_settings import nest_settings
 from aiidadb.migration.values.node_slices import cut_nodes
 from aiidadb.sql import QUERIES
 
@@ -106,6 +107,7 @@ async def _build_json_from_eav(context: StepContext) -> StepOutcome:
         for row in await QUERIES["eav_stray_rows"].fetch(connection):
             findings.refuse(row["node"], row["extra"], "which is not there")
     findings.raise_for_misplaced()
+    await nest_settings(connection, findings)
     for row in await QUERIES["eav_null_settings"].fetch(connection):
         findings.lose(f"setting {row['key']!r}: datatype {row['datatype']!r}, {row['tval']!r}")
     return StepOutcome(rows=nodes + extent["settings"], notes=findings.notes())

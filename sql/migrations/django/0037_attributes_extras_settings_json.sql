@@ -10,7 +10,8 @@
 --     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
 --     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
---     in a document are refused.
+--     in a document are refused. A setting that is a list or a dict gets it, and the rows of its
+--     items go, where AiiDA writes null and leaves the items as settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
 --     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
@@ -143,6 +144,13 @@ create temporary table aiidadb_document (
     tokens text[],
     row_values text[],
     document jsonb
+);
+
+
+-- The settings that are lists or dicts.
+create temporary table aiidadb_setting_document (
+    key text primary key,
+    document jsonb not null
 );
 
 
@@ -350,16 +358,27 @@ drop table db_dbextra;
 
 alter table db_dbsetting add column val jsonb;
 
--- A setting that is a list or a dict gets null, as in AiiDA; its items are settings of their own.
-update db_dbsetting
+update db_dbsetting as setting
 set
     val = case
         when
             pg_temp.aiidadb_row_token(datatype, '', ival, fval, dval) = '='
             then pg_temp.aiidadb_row_value(datatype, tval, ival, fval, bval, dval)::jsonb
         when datatype = 'json' then pg_temp.aiidadb_jsonb(tval)
+        else (
+            select nested.document
+            from aiidadb_setting_document as nested
+            where nested.key = setting.key
+        )
     end
 where datatype <> 'none';
+
+-- They are in the value that they belong to.
+delete from db_dbsetting as item
+using aiidadb_setting_document as nested
+where starts_with(item.key, nested.key || '.');
+
+drop table aiidadb_setting_document;
 
 alter table db_dbsetting
     drop column tval,

@@ -751,6 +751,31 @@ async def test_values_that_cannot_be_read_are_null_and_reported(at: At) -> None:
 # ------------------------------------------------------------------ settings
 
 
+async def insert_settings(connection: asyncpg.Connection, rows: Iterable[EavRow]) -> None:
+    for row in rows:
+        await connection.execute(
+            """
+            insert into db_dbsetting
+                (key, description, time, datatype, bval, ival, fval, tval, dval)
+            values ($1, 'about', now(), $2, $3, $4, $5, $6, $7)
+            """,
+            row.key,
+            row.datatype,
+            row.bval,
+            row.ival,
+            row.fval,
+            row.tval,
+            row.dval,
+        )
+
+
+async def settings_of(connection: asyncpg.Connection) -> dict[str, str | None]:
+    found = await connection.fetch(
+        "select key, val::text as val from db_dbsetting where description = 'about'"
+    )
+    return {row["key"]: row["val"] for row in found}
+
+
 async def test_settings_of_every_type_become_json(at: At) -> None:
     connection = await at(36)
     values: dict[str, Value] = {
@@ -769,28 +794,11 @@ async def test_settings_of_every_type_become_json(at: At) -> None:
         EavRow("broken", "json", tval="{"),
         EavRow("float", "float"),
     ]
-    for row in rows:
-        await connection.execute(
-            """
-            insert into db_dbsetting
-                (key, description, time, datatype, bval, ival, fval, tval, dval)
-            values ($1, 'about', now(), $2, $3, $4, $5, $6, $7)
-            """,
-            row.key,
-            row.datatype,
-            row.bval,
-            row.ival,
-            row.fval,
-            row.tval,
-            row.dval,
-        )
+    await insert_settings(connection, rows)
 
     outcome = await migrate(connection)
 
-    found = await connection.fetch(
-        "select key, val::text as val from db_dbsetting where description = 'about'"
-    )
-    assert {row["key"]: row["val"] for row in found} == {
+    assert await settings_of(connection) == {
         "text": '"a \\"b\\""',
         "number": "3.0",
         "infinite": '"-inf"',
@@ -798,14 +806,57 @@ async def test_settings_of_every_type_become_json(at: At) -> None:
         "flag": "true",
         "time": '"2015-01-02T03:04:05.000678+00:00"',
         "nothing": None,
-        "dict": None,
-        "dict.item": "1.0",
+        "dict": '{"item": 1.0}',
         "json": '{"a": 3.0}',
         "broken": None,
         "float": None,
     }
     (note,) = outcome.notes
     assert "2 (setting 'broken': datatype 'json', '{'; setting 'float'" in note
+
+
+async def test_settings_that_are_lists_or_dicts_keep_them(at: At) -> None:
+    """AiiDA writes null, and leaves their items as settings of their own."""
+    connection = await at(36)
+    values: dict[str, Value] = {
+        "list": [1, [True, None], {}, {"x": "y.z"}],
+        "dict": {"a b": [3.0, "é\\"], "0": {"deep": {"deeper": []}}, "%s": 1},
+        "empty|list": [],
+        "empty|dict": {},
+        "listed": "is no item of list",
+    }
+    await insert_settings(
+        connection,
+        [
+            *rows_of(values),
+            # AiiDA's own step does not know these inside of a list either.
+            EavRow("odd", "list", ival=3),
+            EavRow("odd.0", "json", tval='{"a": NaN}'),
+            EavRow("odd.1", "float"),
+            # Item 2 has no row.
+            EavRow("short", "list", ival=1),
+            EavRow("short.0", "int", ival=5),
+            EavRow("short.1", "int", ival=6),
+            EavRow("nobody.0", "int", ival=7),
+        ],
+    )
+
+    outcome = await migrate(connection)
+
+    found = await settings_of(connection)
+    assert {key: json.loads(text) for key, text in found.items() if key in values and text} == (
+        values
+    )
+    assert {key: text for key, text in found.items() if key not in values} == {
+        "odd": '[{"a": "nan"}, null, null]',
+        "short": None,
+        "short.0": "5",
+        "short.1": "6",
+        "nobody.0": "7",
+    }
+    (note,) = outcome.notes
+    assert "an item of setting 'odd': datatype 'float'" in note
+    assert "setting 'short': key 'short.1': a list of 1 has no item 1" in note
 
 
 # ------------------------------------------------------------------ beside aiida-core 2.9.4

@@ -10,7 +10,7 @@ import click
 
 from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options, group_options
-from aiidadb.cli.output.console import plural
+from aiidadb.cli.output.console import echo, plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
@@ -120,7 +120,7 @@ def delete(
         _show(deletion, follow=follow)
     if not dry_run:
         if not (yes or agreed(f"Delete {plural(report.nodes, 'node')}?")):
-            click.echo("Nothing was deleted.")
+            echo("Nothing was deleted.")
             raise click.exceptions.Exit(FAILED)
         with progress_bar(shown=not database.as_json) as progress:
             task = progress.add_task("Deleting", total=report.nodes, count="")
@@ -151,9 +151,9 @@ def _tell(
             }
         )
     elif dry_run:
-        click.echo("Nothing was deleted.")
+        echo("Nothing was deleted.")
     else:
-        click.echo(f"Deleted {plural(report.nodes, 'node')}, {_counts(report)}.")
+        echo(f"Deleted {plural(report.nodes, 'node')}, {_counts(report)}.")
 
 
 def _show(deletion: _Deletion, *, follow: bool) -> None:
@@ -166,13 +166,13 @@ def _show(deletion: _Deletion, *, follow: bool) -> None:
         {"Type": "left", "Nodes": "right"},
         _by_type(preview.types),
     )
-    click.echo(f"With them: {_counts(counts)}.")
+    echo(f"With them: {_counts(counts)}.")
     if follow:
         return
     if preview.links_cut:
-        click.echo(f"This cuts {plural(preview.links_cut, 'link')} to nodes that stay.")
+        echo(f"This cuts {plural(preview.links_cut, 'link')} to nodes that stay.")
     if deletion.spared:
-        click.echo()
+        echo()
         table(
             f"{plural(len(deletion.spared), 'more node')} that AiiDA's provenance rules ask for, "
             "and that stay",

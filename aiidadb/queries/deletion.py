@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.arguments import as_flag, require_function
 from aiidadb.connecting.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
+from aiidadb.messages import printable
 from aiidadb.pks import as_many_pks
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
@@ -192,7 +193,7 @@ async def _warn_of_scans(session: Session) -> None:
         _LOGGER.warning(
             "deleting nodes will be slow: %s refers to them and has no index; "
             "`aiidadb` expects the indexes that AiiDA makes",
-            row["reference"],
+            printable(row["reference"]),
         )
 
 

@@ -15,6 +15,7 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
+from aiidadb.version.aiida_releases import no_way_back
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
 
 if TYPE_CHECKING:
@@ -208,6 +209,8 @@ def _plan_facts(plan: MigrationPlan) -> dict[str, object]:
     return {
         "from": str(plan.origin),
         "to": str(plan.target),
+        "opened_by": plan.opened_by,
+        "will_be_opened_by": plan.will_be_opened_by,
         "steps": [
             {
                 "name": step.name,
@@ -248,6 +251,7 @@ def _show_plan(plan: MigrationPlan) -> None:
             for step in plan.steps
         ),
     )
+    paragraph(no_way_back(plan.origin, plan.target))
 
 
 def _show_report(report: MigrationReport) -> None:

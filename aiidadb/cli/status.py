@@ -12,6 +12,7 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.exceptions import IncompatibleStorageSchema, SchemaError
 from aiidadb.schema import GENERATION
+from aiidadb.version.aiida_releases import no_way_back, releases_for
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ async def _facts(backend: Backend) -> dict[str, object]:
         "server": f"PostgreSQL {server.version}{', read-only' if server.read_only else ''}",
         "size": server.size,
         "schema_version": None,
+        "opened_by": None,
         "aiida": None,
+        "after_migrating": None,
         "problem": None,
         "notes": profile.notes or None,
     }
@@ -83,7 +86,12 @@ async def _facts(backend: Backend) -> dict[str, object]:
     version: SchemaVersion | None = None
     try:
         version = await schema.get_schema_version_database()
-        facts |= {"schema_version": str(version), "aiida": _aiida_of(version)}
+        facts |= {
+            "schema_version": str(version),
+            "opened_by": _opened_by(version),
+            "aiida": _aiida_of(version),
+            "after_migrating": no_way_back(version, MAIN_HEAD) if version < MAIN_HEAD else None,
+        }
         await schema.validate_schema()
     except IncompatibleStorageSchema as error:
         # Behind is no problem: the line before says what to do.
@@ -100,6 +108,11 @@ async def _details(backend: Backend) -> dict[str, object]:
         "counts": await backend.schema.count_rows(),
         "missing_indexes": await backend.schema.get_unindexed_references(),
     }
+
+
+def _opened_by(version: SchemaVersion) -> str:
+    releases = releases_for(version)
+    return "no release of AiiDA" if releases is None else f"AiiDA {releases}"
 
 
 def _aiida_of(version: SchemaVersion) -> str:

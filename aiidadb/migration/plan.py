@@ -12,6 +12,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.connection import SESSION_SETTINGS
 from aiidadb.migration.steps import HAND_OVER, PRELUDE, REST_OF_0024, STEPS
+from aiidadb.version.aiida_releases import releases_for
 
 if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
@@ -79,6 +80,16 @@ class MigrationPlan:
     steps: tuple[PlannedStep, ...]
     schema: str
     is_half_way: bool = False
+
+    @property
+    def opened_by(self) -> str | None:
+        """The releases of AiiDA that open the database now, such as ``1.4 to 1.6``; None: none."""
+        return releases_for(self.origin)
+
+    @property
+    def will_be_opened_by(self) -> str | None:
+        """The releases of AiiDA that open it afterwards; there is no way back."""
+        return releases_for(self.target)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ def test_the_plan_says_what_will_run(run, old_campaign):
     assert f"≤ {NODES}" in told.out
     plan = run("migrate", "--plan", "--dsn", old_campaign, "--json").json
     assert (plan["from"], plan["to"]) == ("1.0.45", "main_0002")
+    assert (plan["opened_by"], plan["will_be_opened_by"]) == ("1.4 to 1.6", "2.4 to 2.9")
+    said = " ".join(told.out.split())
+    assert "no way back but a backup. For AiiDA 2.0 to 2.3, migrate to main_0001 instead." in said
     assert len(plan["steps"]) == int(lines[0].split()[-2])
     sql = run("migrate", "--sql", "--dsn", old_campaign).out
     assert "alter table" in sql

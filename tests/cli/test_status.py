@@ -22,10 +22,14 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     assert (told.status, told.err) == (0, "")
     assert re.search(r"^schema version +main_0002$", told.out, re.MULTILINE)
     assert re.search(r"^aiida +2.x, up to date$", told.out, re.MULTILINE)
+    assert re.search(r"^opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
     assert "problem" not in told.out
+    assert "after migrating" not in told.out
     old = run("status", "--dsn", django_dsn, "--json").json
     assert (old["schema_version"], old["problem"]) == ("1.0.45", None)
     assert "aiidadb migrate" in old["aiida"]
+    assert old["opened_by"] == "AiiDA 1.4 to 1.6"
+    assert "main_0002 by AiiDA 2.4 to 2.9. There is no way back" in old["after_migrating"]
     assert old["server"].startswith("PostgreSQL 1")
     empty = run("status", "--dsn", empty_dsn, "--json")
     assert (empty.status, empty.err) == (1, "")
@@ -76,7 +80,9 @@ def test_what_is_behind_is_told_with_status_0(run, main_dsn, django_dsn):
     for dsn in (main_dsn, django_dsn):
         told = run("status", "--dsn", dsn)
         assert (told.status, told.err) == (0, "")
-        assert "problem" not in told.out
+        assert re.search(r"^opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
+    assert "problem" not in told.out
+    assert "after migrating" not in told.out
         assert "`aiidadb migrate` brings it up to date" in told.out
 
 

@@ -2,7 +2,7 @@
 -- from: main_0001
 -- to: main_0002
 -- changes: The extra `_aiida_hash` goes from every calculation job that has it.
--- why: From 2.0 to 2.2 the hash of a calculation job took in its files, which it must not.
+-- why: From 2.0 to 2.3 the hash of a calculation job took in its files, which it must not.
 --     `verdi node rehash -e aiida.node:process.calculation.calcjob` computes them anew.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode

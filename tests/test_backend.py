@@ -89,7 +89,7 @@ async def test_an_array_is_no_switch_and_no_value_of_a_criterion(main_dsn):
 
 @pytest.mark.quick
 async def test_an_empty_database_is_refused_with_advice_and_opens_unchecked(empty_dsn):
-    with pytest.raises(NotAnAiidaDatabase, match=r"empty.*aiidadb init"):
+    with pytest.raises(NotAnAiidaDatabase, match=r"empty.*backend.schema.initialise"):
         await opened_version(empty_dsn)
     assert await opened_version(empty_dsn, schema_check=False) == "None"
 

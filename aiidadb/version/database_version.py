@@ -147,7 +147,7 @@ class Bookkeeping:
                 )
             return version
         if not self.django_steps:
-            raise NotAnAiidaDatabase(self._nothing_found())
+            raise self._nothing_found()
         version = SchemaVersion("django", self._last_step())
         self._refuse_gaps(version)
         noted = self.noted_version
@@ -200,27 +200,29 @@ class Bookkeeping:
                 f"{', '.join(f'{number:04}' for number in missing)}: it is between versions"
             )
 
-    def _nothing_found(self) -> str:
+    def _nothing_found(self) -> NotAnAiidaDatabase:
         if self.hidden_in:
             schemas = " and ".join(quote(schema) for schema in self.hidden_in[:_NAMED_AT_MOST])
             one = len(self.hidden_in) == 1
-            return (
+            return NotAnAiidaDatabase(
                 f"AiiDA's tables are in the {'schema' if one else 'schemas'} {schemas}, which the "
-                f"role's search_path ({self.search_path}) does not lead to: set it to "
-                f"{'it' if one else 'one of them'} with `alter role … set search_path = …`"
+                f"role's search_path ({self.search_path}) does not lead to",
+                advice=f"set it to {'it' if one else 'one of them'} with "
+                "`alter role … set search_path = …`",
             )
         if self.schema is None:
-            return (
-                f"none of the schemas in the role's search_path ({self.search_path}) is there: "
-                "create one, or set another search_path"
+            return NotAnAiidaDatabase(
+                f"none of the schemas in the role's search_path ({self.search_path}) is there",
+                advice="create one, or set another search_path",
             )
         if self.is_empty:
-            return (
+            return NotAnAiidaDatabase(
                 f"the database is empty (there is no table in the schema {quote(self.schema)}, "
-                f"which is the first of the search_path): make AiiDA's schema with "
-                "`backend.schema.initialise()` or `aiidadb init`"
+                "which is the first of the search_path)",
+                advice="make AiiDA's schema with `backend.schema.initialise()`",
+                command_advice="make AiiDA's schema with `aiidadb init`",
             )
-        return (
+        return NotAnAiidaDatabase(
             "this is not an AiiDA database: neither alembic_version nor django_migrations says "
             f"anything of AiiDA (there are {len(self.tables)} other tables in the schema "
             f"{quote(self.schema)})"

@@ -34,7 +34,7 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     empty = run("status", "--dsn", empty_dsn, "--json")
     assert (empty.status, empty.err) == (1, "")
     assert empty.json["schema_version"] is None
-    assert "AiiDA" in empty.json["problem"]
+    assert empty.json["problem"].endswith(": make AiiDA's schema with `aiidadb init`")
     with on_terminal("status", "--detailed", "--dsn", empty_dsn) as terminal:
         assert terminal.finish() == 1
     assert all(len(line.rpartition("\r")[2]) <= 80 for line in terminal.text.splitlines())

@@ -15,11 +15,11 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from aiidadb.exceptions import InvalidInputError
-from aiidadb.jsonvalue import MAX_DEPTH, MAX_DIGITS, decode_json, encode_json, is_small
+from aiidadb.exceptions import CorruptStorage, InvalidInputError
+from aiidadb.jsonvalue import MAX_DEPTH, MAX_DIGITS, decode_json, encode_json, is_small, read_json
 from aiidadb.messages import quote
 from aiidadb.text import require_text
-from tests.helpers.json_values import JSON, TEXT, same
+from tests.helpers.json_values import JSON, TEXT, TOO_DEEP, TOO_LONG, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,3 +219,38 @@ def test_it_does_not_depend_on_how_long_integers_this_process_writes(limit, digi
         assert encode_json([10 ** (digits - 1)]) == f"[1{'0' * (digits - 1)}]"
     finally:
         sys.set_int_max_str_digits(before)
+
+
+# ---------------------------------------------------------------- what Python cannot read
+
+
+@hypothesis.given(JSON)
+def test_what_python_can_read_has_no_problem(value: object) -> None:
+    found, problem = read_json(json.dumps(value))
+    assert same(found, value)
+    assert problem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "problem"),
+    [
+        pytest.param(TOO_DEEP, None, "is nested deeper than Python can read", id="deep"),
+        pytest.param(TOO_LONG, math.inf, "holds an integer of more than 4300 digits", id="long"),
+        pytest.param(
+            f"[7, -{TOO_LONG}, 1e400]",
+            [7, -math.inf, math.inf],
+            "holds an integer of more than 4300 digits",
+            id="long inside",
+        ),
+        pytest.param("{", None, "Python cannot read: Expecting property name", id="cut off"),
+    ],
+)
+def test_what_python_cannot_read_is_told_and_the_rest_is_read(
+    text: str, found: object, problem: str
+) -> None:
+    value, why = read_json(text)
+    assert value == found
+    assert why is not None
+    assert why.startswith(problem)
+    with pytest.raises(CorruptStorage, match="the database holds a JSON value that"):
+        decode_json(text)

@@ -14,7 +14,7 @@ import pytest
 import aiidadb
 from aiidadb.exceptions import CorruptStorage, InvalidInputError, NotExistent
 from tests.helpers.examples import examples
-from tests.helpers.json_values import JSON, same
+from tests.helpers.json_values import JSON, TOO_DEEP, TOO_LONG, same
 
 
 @pytest.mark.quick
@@ -232,10 +232,10 @@ async def test_a_key_that_postgresql_holds_twice_can_not_be(main_dsn):
 
 
 ODD_VALUES = {
-    "deep": ("[" * 3000 + "]" * 3000, "the value is nested deeper than Python can read"),
-    "deep object": ('{"a": ' * 3000 + "1" + "}" * 3000, "the value is nested deeper than"),
-    "long": ("9" * 5001, "the value holds an integer of more than 4300 digits"),
-    "long inside": (f'{{"a": [1, -{"9" * 5001}]}}', "the value holds an integer of more than"),
+    "deep": (TOO_DEEP, "the value is nested deeper than Python can read"),
+    "deep object": ('{"a": ' * 12_000 + "1" + "}" * 12_000, "the value is nested deeper than"),
+    "long": (TOO_LONG, "the value holds an integer of more than 4300 digits"),
+    "long inside": (f'{{"a": [1, -{TOO_LONG}]}}', "the value holds an integer of more than"),
 }
 ODD_TIMES = {
     "-infinity": "time -infinity: ",

@@ -42,7 +42,7 @@ def test_settings_that_python_cannot_hold_are_told(run, main_dsn):
     fetch(
         main_dsn,
         "insert into db_dbsetting (key, val, description, time) values "
-        "('deep', (repeat('[', 3000) || repeat(']', 3000))::jsonb, '', '2024-05-17 09:30+00'), "
+        "('deep', (repeat('[', 12000) || repeat(']', 12000))::jsonb, '', '2024-05-17 09:30+00'), "
         "('late', '1', '', 'infinity'), "
         "('early', null, '', '0044-03-15 12:00+00 BC')",
     )
@@ -77,7 +77,7 @@ def test_a_deep_value_is_printed_or_told(run, main_dsn, depth):
     listed = run("settings", "list", "--dsn", main_dsn)
     of_all = run("settings", "list", "--dsn", main_dsn, "--json")
     assert (listed.status, of_all.status) == (0, 0)
-    if got.status == 0:
+    if got.status == 0:  # Python 3.13 reads some 10,000 levels, earlier ones less than 1,000
         assert got.out.count("[") == depth
         assert "[[[[" in listed.out
         assert of_all.out.count("[") == depth + 1

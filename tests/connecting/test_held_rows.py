@@ -18,9 +18,7 @@ from tests.helpers.graphs import (
     write_nodes,
     write_users,
 )
-
-DEEP = "[" * 3000 + "]" * 3000
-LONG = "9" * 5001
+from tests.helpers.json_values import TOO_DEEP, TOO_LONG
 
 # SQL for a value, and what it is in Python.
 CELLS = {
@@ -50,10 +48,10 @@ CELLS = {
     "'100000000 years'::interval": None,
     "'-100000000 years'::interval": None,
     "'1 day'::interval": dt.timedelta(days=1),
-    f"'{DEEP}'::jsonb": None,
-    f"'{DEEP}'::json": None,
-    f"'[1, {LONG}]'::jsonb": None,
-    f"'[1, {LONG}]'::json": None,
+    f"'{TOO_DEEP}'::jsonb": None,
+    f"'{TOO_DEEP}'::json": None,
+    f"'[1, {TOO_LONG}]'::jsonb": None,
+    f"'[1, {TOO_LONG}]'::json": None,
     "'1e400'::jsonb": 10**400,
     "'[1, \"x\"]'::jsonb": [1, "x"],
     "array['2024-05-17 09:30+00', 'infinity']::timestamptz[]": None,
@@ -61,7 +59,7 @@ CELLS = {
     "array['2024-05-17 09:30+00', null]::timestamptz[]": [SOME_TIME, None],
     "array['0044-03-15 BC']::date[]": None,
     "array['infinity']::date[]": None,
-    f"array['1', '{DEEP}']::jsonb[]": [1, None],
+    f"array['1', '{TOO_DEEP}']::jsonb[]": [1, None],
     "'NaN'::float8": "nan",
     "'infinity'::float8": float("inf"),
     "'x'::text": "x",
@@ -139,10 +137,10 @@ async def test_sql_of_the_callers_own_is_decoded_as_asyncpg_does(backend):
         with pytest.raises(OverflowError):
             await connection.fetch("select '0044-03-15 BC'::timestamptz")
         with pytest.raises(CorruptStorage, match="nested deeper"):
-            await connection.fetch(f"select '{DEEP}'::jsonb")
-        await fetch_held(backend._session, f"select '{DEEP}'::jsonb", [])
+            await connection.fetch(f"select '{TOO_DEEP}'::jsonb")
+        await fetch_held(backend._session, f"select '{TOO_DEEP}'::jsonb", [])
         with pytest.raises(CorruptStorage, match="nested deeper"):
-            await connection.fetch(f"select '{DEEP}'::jsonb")
+            await connection.fetch(f"select '{TOO_DEEP}'::jsonb")
 
 
 # ---------------------------------------------------------------- what callers ask
@@ -157,7 +155,7 @@ async def write_odd_nodes(backend):
     )
     await write_links(session, [(1, 2, "create"), (2, 3, "create"), (3, 4, "create")])
     await session.execute(
-        "update db_dbnode set attributes = $1::text::jsonb where id = 2", f'{{"a": {DEEP}}}'
+        "update db_dbnode set attributes = $1::text::jsonb where id = 2", f'{{"a": {TOO_DEEP}}}'
     )
     await session.execute("update db_dbnode set ctime = '0044-03-15 BC' where id = 3")
     await session.execute(
@@ -206,7 +204,7 @@ async def test_it_is_seen_and_left_out_inside_a_transaction(backend):
 TIMES = st.sampled_from(["-infinity", "infinity", "0044-03-15 BC", "12026-01-01"]) | st.datetimes(
     timezones=st.just(dt.UTC)
 )
-VALUES = st.sampled_from([DEEP, LONG, "[1]", "1e400"]) | st.integers().map(str)
+VALUES = st.sampled_from([TOO_DEEP, TOO_LONG, "[1]", "1e400"]) | st.integers().map(str)
 
 
 @pytest.mark.hypothesis
@@ -224,7 +222,7 @@ async def test_all_that_can_be_held_is_there_whatever_else_is(backend):
         )
         query = Query.from_(nodes).select(nodes.ctime, nodes.attributes).orderby(nodes.id)
         found = [tuple(row) for row in await backend.queries.fetch(query)]
-        odd = {DEEP: None, LONG: None, "1e400": 10**400}
+        odd = {TOO_DEEP: None, TOO_LONG: None, "1e400": 10**400}
         assert found == [
             (
                 None if isinstance(time, str) else time,

@@ -15,6 +15,12 @@ JSON = st.recursive(
     max_leaves=12,
 )
 
+TOO_DEEP = "[" * 12_000 + "]" * 12_000
+"""A JSON text that PostgreSQL can hold, and no Python can read: 3.13 goes down to some 10,000."""
+
+TOO_LONG = "9" * 5001
+"""A JSON text with more digits than Python reads."""
+
 
 def same(one: object, other: object) -> bool:
     """Equal, and of equal types all the way down: 3.0 is not 3."""

@@ -34,6 +34,7 @@ from tests.helpers.graphs import (
     write_nodes,
     write_users,
 )
+from tests.helpers.json_values import TOO_DEEP
 
 # What verdi gives to djsite.
 VERDI = {
@@ -354,6 +355,7 @@ async def test_a_time_that_python_cannot_hold_is_told_and_spoils_no_other_row(op
         )
         await connection.execute("set timezone = 'Asia/Kathmandu'; set datestyle = 'German'")
         rows = await opened.queries.get_bands_and_parents_structure()
+        assert [row async for row in opened.queries.get_bands_and_parents_structure()] == rows
     assert [(row.pk, row.formula) for row in rows] == [(pk, "Si") for pk in pks]
     for row, (date, problem) in zip(rows, ODD_TIMES.values(), strict=True):
         assert row.as_strings() == [str(row.pk), "Si", date, ""]
@@ -393,8 +395,7 @@ async def test_a_weight_that_python_cannot_hold_matters_where_a_site_names_its_k
 
 
 async def test_kinds_nested_too_deep_for_python_are_told_and_spoil_no_other_row(opened):
-    deep = "[" * 5000 + "]" * 5000
-    kinds = f'[{{"name": "Si", "symbols": {deep}, "weights": [1.0]}}]'
+    kinds = f'[{{"name": "Si", "symbols": {TOO_DEEP}, "weights": [1.0]}}]'
     await fill(
         opened,
         [Node(1, STRUCTURE), Node(2, STRUCTURE, attributes=species("Ge"))]

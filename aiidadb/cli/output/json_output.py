@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deep_calls", "echo_json"]
 
-_DEEPEST: Final = 10_000
+_DEEPEST: Final = 50_000
 
 
 def echo_json(value: object) -> None:

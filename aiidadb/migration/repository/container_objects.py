@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.repository.container import import_disk_objectstore
+from aiidadb.migration.repository.pack_writer import hash_of, pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aiidadb.migration.repository.pack_writer import PackWriter
+
+_Read = tuple[str, str, "bytes | None"]
+"""The path of a file, its key and its content, both empty where it is large."""
 
 __all__ = ["ObjectWriter"]
 
-# Files up to this size are read once and kept until they are written; larger ones are read twice.
+# Files up to this size are read at once and kept until a batch of them is written.
 _SMALL: Final = 256 * 1024
-_KEPT_AT_ONCE: Final = 32 * 1024 * 1024
-_CHUNK: Final = 1024 * 1024
+_KEPT_AT_ONCE: Final = 8 * 1024 * 1024
+_OBJECTS_AT_ONCE: Final = 2_000
+# Threads read and hash, which needs Python's lock for a small part of the time only, so many files
+# at once, and so often that beside what is being read little waits in memory.
+_READERS: Final = 2
+_READ_AT_ONCE: Final = 32
+_READ_AHEAD: Final = 4
+_ASKED_EVERY: Final = 0.1  # seconds
+# A named pipe would otherwise be waited for; Windows has neither it nor the flag.
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class ObjectWriter:
@@ -28,22 +42,24 @@ class ObjectWriter:
 
     The container names an object by the SHA-256 of its content. What it has already is not written
     again, be it from another node or from a run that was stopped; so there are no holes in the
-    packs, which aiida-core's own step leaves for files that occur twice.
+    packs, which aiida-core's own step leaves for files that occur twice. Each file is read once.
 
     Args:
-        container: The container's directory; None to read and hash files only.
+        packs: The container's packs, entered; None to read and hash files only.
         interrupted: Called between pieces of work; raises when the work is to be given up.
     """
 
-    def __init__(self, container: Path | None, interrupted: Callable[[], None]) -> None:
-        self._container = container
+    def __init__(self, packs: PackWriter | None, interrupted: Callable[[], None]) -> None:
+        self._packs = packs
         self._interrupted = interrupted
+        self._contents: dict[str, bytes] = {}
+        self._kept = 0
 
-    def store(self, files: Sequence[Path]) -> list[str]:
-        """Write files and flush them to the disk.
+    def store(self, files: Sequence[str]) -> list[str]:
+        """Write files. They are on the disk once the packs are left, or flushed.
 
         Args:
-            files: Regular files, or symbolic links to such.
+            files: Paths of regular files, or of symbolic links to such.
 
         Returns:
             The key of each: 64 hexadecimal digits.
@@ -53,88 +69,92 @@ class ObjectWriter:
             OSError: A file cannot be read, or the disk is full.
         """
         keys: list[str] = []
-        batch: list[_Source] = []
-        kept = 0
-        for path in files:
-            self._interrupted()
-            source = _Source(path, self._interrupted)
-            keys.append(source.key)
-            batch.append(source)
-            kept += source.kept
-            if kept >= _KEPT_AT_ONCE:
-                self._write(batch)
-                batch, kept = [], 0
-        self._write(batch)
+        given_up = Event()
+        waiting: deque[Future[list[_Read]]] = deque()
+        with ThreadPoolExecutor(_READERS) as readers:
+            try:
+                for first in range(0, len(files), _READ_AT_ONCE):
+                    some = files[first : first + _READ_AT_ONCE]
+                    waiting.append(readers.submit(_read, some, given_up))
+                    if len(waiting) == _READ_AHEAD:
+                        keys += self._keep(waiting.popleft())
+                while waiting:
+                    keys += self._keep(waiting.popleft())
+            except BaseException:
+                given_up.set()
+                raise
+        self._write()
         return keys
 
-    def _write(self, sources: Sequence[_Source]) -> None:
-        # The first file of each content stands for all.
-        distinct = {source.key: source for source in reversed(sources)}
-        if self._container is None or not distinct:
-            return
-        disk_objectstore = import_disk_objectstore()
-        from sqlalchemy.exc import SQLAlchemyError  # the container's index is a SQLite database
+    def _keep(self, reading: Future[list[_Read]]) -> Iterator[str]:
+        """Take what a thread has read; the key of each file."""
+        self._interrupted()
+        while not wait((reading,), timeout=_ASKED_EVERY).done:
+            self._interrupted()
+        for path, key, content in reading.result():
+            if content is None:
+                self._write()
+                yield self._store_large(path)
+                continue
+            if self._packs is not None and key not in self._contents:
+                self._contents[key] = content
+                self._kept += len(content)
+                if self._kept >= _KEPT_AT_ONCE or len(self._contents) >= _OBJECTS_AT_ONCE:
+                    self._write()
+            yield key
 
-        with disk_objectstore.Container(self._container) as container:
-            try:
-                known = container.has_objects(list(distinct))
-                new = [
-                    source
-                    for source, there in zip(distinct.values(), known, strict=True)
-                    if not there
-                ]
-                written = container.add_streamed_objects_to_pack(new, open_streams=True)
-            except SQLAlchemyError as error:
-                raise OSError(f"the container's index cannot be written: {error}") from error
-        for source, key in zip(new, written, strict=True):
-            if key != source.key:
-                raise StorageMigrationError(
-                    f"{source.path} changed while it was read: stop what writes to the repository "
-                    "(AiiDA's daemon) and run again"
-                )
+    def _store_large(self, path: str) -> str:
+        with open(path, "rb", buffering=0) as source:  # noqa: PTH123 - as all the others
+            before = os.fstat(source.fileno())
+            if self._packs is None:
+                return hash_of(pieces_of(source, self._interrupted))
+            key, size = self._packs.add_stream(source, self._interrupted)
+            after = os.fstat(source.fileno())
+        if (size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise _changed(path)
+        return key
+
+    def _write(self) -> None:
+        if self._packs is not None and self._contents:
+            self._packs.add(self._contents)
+        self._contents = {}
+        self._kept = 0
 
 
-class _Source:
-    """A file that is hashed at once, and read again when its content is to be written.
+def _read(paths: Sequence[str], given_up: Event) -> list[_Read]:
+    """Read and hash files; the large ones are left to be read while they are written."""
+    found = []
+    for path in paths:
+        if given_up.is_set():
+            break
+        content = _content(path)
+        key = "" if content is None else hashlib.sha256(content).hexdigest()
+        found.append((path, key, content))
+    return found
 
-    It is entered as a context manager by the container, one file after the other.
-    """
 
-    def __init__(self, path: Path, interrupted: Callable[[], None]) -> None:
-        self.path = path
-        self.kept = 0
-        self._interrupted = interrupted
-        self._content: bytes | None = None
-        self._handle: BinaryIO | None = None
-        status = os.stat(path)  # noqa: PTH116 - before opening: a named pipe would never open
+def _content(path: str) -> bytes | None:
+    """What is in a regular file; None for a large one."""
+    descriptor = os.open(path, _FLAGS)
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StorageMigrationError(
                 f"{path} is no regular file, so it has no content to take along: remove it and "
                 "run again"
             )
-        digest = hashlib.sha256()
-        if status.st_size <= _SMALL:
-            self._content = path.read_bytes()
-            self.kept = len(self._content)
-            digest.update(self._content)
-        else:
-            with path.open("rb") as handle:
-                while chunk := handle.read(_CHUNK):
-                    interrupted()
-                    digest.update(chunk)
-        self.key: str = digest.hexdigest()
+        if status.st_size > _SMALL:
+            return None
+        content = os.read(descriptor, status.st_size + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) != status.st_size:
+        raise _changed(path)
+    return content
 
-    def __enter__(self) -> Self:
-        self._handle = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
-
-    def read(self, size: int = -1) -> bytes:
-        """What a container calls to get the content, piece by piece."""
-        assert self._handle is not None
-        self._interrupted()
-        return self._handle.read(size)
+def _changed(path: str) -> StorageMigrationError:
+    return StorageMigrationError(
+        f"{path} changed while it was read: stop what writes to the repository (AiiDA's daemon) "
+        "and run again"
+    )

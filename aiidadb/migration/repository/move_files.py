@@ -8,17 +8,18 @@ objects that are there are not written again, and in the end the container is co
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from anyio import from_thread
 
-from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import RepositoryError, StorageMigrationError
 from aiidadb.migration.crash_safe_files import may_be_written, sync_directory
 from aiidadb.migration.export_file import check_export_directory
@@ -34,17 +35,18 @@ from aiidadb.migration.repository.node_folders import (
     nodes_path,
     read_tree,
 )
+from aiidadb.migration.repository.pack_writer import PackWriter
 from aiidadb.migration.repository.unmatched_files import Mismatches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import asyncpg
 
     from aiidadb.migration.python_step import StepContext
-    from aiidadb.migration.repository.node_folders import Metadata, Shard, Tree
+    from aiidadb.migration.repository.node_folders import Shard, Tree
 
 T = TypeVar("T")
 
@@ -155,16 +157,15 @@ class _Move:
         self._written = 0
         self._symbols_left = 0
         self._mismatches = Mismatches(context, stack)
-        place = None if context.options.dry_run else container_path(repository)
-        self._objects = ObjectWriter(place, from_thread.check_cancelled)
+        self._objects = ObjectWriter(None, from_thread.check_cancelled)
 
     async def belongs(self) -> bool:
         """Whether a node of the database has a folder in the repository."""
-        for shard in _SHARDS:
-            found, rows = await self._list(shard)
-            uuids = {row["uuid"] for row in rows}
-            if any(folder.uuid in uuids for folder in found.folders):
-                return True
+        async with _one_ahead(self._list_shards()) as listings:
+            async for shards in listings:
+                uuids = {row["uuid"] for row in await self._nodes_of(shards)}
+                if any(folder.uuid in uuids for shard in shards for folder in shard.folders):
+                    return True
         return False
 
     def leave_alone(self) -> None:
@@ -182,15 +183,26 @@ class _Move:
 
     async def run(self) -> None:
         """Write the objects and the nodes' metadata."""
-        waiting: list[_Waiting] = []
-        for shard in _SHARDS:
-            waiting += await self._match(shard)
-            # Not each shard by itself: flushing to the disk is what takes time with few files.
-            if len(waiting) >= _NODES_AT_ONCE or shard == _SHARDS[-1]:
-                folders = iter(waiting)
-                while batch := await _in_thread(self._store_some, folders):
-                    await self._write_metadata([moved for moved in batch if moved.is_node])
-                waiting = []
+        if self._context.options.dry_run:
+            await self._run()
+            return
+        packs = PackWriter(container_path(self._repository))
+        await _in_thread(packs.__enter__)
+        self._objects = ObjectWriter(packs, from_thread.check_cancelled)
+        try:
+            await self._run()
+        except BaseException as error:
+            await clean_up_after(error, _in_thread(packs.__exit__, type(error)), within=None)
+            raise
+        await _in_thread(packs.__exit__, None)
+
+    async def _run(self) -> None:
+        async with _one_ahead(self._list_shards()) as listings:
+            async for shards in listings:
+                waiting = await self._match(shards)
+                async with _one_ahead(self._store(waiting)) as batches:
+                    async for batch in batches:
+                        await self._write_metadata(batch)
         await self._mismatches.publish()
 
     def outcome(self, container_id: str | None, *, moved: bool) -> StepOutcome:
@@ -219,25 +231,39 @@ class _Move:
             after_commit=() if container_id is None else (partial(remove_mark, self._repository),),
         )
 
-    async def _list(self, shard: str) -> tuple[Shard, Sequence[asyncpg.Record]]:
-        lowest = UUID(f"{shard}{'0' * 30}")
-        highest = UUID(f"{shard}{'f' * 30}")
-        found = await _in_thread(list_shard, nodes_path(self._repository), shard)
-        rows = await QUERIES["repository_nodes"].fetch(self._context.connection, lowest, highest)
-        return found, rows
+    def _list_shards(self) -> Iterator[Sequence[Shard]]:
+        """List the shards, so many at once that few nodes do not cost many questions. Blocks."""
+        number = max(1, len(_SHARDS) * _NODES_AT_ONCE // max(1, self._nodes))
+        for first in range(0, len(_SHARDS), number):
+            found = []
+            for shard in _SHARDS[first : first + number]:
+                from_thread.check_cancelled()
+                found.append(list_shard(nodes_path(self._repository), shard))
+            yield found
 
-    async def _match(self, shard: str) -> list[_Waiting]:
-        """Hold the folders of a shard against the database."""
-        found, rows = await self._list(shard)
+    async def _nodes_of(self, shards: Sequence[Shard]) -> Sequence[asyncpg.Record]:
+        return await QUERIES["repository_nodes"].fetch(
+            self._context.connection,
+            UUID(f"{shards[0].name}{'0' * 30}"),
+            UUID(f"{shards[-1].name}{'f' * 30}"),
+        )
+
+    async def _match(self, found: Sequence[Shard]) -> list[_Waiting]:
+        """Hold the folders of some shards against the database."""
+        rows = await self._nodes_of(found)
+        folders = [folder for shard in found for folder in shard.folders]
+        without_content = [path for shard in found for path in shard.without_content]
         symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
-        without_folder = symbols_moved.keys() - {folder.uuid for folder in found.folders}
-        without_folder -= {as_uuid("".join(path.parts[-3:])) for path in found.without_content}
+        without_folder = symbols_moved.keys() - {folder.uuid for folder in folders}
+        without_folder -= {as_uuid("".join(path.parts[-3:])) for path in without_content}
         await self._mismatches.add("node_without_folder", sorted(map(str, without_folder)))
-        await self._mismatches.add("folder_without_content", map(str, found.without_content))
-        await self._mismatches.add("no_folder_of_a_node", map(str, found.strange))
+        await self._mismatches.add("folder_without_content", map(str, without_content))
+        await self._mismatches.add(
+            "no_folder_of_a_node", (str(path) for shard in found for path in shard.strange)
+        )
         await self._mismatches.add(
             "folder_without_node",
-            (str(folder.content) for folder in found.folders if folder.uuid not in symbols_moved),
+            (str(folder.content) for folder in folders if folder.uuid not in symbols_moved),
         )
         return [
             _Waiting(
@@ -246,32 +272,38 @@ class _Move:
                 folder.uuid in symbols_moved,
                 frozenset({SYMBOLS_FILE} if symbols_moved.get(folder.uuid) else ()),
             )
-            for folder in found.folders
+            for folder in folders
         ]
 
-    def _store_some(self, folders: Iterator[_Waiting]) -> list[_Moved]:
-        """Take folders from the iterator, as many as fit, and write their files. Blocks."""
+    def _store(self, folders: Iterable[_Waiting]) -> Iterator[list[_Moved]]:
+        """Write the files of folders, as many folders at once as fit. Blocks."""
         batch: list[tuple[_Waiting, Tree]] = []
-        files: list[tuple[Path, Metadata]] = []
+        files = 0
         for folder in folders:
             from_thread.check_cancelled()
             tree = read_tree(folder.content, folder.leave_out)
             batch.append((folder, tree))
-            files += tree.files
-            if len(batch) >= _NODES_AT_ONCE or len(files) >= _FILES_AT_ONCE:
-                break
+            files += len(tree.files)
+            if len(batch) >= _NODES_AT_ONCE or files >= _FILES_AT_ONCE:
+                yield self._store_batch(batch)
+                batch, files = [], 0
+        if batch:
+            yield self._store_batch(batch)
+
+    def _store_batch(self, batch: Sequence[tuple[_Waiting, Tree]]) -> list[_Moved]:
+        files = [file for _, tree in batch for file in tree.files]
         keys = self._objects.store([path for path, _ in files])
         for (_, metadata), key in zip(files, keys, strict=True):
             metadata["k"] = key
         return [
             _Moved(
                 folder.uuid,
-                folder.is_node,
                 json.dumps(tree.metadata) if tree.metadata else None,
                 tree.left_out,
-                tuple(map(str, tree.linked_directories)),
+                tuple(tree.linked_directories),
             )
             for folder, tree in batch
+            if folder.is_node
         ]
 
     async def _write_metadata(self, batch: Sequence[_Moved]) -> None:
@@ -297,17 +329,16 @@ class _Waiting:
     """A folder whose files are still to be moved."""
 
     uuid: UUID
-    content: Path
+    content: str
     is_node: bool
     leave_out: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """A folder whose files are in the container: what the database is to know of it."""
+    """A node whose files are in the container: what the database is to know of it."""
 
     uuid: UUID
-    is_node: bool
     metadata: str | None
     left_out: int
     linked_directories: tuple[str, ...]
@@ -347,6 +378,51 @@ async def _lock(stack: AsyncExitStack, repository: Path, dry_run: bool) -> None:
         raise StorageMigrationError(
             f"another process is moving the files of {repository}: wait for its end and run again"
         )
+
+
+class _OneAhead(Generic[T]):
+    """What an iterator that blocks gives: in a thread, each while the one before is used."""
+
+    def __init__(self, source: Iterator[T]) -> None:
+        self._source = source
+        self._begin()
+
+    def _begin(self) -> None:
+        self._next = asyncio.ensure_future(_in_thread(self._take))
+
+    def _take(self) -> tuple[T] | None:
+        for one in self._source:
+            return (one,)
+        return None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        taken = await self._next
+        if taken is None:
+            raise StopAsyncIteration
+        self._begin()
+        return taken[0]
+
+    async def end(self) -> None:
+        """Leave off, and wait for the thread."""
+        self._next.cancel()
+        await asyncio.wait((self._next,))
+        if not self._next.cancelled():
+            self._next.exception()  # asyncio logs what nobody looked at
+
+
+@asynccontextmanager
+async def _one_ahead(source: Iterator[T]) -> AsyncIterator[_OneAhead[T]]:
+    """Go through an iterator that blocks, in a thread that is at most one step ahead."""
+    ahead = _OneAhead(source)
+    try:
+        yield ahead
+    except BaseException as error:
+        await clean_up_after(error, ahead.end(), within=None)
+        raise
+    await ahead.end()
 
 
 async def _write_setting(context: StepContext, container_id: str, notes: list[str]) -> None:

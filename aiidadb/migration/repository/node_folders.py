@@ -10,13 +10,11 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from aiidadb.exceptions import StorageMigrationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "SYMBOLS_FILE",
@@ -47,11 +45,11 @@ class NodeFolder:
 
     Attributes:
         uuid: The node's.
-        content: The directory that holds its files, ``path`` or ``raw_input``.
+        content: The path of the directory that holds its files, ``path`` or ``raw_input``.
     """
 
     uuid: UUID
-    content: Path
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,13 @@ class Shard:
     """The part of a repository in which the uuids begin with the same two digits.
 
     Attributes:
+        name: The two digits.
         folders: The folders of nodes.
         without_content: Folders that have neither ``path`` nor ``raw_input``.
         strange: What is there beside, and is no node's folder.
     """
 
+    name: str
     folders: tuple[NodeFolder, ...]
     without_content: tuple[Path, ...]
     strange: tuple[Path, ...]
@@ -75,14 +75,14 @@ class Tree:
 
     Attributes:
         metadata: As aiida-core keeps it; ``k`` of the files is still to be set.
-        files: Each file, and the part of the metadata that stands for it.
-        linked_directories: Symbolic links to directories, which count as empty directories.
+        files: The path of each file, and the part of the metadata that stands for it.
+        linked_directories: Paths of symbolic links to directories, which count as empty ones.
         left_out: How many names were passed over as asked.
     """
 
     metadata: Metadata = field(default_factory=dict)
-    files: list[tuple[Path, Metadata]] = field(default_factory=list)
-    linked_directories: list[Path] = field(default_factory=list)
+    files: list[tuple[str, Metadata]] = field(default_factory=list)
+    linked_directories: list[str] = field(default_factory=list)
     left_out: int = 0
 
 
@@ -125,29 +125,27 @@ def list_shard(nodes: Path, shard: str) -> Shard:
     without_content: list[Path] = []
     strange: list[Path] = []
     both: list[Path] = []
-    top = nodes / shard
-    for second in sorted(top.iterdir()) if top.is_dir() else ():
+    for second in _sorted_entries(nodes / shard):
         if not _SHARD.fullmatch(second.name) or not second.is_dir():
-            strange.append(second)
+            strange.append(Path(second.path))
             continue
-        for last in sorted(second.iterdir()):
+        for last in _sorted_entries(second.path):
             uuid = as_uuid(f"{shard}{second.name}{last.name}") if last.is_dir() else None
             if uuid is None or not _FINAL.fullmatch(last.name):
-                strange.append(last)
+                strange.append(Path(last.path))
                 continue
-            names = {entry.name for entry in last.iterdir()}
-            if "path" in names and "raw_input" in names:
+            names = os.listdir(last.path)  # noqa: PTH208 - faster, for very many folders
+            content = last.path + os.sep  # joined as text: there are very many
+            if "raw_input" in names:
                 # AiiDA left an empty `path`, or one with a .gitignore, beside `raw_input`.
-                if {entry.name for entry in (last / "path").iterdir()} - {".gitignore"}:
-                    both.append(last)
+                if "path" in names and _has_files(Path(last.path, "path")):
+                    both.append(Path(last.path))
                 else:
-                    folders.append(NodeFolder(uuid, last / "raw_input"))
+                    folders.append(NodeFolder(uuid, f"{content}raw_input"))
             elif "path" in names:
-                folders.append(NodeFolder(uuid, last / "path"))
-            elif "raw_input" in names:
-                folders.append(NodeFolder(uuid, last / "raw_input"))
+                folders.append(NodeFolder(uuid, f"{content}path"))
             else:
-                without_content.append(last)
+                without_content.append(Path(last.path))
     if both:
         raise StorageMigrationError(
             f"node folders of {nodes} with files both in 'path' and in 'raw_input', of which only "
@@ -155,10 +153,10 @@ def list_shard(nodes: Path, shard: str) -> Shard:
             + ", ".join(map(str, both[:10]))
             + (", …" if len(both) > 10 else "")
         )
-    return Shard(tuple(folders), tuple(without_content), tuple(strange))
+    return Shard(shard, tuple(folders), tuple(without_content), tuple(strange))
 
 
-def read_tree(content: Path, leave_out: frozenset[str] = frozenset()) -> Tree:
+def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> Tree:
     """List the files of a node, directories in directories, as aiida-core does.
 
     Args:
@@ -170,24 +168,26 @@ def read_tree(content: Path, leave_out: frozenset[str] = frozenset()) -> Tree:
         OSError: A directory cannot be read.
     """
     tree = Tree()
-    waiting: list[tuple[Path, Metadata]] = [(content, tree.metadata)]
+    waiting: list[tuple[str, Metadata]] = [(str(content), tree.metadata)]
     while waiting:
         directory, metadata = waiting.pop()
         objects: dict[str, Metadata] = {}
         with os.scandir(directory) as entries:
             for entry in entries:
-                if directory == content and entry.name in leave_out:
+                name = entry.name
+                if name in leave_out:
                     tree.left_out += 1
                     continue
-                _check_name(directory, entry.name)
+                _check_name(directory, name)
                 below: Metadata = {}
-                objects[entry.name] = below
+                objects[name] = below
                 if not entry.is_dir():
-                    tree.files.append((directory / entry.name, below))
+                    tree.files.append((entry.path, below))
                 elif entry.is_symlink():
-                    tree.linked_directories.append(directory / entry.name)
+                    tree.linked_directories.append(entry.path)
                 else:
-                    waiting.append((directory / entry.name, below))
+                    waiting.append((entry.path, below))
+        leave_out = frozenset()  # names in the directories below are none of those
         if objects:
             metadata["o"] = objects
     return tree
@@ -202,7 +202,20 @@ def as_uuid(text: str) -> UUID | None:
     return uuid if str(uuid) == text else None
 
 
-def _check_name(directory: Path, name: str) -> None:
+def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a directory, by name; nothing where there is none."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _has_files(path: Path) -> bool:
+    return bool({entry.name for entry in path.iterdir()} - {".gitignore"})
+
+
+def _check_name(directory: str, name: str) -> None:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:

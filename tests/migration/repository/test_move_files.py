@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import tracemalloc
 import uuid as uuids
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import asyncpg
 import pytest
@@ -26,6 +28,7 @@ from aiidadb.exceptions import MissingExtraError, StorageMigrationError
 from aiidadb.migration import export_file
 from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
+from aiidadb.migration.repository import container, container_objects, pack_writer
 from aiidadb.migration.repository import move_files as step
 from aiidadb.migration.repository.container import (
     container_path,
@@ -53,7 +56,7 @@ from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aiidadb.migration.python_step import StepOutcome
     from tests.helpers.databases import Databases
@@ -100,6 +103,14 @@ def objects(place: Path) -> dict[str, bytes]:
         keys = list(container.list_all_objects())
         assert len(set(keys)) == len(keys)
         return {key: container.get_object_content(key) for key in keys}
+
+
+def dead_bytes(repository: Path) -> int:
+    """How many bytes of a container's packs belong to no object."""
+    place = container_path(repository)
+    with contextlib.closing(sqlite3.connect(place / "packs.idx")) as index:
+        ((live,),) = index.execute("select coalesce(sum(length), 0) from db_object")
+    return size_of_all(place / "packs") - int(live)
 
 
 def read(place: Path, tree: dict[str, object], name: str) -> bytes:
@@ -182,6 +193,37 @@ async def test_each_content_is_in_the_packs_once(at: At, repository: Path) -> No
     await move(connection, repository)
     assert list(objects(container_path(repository)).values()) == [b"same " * 50]
     assert size_of_all(container_path(repository) / "packs") == 250
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+async def test_no_byte_of_a_copy_is_in_the_packs(at: At, repository: Path, large: bool) -> None:
+    connection = await at(46)
+    contents = [bytes([number]) * (400_000 if large else 300) for number in range(3)]
+    for _ in range(4):
+        _, uuid = await add_node(connection, "data.Data.")
+        add_files(repository, uuid, {str(place): one for place, one in enumerate(contents)})
+    await move(connection, repository)
+    assert sorted(objects(container_path(repository)).values()) == contents
+    assert dead_bytes(repository) == 0
+
+
+async def test_a_pack_that_is_full_is_followed_by_another(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(container.CONTAINER_DEFAULTS, "pack_size_target", 500_000)
+    connection = await at(46)
+    _, uuid = await add_node(connection, "data.Data.")
+    seed = random.Random(0)
+    files = {str(number): seed.randbytes(60_000 + number % 3 * 200_000) for number in range(25)}
+    add_files(repository, uuid, files)
+    await move(connection, repository)
+    packs = sorted(entries(container_path(repository) / "packs"), key=lambda path: int(path.name))
+    assert [path.name for path in packs] == [str(number) for number in range(len(packs))]
+    assert len(packs) > 5
+    # As the container itself does it: whatever goes beyond the size does not begin there.
+    assert all(500_000 <= path.stat().st_size < 1_000_000 for path in packs[:-1])
+    assert sorted(objects(container_path(repository)).values()) == sorted(files.values())
+    assert dead_bytes(repository) == 0
 
 
 async def test_the_container_is_the_databases(at: At, repository: Path) -> None:
@@ -463,7 +505,7 @@ def test_only_folders_named_as_aiida_names_them_are_nodes(tmp_path: Path) -> Non
     shard = list_shard(tmp_path, "aa")
     assert [str(folder.uuid) for folder in shard.folders] == [good]
     assert len(shard.strange) == 7
-    assert list_shard(tmp_path, "bb") == type(shard)((), (), ())
+    assert list_shard(tmp_path, "bb") == type(shard)("bb", (), (), ())
 
 
 # ---------------------------------------------------------------- what is refused
@@ -641,7 +683,7 @@ async def test_files_are_never_worked_on_in_the_event_loops_thread(
     connection = await at(46)
     await add_some(connection, repository)
     threads: dict[str, set[bool]] = {}
-    for name in ("list_shard", "read_tree", "take_place", "nodes_path", "sync_directory"):
+    for name in ("list_shard", "read_tree", "take_place", "sync_directory"):
 
         def watched(
             *values: object, name: str = name, real: object = getattr(step, name)
@@ -653,7 +695,7 @@ async def test_files_are_never_worked_on_in_the_event_loops_thread(
         monkeypatch.setattr(step, name, watched)
     store = ObjectWriter.store
 
-    def watched_store(self: ObjectWriter, files: list[Path]) -> list[str]:
+    def watched_store(self: ObjectWriter, files: list[str]) -> list[str]:
         threads.setdefault("store", set()).add(
             threading.current_thread() is threading.main_thread()
         )
@@ -661,7 +703,6 @@ async def test_files_are_never_worked_on_in_the_event_loops_thread(
 
     monkeypatch.setattr(ObjectWriter, "store", watched_store)
     await move(connection, repository)
-    del threads["nodes_path"]  # joins names, and looks nowhere
     assert threads == {
         name: {False}
         for name in ("list_shard", "read_tree", "take_place", "sync_directory", "store")
@@ -683,6 +724,7 @@ async def test_memory_does_not_grow_with_the_files(at: At, repository: Path) -> 
     finally:
         tracemalloc.stop()
     assert size_of_all(container_path(repository) / "packs") == 150_000_000 + 400 * 200_000
+    assert dead_bytes(repository) == 0
     assert peak < 60_000_000
 
 
@@ -729,6 +771,7 @@ async def check_whole(connection: asyncpg.Connection, repository: Path, nodes: l
         for uuid, content in zip(nodes, contents, strict=True)
     }
     assert sorted(objects(container_path(repository)).values()) == sorted(contents)
+    assert dead_bytes(repository) == 0
     assert await container_of(connection) == read_container_id(repository)
     assert [path.name for path in entries(repository)] == ["container", "repository"]
 
@@ -774,11 +817,15 @@ def die_late(what, done, total):
         die()
 
 if when == "within a pack":
-    import disk_objectstore.container
-    disk_objectstore.container.safe_flush_to_disk = die
+    import disk_objectstore.utils
+    disk_objectstore.utils.safe_flush_to_disk = die
 elif when == "before the index":
-    import sqlalchemy.orm
-    sqlalchemy.orm.Session.commit = die
+    import disk_objectstore.utils
+    flush = disk_objectstore.utils.safe_flush_to_disk
+    def flush_and_die(*values, **named):
+        flush(*values, **named)
+        die()
+    disk_objectstore.utils.safe_flush_to_disk = flush_and_die
 elif when == "mark alone":
     import aiidadb.migration.repository.container
     aiidadb.migration.repository.container.sync_directory = lambda path: None
@@ -855,22 +902,49 @@ async def test_what_a_killed_run_has_written_is_not_written_again(
     await check_whole(connection, repository, nodes)
 
 
+async def test_what_a_killed_run_has_left_half_written_is_cut_off(
+    at: At, databases: Databases, repository: Path
+) -> None:
+    connection = await at(46)
+    nodes = await add_some(connection, repository)
+    await killed(await dsn_of(databases, connection), repository, "before the commit")
+    with (container_path(repository) / "packs" / "0").open("ab") as pack:
+        pack.write(b"of an object that the index does not know")
+    (container_path(repository) / "packs" / "1").write_bytes(b"of another pack")
+    await move(connection, repository)
+    await check_whole(connection, repository, nodes)
+
+
+async def test_an_index_that_cannot_be_written_is_told_and_nothing_is_left(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await at(46)
+    nodes = await add_some(connection, repository)
+    with monkeypatch.context() as patched:
+        patched.setattr(pack_writer, "_ADD", "insert into nowhere values (?, ?, ?, ?, ?)")
+        with pytest.raises(StorageMigrationError, match=r"the container's index.*no such table"):
+            await move(connection, repository)
+    assert dead_bytes(repository) == 0
+    await move(connection, repository)
+    await check_whole(connection, repository, nodes)
+
+
 async def test_cancelled_it_ends_and_the_next_run_finishes(
     at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = await at(46)
     nodes = await add_some(connection, repository)
     started = threading.Event()
-    read_bytes, read = Path.read_bytes, []
+    content_of, read = container_objects._content, []
 
-    def slowly(self: Path) -> bytes:
-        read.append(self)
+    def slowly(path: str) -> bytes | None:
+        read.append(path)
         started.set()
         threading.Event().wait(0.2)
-        return read_bytes(self)
+        return content_of(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", slowly)
+        patched.setattr(container_objects, "_content", slowly)
         moving = asyncio.create_task(move(connection, repository))
         assert await asyncio.to_thread(started.wait, LIMIT)
         moving.cancel()
@@ -899,15 +973,39 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
     connection = await at(46)
     _, uuid = await add_node(connection, "data.Data.")
     directory = add_files(repository, uuid, {"large": LARGE})
-    write_all = ObjectWriter._write
+    pieces_of = pack_writer.pieces_of
 
-    def meanwhile(self: ObjectWriter, sources: object) -> None:
+    def meanwhile(source: BinaryIO, interrupted: Callable[[], None]) -> Iterator[memoryview]:
+        yield from pieces_of(source, interrupted)
         (directory / "large").write_bytes(LARGE + b"more")
-        write_all(self, sources)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(ObjectWriter, "_write", meanwhile)
+        patched.setattr(pack_writer, "pieces_of", meanwhile)
         with pytest.raises(StorageMigrationError, match=r"large changed while it was read"):
             await move(connection, repository)
     await move(connection, repository)
     assert await metadata(connection) == {uuid: {"o": {"large": object_of(LARGE + b"more")}}}
+    assert dead_bytes(repository) == 0
+
+
+async def test_a_small_file_that_changes_while_it_is_read_is_refused(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await at(46)
+    nodes = await add_some(connection, repository, 1)
+    path = node_folder(repository, nodes[0]) / "path" / "own"
+    fstat = os.fstat
+
+    def meanwhile(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        with path.open("ab") as handle:
+            handle.write(b"more")
+        return status
+
+    with monkeypatch.context() as patched:
+        patched.setattr(container_objects.os, "fstat", meanwhile)
+        with pytest.raises(StorageMigrationError, match=r"own changed while it was read"):
+            await move(connection, repository)
+    path.write_bytes(b"content 0")
+    await move(connection, repository)
+    await check_whole(connection, repository, nodes)

@@ -41,6 +41,7 @@ _ORDER: Final = (
     "concurrency",
     "lanes",
     "eav_to_jsonb",
+    "files_move",
     "shapes",
 )
 # What draws its results itself.

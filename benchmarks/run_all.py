@@ -35,6 +35,7 @@ _RUNS: Final = (
     ("lanes.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
+    ("files_move.py",),
     ("migration_chain.py",),
     ("report.py",),
 )

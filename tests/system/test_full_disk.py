@@ -11,8 +11,10 @@ import pytest
 
 import aiidadb
 from aiidadb.exceptions import ResourceError, StorageMigrationError
+from aiidadb.migration.repository.container import container_path
 from tests.helpers.databases import Databases, connected, run_script
 from tests.helpers.old_database import make_old_database, state_of
+from tests.helpers.old_nodes import add_files, add_node, object_of, size_of_all
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_rows import insert
 
@@ -90,3 +92,35 @@ async def test_a_full_disk_of_the_exports_undoes_the_step(
     report = await migrate(old.dsn, "1.0.24", export_directory=tmp_path / "exports")
     assert report.files
     await databases.drop(old.dsn)
+
+
+async def test_after_a_full_disk_of_the_container_the_next_run_goes_on(
+    databases: Databases, mount: Mount
+) -> None:
+    disk = mount("24m")
+    repository = disk / "repository"
+    dsn = await database_at(databases, 46)
+    dice = random.Random(7)
+    contents = {}
+    async with connected(dsn) as connection:
+        for number in range(40):
+            _, uuid = await add_node(connection, "data.Data.")
+            contents[uuid] = dice.randbytes(10_000 if number % 4 else 600_000)
+            add_files(repository, uuid, {"file": contents[uuid]})
+    filler = disk / "filler"
+    with filler.open("wb") as handle:  # of the six megabytes more, there is room for some
+        handle.write(bytes(shutil.disk_usage(disk).free - 3_000_000))
+    profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        with pytest.raises(StorageMigrationError, match=r"No space left on device.*make room"):
+            await backend.schema.migrate("1.0.47", export_directory=disk)
+        filler.unlink()
+        await backend.schema.migrate("1.0.47", export_directory=disk)
+    async with connected(dsn) as connection:
+        rows = await connection.fetch("select uuid::text, repository_metadata from db_dbnode")
+    assert {row["uuid"]: json.loads(row["repository_metadata"]) for row in rows} == {
+        uuid: {"o": {"file": object_of(content)}} for uuid, content in contents.items()
+    }
+    packs = container_path(repository) / "packs"
+    assert size_of_all(packs) == sum(map(len, contents.values()))
+    await databases.drop(dsn)

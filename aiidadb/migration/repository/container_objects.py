@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.repository.pack_writer import PackWriter
 
-_Read = tuple[str, str, "bytes | None"]
-"""The path of a file, its key and its content, both empty where it is large."""
-
 __all__ = ["ObjectWriter"]
 
 # Files up to this size are read at once and kept until a batch of them is written.
@@ -33,6 +30,8 @@ _READERS: Final = 2
 _READ_AT_ONCE: Final = 32
 _READ_AHEAD: Final = 4
 _ASKED_EVERY: Final = 0.1  # seconds
+# The path of a file, its key and its content; these are empty and None where it is large.
+_Read = tuple[str, str, "bytes | None"]
 # A named pipe would otherwise be waited for; Windows has neither it nor the flag.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

@@ -56,7 +56,7 @@ from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from aiidadb.migration.python_step import StepOutcome
     from tests.helpers.databases import Databases
@@ -929,8 +929,9 @@ async def test_an_index_that_cannot_be_written_is_told_and_nothing_is_left(
     await check_whole(connection, repository, nodes)
 
 
+@pytest.mark.parametrize("how", ["Task.cancel", "asyncio.timeout"])
 async def test_cancelled_it_ends_and_the_next_run_finishes(
-    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     connection = await at(46)
     nodes = await add_some(connection, repository)
@@ -945,15 +946,59 @@ async def test_cancelled_it_ends_and_the_next_run_finishes(
 
     with monkeypatch.context() as patched:
         patched.setattr(container_objects, "_content", slowly)
-        moving = asyncio.create_task(move(connection, repository))
-        assert await asyncio.to_thread(started.wait, LIMIT)
-        moving.cancel()
-        done, _ = await asyncio.wait([moving], timeout=LIMIT)
-        assert done
-        assert moving.cancelled()
-        assert len(read) < len(nodes)
+        await cancelled(move(connection, repository), started, how)
+    assert len(read) < len(nodes)
     await move(connection, repository)
     await check_whole(connection, repository, nodes)
+
+
+async def test_cancelled_within_a_large_file_nothing_of_it_is_left(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await at(46)
+    nodes = await add_some(connection, repository)
+    add_files(repository, orphan := str(uuids.uuid4()), {"large": b"large" * 1_000_000})
+    started = threading.Event()
+    pieces_of, written = pack_writer.pieces_of, []
+
+    def slowly(source: BinaryIO, interrupted: Callable[[], None]) -> Iterator[memoryview]:
+        for piece in pieces_of(source, interrupted):
+            written.append(len(piece))
+            started.set()
+            threading.Event().wait(0.2)
+            yield piece
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pack_writer, "pieces_of", slowly)
+        await cancelled(move(connection, repository), started, "Task.cancel")
+    assert sum(written) < 5_000_000
+    assert dead_bytes(repository) == 0
+    shutil.rmtree(node_folder(repository, orphan))
+    await move(connection, repository)
+    await check_whole(connection, repository, nodes)
+
+
+async def cancelled(
+    work: Coroutine[None, None, object], started: threading.Event, how: str
+) -> None:
+    """Cancel some work when it has started, and wait for its end."""
+    limits: list[asyncio.Timeout] = []
+
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT) as limit:
+            limits.append(limit)
+            await work
+
+    running = asyncio.create_task(limited())
+    assert await asyncio.to_thread(started.wait, LIMIT)
+    if how == "Task.cancel":
+        running.cancel()
+    else:
+        limits[0].reschedule(asyncio.get_running_loop().time())
+    done, _ = await asyncio.wait([running], timeout=LIMIT)
+    assert done
+    assert running.cancelled() == (how == "Task.cancel")
+    assert running.cancelled() or isinstance(running.exception(), TimeoutError)
 
 
 async def test_two_processes_never_fill_one_container_at_once(at: At, repository: Path) -> None:

@@ -52,11 +52,22 @@ async def test_what_differs_is_told_row_by_row(databases: Databases):
     await connection.execute("update db_dbnode set label = 'other' where id = 1")
     await connection.execute("insert into db_dbuser values (77, 'new@epfl.ch', '', '', '')")
     await connection.execute("alter table db_dbgroup add column spare int")
+    # The same setting, written again by another migration.
+    await connection.execute(
+        """
+        update db_dbsetting set id = 77, val = '"new"' where key = 'repository|uuid'
+        """
+    )
     await connection.close()
     found = await differences(ours, theirs)
     assert [line.split(":")[0] for line in found] == [
-        "db_dbgroup", "db_dbnode[1].label", "db_dbuser[77]"
-    ]  # fmt: skip
-    assert await differences(ours, theirs, ignored=["db_dbnode.label"]) == [found[0], found[2]]
+        "db_dbgroup",
+        "db_dbnode[1].label",
+        "db_dbsetting[repository|uuid].id",
+        "db_dbsetting[repository|uuid].val",
+        "db_dbuser[77]",
+    ]
+    ignored = ["db_dbnode.label", "db_dbsetting[repository|uuid].val"]
+    assert await differences(ours, theirs, ignored=ignored) == [found[0], found[2], found[4]]
     for made in (ours, theirs):
         await databases.drop(made)

@@ -40,14 +40,16 @@ async def differences(
 ) -> list[str]:
     """Compare two databases; returns one line per difference, none where they are the same.
 
-    Tables of bookkeeping are passed over, as are values that each migration makes anew.
+    Tables of bookkeeping are passed over, as are values that each migration makes anew. A row is
+    named by its id, a setting by its key.
 
     Args:
         ours: DSN of the one.
         theirs: DSN of the other.
         names: Whether constraints and indexes are compared by name too.
         content: Whether rows are compared, all values by their text, or the schemas alone.
-        ignored: Columns to pass over, such as ``db_dbnode.mtime``.
+        ignored: Columns to pass over, such as ``db_dbnode.mtime``, and single values, such as
+            ``db_dbsetting[repository|uuid].val``.
     """
     found = []
     one, other = [await asyncpg.connect(dsn) for dsn in (ours, theirs)]
@@ -63,7 +65,7 @@ async def differences(
             if content:
                 passed_over = {*ignored, *_MADE_ANEW}
                 rows = [await _rows(connection, table, passed_over) for connection in (one, other)]
-                found += _of_rows(table, *rows)
+                found += _of_rows(table, *rows, passed_over=passed_over)
     finally:
         await one.close()
         await other.close()
@@ -77,20 +79,30 @@ def _of_schema(table: str, ours: list[str], theirs: list[str]) -> Iterator[str]:
             yield f"{table}: only {side} has {fact}"
 
 
-def _of_rows(table: str, ours: Mapping[str, _Row], theirs: Mapping[str, _Row]) -> Iterator[str]:
+def _of_rows(
+    table: str,
+    ours: Mapping[str, _Row],
+    theirs: Mapping[str, _Row],
+    *,
+    passed_over: Collection[str],
+) -> Iterator[str]:
     for key in sorted(ours.keys() | theirs.keys()):
         if key not in ours or key not in theirs:
             yield f"{table}[{key}]: only {'ours' if key in ours else 'theirs'} has it"
             continue
         for column in sorted(ours[key].keys() & theirs[key].keys()):
-            if ours[key][column] != theirs[key][column]:
-                yield f"{table}[{key}].{column}: {ours[key][column]} != {theirs[key][column]}"
+            place = f"{table}[{key}].{column}"
+            if ours[key][column] != theirs[key][column] and place not in passed_over:
+                yield f"{place}: {ours[key][column]} != {theirs[key][column]}"
 
 
 async def _rows(
     connection: asyncpg.Connection, table: str, passed_over: Collection[str]
 ) -> dict[str, _Row]:
-    """The rows of a table by their ids, in tables without ids by their place in order."""
+    """The rows of a table by their ids, in tables without ids by their place in order.
+
+    Settings are by their keys: each migration may give a new one another id.
+    """
     # Not by way of jsonb, to which -0.0 and 0.0 of a column of floats are the same.
     fetched = await connection.fetch(
         f"""
@@ -106,6 +118,8 @@ async def _rows(
         {name: row[name] for name in sorted(row) if f"{table}.{name}" not in passed_over}
         for row in rows
     ]
+    if table == "db_dbsetting":
+        return {json.loads(row["key"]): row for row in kept}
     if all("id" in row for row in kept):
         return {row["id"]: row for row in kept}
     return {str(place): row for place, row in enumerate(sorted(kept, key=json.dumps))}

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("dump", "nodes"),
     [
+        ("legacy/1_aiida-0.6.0_django_0002", 10),
+        ("legacy/1_aiida-0.7.0_django_0003", 10),
+        ("legacy/1_aiida-0.8.1_django_0004", 14),
+        ("legacy/1_aiida-0.9.1_django_0004", 14),
         ("legacy/1_aiida-0.12.5_django_0008", 288),
         ("legacy/2_after_aiida-1.6.9_django_0045", 288),
         ("legacy/3_after_aiida-2.9.4_main_0002", 288),

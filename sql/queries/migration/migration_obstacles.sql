@@ -229,7 +229,18 @@ left join own as namesake
     and namesake.table_name = touched.subject
 where not acting.tgisinternal
     and acting.oid not in (select own_trigger.oid from own_trigger)
-    and (acting.tgenabled in ('O', 'A') or namesake.dropped)
+    and (
+        namesake.dropped
+        or (
+            acting.tgenabled in ('O', 'A')
+            -- Whoever calls a function that goes is named above.
+            and acting.tgfoid not in (
+                select called.oid
+                from own_function as called
+                where called.dropped and called.is_aiidas
+            )
+        )
+    )
 
 union all
 

@@ -218,9 +218,10 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
             {"files": files, "nodes": len(nodes), "bytes": size, "seed": arguments.seed},
         )
         await warm_up(server, Path(directory) / "small")
+        # First, while no memory is left over from other work.
+        await memory(server, report, Path(directory) / "large", arguments.large)
         async with old_database(server, nodes) as dsn:
             await compare(arguments, server, report, dsn, repository)
-        await memory(server, report, Path(directory) / "large", arguments.large)
         await report.finish(server.dsn)
 
 

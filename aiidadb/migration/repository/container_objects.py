@@ -133,7 +133,7 @@ def _read(paths: Sequence[str], given_up: Event) -> list[_Read]:
 
 
 def _content(path: str) -> bytes | None:
-    """What is in a regular file; None for a large one."""
+    """What is in a regular file; None for one that is not small."""
     descriptor = os.open(path, _FLAGS)
     try:
         status = os.fstat(descriptor)
@@ -147,9 +147,8 @@ def _content(path: str) -> bytes | None:
         content = os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
-    if len(content) != status.st_size:
-        raise _changed(path)
-    return content
+    # Where it was not read at once (it changed, or is not on a disk), it is read in pieces.
+    return content if len(content) == status.st_size else None
 
 
 def _changed(path: str) -> StorageMigrationError:

@@ -36,7 +36,13 @@ from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
 from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
+from aiidadb.version.schema_version import (
+    DJANGO_HEAD,
+    MAIN_HEAD,
+    SQLALCHEMY_HEAD,
+    SchemaVersion,
+    head_for,
+)
 
 if TYPE_CHECKING:
     import os
@@ -65,8 +71,9 @@ class SchemaManager:
 
     It serves a database of any version, an empty one too: open the backend with
     ``schema_check=False``. Versions are :class:`aiidadb.SchemaVersion` objects, which
-    compare as versions (``1.0.9`` < ``1.0.45`` < ``main_0001``) and whose ``str()`` is AiiDA's
-    spelling. Where a version is to be given, AiiDA's spelling will do.
+    compare as versions (``1.0.9`` < ``1.0.45`` < ``main_0001``; also ``0edcdd5a30f0`` <
+    ``main_0001``) and whose ``str()`` is AiiDA's spelling. Where a version is to be given, that
+    spelling will do.
     """
 
     def __init__(self, session: Session) -> None:
@@ -78,12 +85,15 @@ class SchemaManager:
         """The version that the database says it has.
 
         That is the setting ``db|schemaversion`` where AiiDA 0.x and 1.x look, also in the column
-        ``tval`` of the oldest databases, and ``alembic_version`` where AiiDA 2.x does. Whether all
-        that is noted agrees is what :meth:`validate_schema` and :meth:`migrate` look at.
+        ``tval`` of the oldest databases, and ``alembic_version`` where AiiDA 2.x and the old
+        SQLAlchemy backend do; that of AiiDA 0.7 to 0.9 noted nothing, and is told by its tables.
+        Whether all that is noted agrees is what :meth:`validate_schema` and :meth:`migrate` look
+        at.
 
         Raises:
             NotAnAiidaDatabase: Nothing of AiiDA's is noted; the database is empty or another's.
-            IncompatibleStorageSchema: It is of AiiDA's old SQLAlchemy line, or of none.
+            IncompatibleStorageSchema: AiiDA 0.7's script turned it over from Django, or it is of no
+                line.
             CorruptStorage: What is noted names no one version.
         """
         return _noted_version(await self._bookkeeping())
@@ -91,9 +101,10 @@ class SchemaManager:
     async def get_schema_version_code(self) -> SchemaVersion:
         """The version that a database of this line should have.
 
-        That is 1.0.45, the last of AiiDA 1.x, for the ``django`` line, and ``main_0002`` for the
-        ``main`` line. A database between the two (1.0.46 to 1.0.50) is on its way to
-        ``main_0002``; one without a schema gets that as well.
+        That is 1.0.45, the last of AiiDA 1.x, for the ``django`` line, ``0edcdd5a30f0`` for the
+        ``sqlalchemy`` line, and ``main_0002`` for the ``main`` line. A database that is on its way
+        to ``main_0002`` (1.0.46 to 1.0.50, or after ``0edcdd5a30f0``) gets that; so does one
+        without a schema.
 
         Raises:
             IncompatibleStorageSchema: As :meth:`get_schema_version_database`.
@@ -214,14 +225,15 @@ class SchemaManager:
     async def set_schema_version_database(self, version: str | SchemaVersion) -> None:
         """Write the version where :meth:`get_schema_version_database` looks for it.
 
-        Nothing else is changed: neither the schema nor ``django_migrations``. It is for a database
-        whose notes are known to be wrong.
+        Nothing else is changed: neither the schema nor ``django_migrations``, nor, in the
+        sqlalchemy line, the setting ``db|schemaversion``, which is no version there. It is for a
+        database whose notes are known to be wrong.
 
         Args:
             version: What to write; of the line whose bookkeeping the database has.
 
         Raises:
-            InvalidInputError: It is no version, or of the other line.
+            InvalidInputError: It is no version, or of another line.
             NotAnAiidaDatabase: There is no table to write it to.
         """
         parsed = _parse(version)
@@ -238,14 +250,34 @@ class SchemaManager:
                 "with backend.schema.initialise()"
             )
         if parsed.line == "main" and not has_revision:
+            noted = (
+                f"the sqlalchemy line ({bookkeeping.version()})"
+                if bookkeeping.is_unnoted
+                else "the django line (1.0.N)"
+            )
             raise InvalidInputError(
                 f"{parsed} is of the main line, and the database has no alembic_version: it is of "
-                "the django line (1.0.N); backend.schema.migrate() brings it over"
+                f"{noted}; backend.schema.migrate() brings it over"
+            )
+        if parsed.line == "sqlalchemy" and not (has_revision or bookkeeping.is_unnoted):
+            raise InvalidInputError(
+                f"{parsed} is of the sqlalchemy line, and the database has no alembic_version: it "
+                "is of the django line (1.0.N)"
+            )
+        if parsed.line == "django" and bookkeeping.is_of_sqlalchemy:
+            raise InvalidInputError(
+                f"{parsed} is of the django line, and the database is of the sqlalchemy line: give "
+                f"a revision such as {SQLALCHEMY_HEAD}"
+            )
+        if parsed.line == "sqlalchemy" and bookkeeping.django_steps:
+            raise InvalidInputError(
+                f"{parsed} is of the sqlalchemy line, and the database is of the django line: it "
+                "has django_migrations"
             )
         await self._session.execute(NOTES)
-        if has_revision:
+        if has_revision or parsed.line == "sqlalchemy":
             await self._session.execute(
-                "select pg_temp.aiidadb_note_revision($1::text)", parsed.schema_name
+                "select pg_temp.aiidadb_note_revision($1::text)", parsed.revision
             )
         if parsed.line == "django":
             await self._session.execute(
@@ -404,7 +436,8 @@ class SchemaManager:
         Raises:
             InvalidInputError: There is no such version, or another argument cannot be used.
             NotAnAiidaDatabase: The database is empty (see :meth:`initialise`), or another's.
-            IncompatibleStorageSchema: It is ahead, unknown, or of AiiDA's old SQLAlchemy line.
+            IncompatibleStorageSchema: It is ahead, unknown, or AiiDA 0.7's script turned it over
+                from Django.
             CorruptStorage: What it says of itself contradicts itself.
             StorageMigrationError: It cannot be done in this way, or a step failed and was undone.
             LockTimeout: Others did not let go within ``patience``; the message names them.
@@ -490,7 +523,7 @@ def _noted_generation(bookkeeping: Bookkeeping) -> str:
 
 def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
     noted = bookkeeping.noted_version
-    if noted is None or bookkeeping.alembic_versions:
+    if noted is None or bookkeeping.alembic_versions or bookkeeping.is_of_sqlalchemy:
         return bookkeeping.version()
     try:
         return SchemaVersion.parse(noted)

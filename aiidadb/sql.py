@@ -60,11 +60,11 @@ __all__ = [
 ]
 
 _HEADER_KEYS = {"name", "purpose", "parameters", "result", "slots", "tables", "schema", "step"}
-_HEADS = ("django_0045", "main_0002")
-_HEADER_LINE = re.compile(r"--(?: (?P<key>[a-z]+):)?(?P<rest>.*)")
+_HEADS = ("django_0045", "sqlalchemy_44_0edcdd5a30f0", "main_0002")
+_HEADER_LINE = re.compile(r"--(?: (?P<key>(?:sqlalchemy )?[a-z]+):)?(?P<rest>.*)")
 _TYPE = r"[a-z][a-z0-9_]*(?:\[\])?"
 _RESULT = re.compile(rf"(?P<columns>\w+ {_TYPE}(?:,\s\w+ {_TYPE})*);\s\S")
-_SCHEMA = re.compile(r"(?:django|main)_\d{4}")
+_SCHEMA = re.compile(r"(?:django|main)_\d{4}|sqlalchemy_\d\d_[0-9a-f]+")
 _DECLARED = re.compile(rf"\$(\d+) (\w+) ({_TYPE}): \S")
 _USED = re.compile(r"\$(\d+)")
 # What must not be mistaken for a parameter: comments, quoted text, dollar-quoted bodies.

@@ -116,7 +116,7 @@ async def test_a_database_of_others_is_refused(empty_dsn):
     ("version", "error", "message"),
     [
         ("main_0003", IncompatibleStorageSchema, "main_0003.*newer"),
-        ("1830c8430131", IncompatibleStorageSchema, "SQLAlchemy backend"),
+        ("1830c8430131", IncompatibleStorageSchema, "1830c8430131; served are .*0edcdd5a30f0"),
         ("something", IncompatibleStorageSchema, "'something'"),
         ("django_0050", IncompatibleStorageSchema, r"1\.0\.50.*migrate"),
     ],

@@ -69,7 +69,7 @@ def test_a_good_file_is_read(tmp_path):
     query = load(tmp_path, good=GOOD)["good"]
     assert query.parameters == (("pks", "bigint[]"), ("label", "text"))
     assert query.columns == (("pk", "bigint"),)
-    assert query.schemas == ("django_0045", "main_0002")
+    assert query.schemas == ("django_0045", "sqlalchemy_44_0edcdd5a30f0", "main_0002")
     assert query.step is None
     assert query.slots == ("match",)
     assert query.text.startswith("select id")

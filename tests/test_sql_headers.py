@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from aiidadb.sql import QUERIES, Query, Typed, load_queries, sql_directory
+from aiidadb.version.schema_version import SQLALCHEMY_HEAD, SchemaVersion
 from tests.helpers.databases import clone_of_schema
 from tests.helpers.single_steps import database_at, django_steps, prelude
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.helpers.databases import Databases
 
-HEADS = ("django_0045", "main_0002")
+HEADS = ("django_0045", "main_0002")  # those that there is a file of ours for
 ALL = [*QUERIES.values(), *load_queries(sql_directory() / "demo").values()]
 # The scripts of a step up to where a part in Python has its turn.
 BEFORE_A_CALL = re.compile(r"^-- call: \w+$", re.MULTILINE)
@@ -37,9 +38,8 @@ def steps() -> list[str]:
 async def database_of(databases: Databases, schema: str) -> str:
     if schema in HEADS:
         return await clone_of_schema(databases, schema)
-    line, number = schema.split("_")
-    assert line == "django", "only the Django line has databases of versions between"
-    return await database_at(databases, int(number))
+    version = SchemaVersion.parse(schema.removeprefix(f"sqlalchemy_{schema[11:13]}_"))
+    return await database_at(databases, version.number, version.line)
 
 
 async def differences(connection: asyncpg.Connection, query: Query) -> list[str]:
@@ -100,7 +100,8 @@ async def test_the_header_of_each_query_says_what_the_server_says(
     connection = await asyncpg.connect(dsn)
     try:
         variants = list(asked)
-        if schema in HEADS:  # in an older one not each of the tables has the columns
+        # In an older one not each of the tables has the columns.
+        if schema in (*HEADS, SQLALCHEMY_HEAD.schema_name):
             variants += [query.on_table(table) for query in asked for table in query.tables]
         assert [line for query in variants for line in await differences(connection, query)] == []
     finally:

@@ -16,7 +16,7 @@ from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
 from aiidadb.version.aiida_releases import no_way_back
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
+from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["migrate"]
 
-_AIIDA_OF: Final = {DJANGO_HEAD: "AiiDA 1.6", MAIN_HEAD: "AiiDA 2.x"}
+_AIIDA_OF: Final = {
+    DJANGO_HEAD: "AiiDA 1.6",
+    SQLALCHEMY_HEAD: "AiiDA 1.6",
+    MAIN_HEAD: "AiiDA 2.x",
+}
 
 
 @click.command()
@@ -36,7 +40,8 @@ _AIIDA_OF: Final = {DJANGO_HEAD: "AiiDA 1.6", MAIN_HEAD: "AiiDA 2.x"}
     "--to",
     "target",
     metavar="VERSION",
-    help=f"{DJANGO_HEAD} for AiiDA 1.6, or any other.  [default: {MAIN_HEAD}]",
+    help=f"{DJANGO_HEAD} for AiiDA 1.6 ({SQLALCHEMY_HEAD} with SQLAlchemy), or any other.  "
+    f"[default: {MAIN_HEAD}]",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")
 @click.option("--sql", "sql_only", is_flag=True, help="Print what would be executed, and stop.")

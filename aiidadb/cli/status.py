@@ -13,7 +13,13 @@ from aiidadb.cli.output.tables import table
 from aiidadb.exceptions import IncompatibleStorageSchema, SchemaError
 from aiidadb.schema import GENERATION
 from aiidadb.version.aiida_releases import no_way_back, releases_for
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion, head_for
+from aiidadb.version.schema_version import (
+    DJANGO_HEAD,
+    MAIN_HEAD,
+    SQLALCHEMY_HEAD,
+    SchemaVersion,
+    head_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,6 +130,10 @@ def _aiida_of(version: SchemaVersion) -> str:
         return "2.x; `aiidadb migrate` brings it up to date"
     if version == DJANGO_HEAD:
         return "1.6, served as it is; `aiidadb migrate` brings it to 2.x"
-    if version > DJANGO_HEAD:
+    if version == SQLALCHEMY_HEAD:
+        return "1.4 to 1.6 with SQLAlchemy, served as it is; `aiidadb migrate` brings it to 2.x"
+    if head_for(version) == MAIN_HEAD:
         return "on the way from 1.x to 2.x; `aiidadb migrate` goes on"
+    if version.line == "sqlalchemy":
+        return "0.x or 1.x with SQLAlchemy; `aiidadb migrate` brings it up to date"
     return "0.x or 1.x; `aiidadb migrate` brings it up to date"

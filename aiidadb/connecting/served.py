@@ -6,13 +6,20 @@ same, because what they ask for was there before.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.migrated import is_sign_of_migration
 from aiidadb.exceptions import DatabaseError, IncompatibleStorageSchema
-from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+from aiidadb.version.schema_version import (
+    DJANGO_HEAD,
+    MAIN_HEAD,
+    SQLALCHEMY_HEAD,
+    SchemaVersion,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from aiidadb.connecting.session import Session
@@ -25,14 +32,14 @@ __all__ = [
     "served",
 ]
 
-SERVED_VERSIONS: Final = (DJANGO_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
+SERVED_VERSIONS: Final = (DJANGO_HEAD, SQLALCHEMY_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
 """The versions that every manager can serve; ``backend.schema`` serves them all."""
 
-WITH_NODE_TYPE: Final = SchemaVersion("django", 30)
-"""Where the column ``node_type`` gets its name."""
+WITH_NODE_TYPE: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_node_type")
+"""For what reads the column ``node_type``."""
 
-WITH_JSON_COLUMNS: Final = SchemaVersion("django", 37)
-"""Where attributes, extras and the values of settings become JSONB."""
+WITH_JSON_COLUMNS: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_json_columns")
+"""For what reads attributes, extras or the values of settings as JSONB."""
 
 
 def refuse_unserved(version: SchemaVersion) -> None:
@@ -52,7 +59,7 @@ class served:  # noqa: N801 - a context manager, used as a function is
 
     Args:
         session: Of the database.
-        since: The first version that has what is asked for. For older ones nothing is sent: an
+        since: Whether a version has what is asked for. For those that have not nothing is sent: an
             error of the server's would spoil a transaction.
 
     Raises:
@@ -61,9 +68,11 @@ class served:  # noqa: N801 - a context manager, used as a function is
 
     __slots__ = ("_session",)
 
-    def __init__(self, session: Session, since: SchemaVersion | None = None) -> None:
+    def __init__(
+        self, session: Session, since: Callable[[SchemaVersion], bool] | None = None
+    ) -> None:
         version = session.version
-        if since is not None and version is not None and version < since:
+        if since is not None and version is not None and not since(version):
             raise _unserved(version)
         self._session = session
 

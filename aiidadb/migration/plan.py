@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, get_args
 
 from aiidadb.exceptions import (
     IncompatibleStorageSchema,
@@ -11,8 +11,9 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration.connection import SESSION_SETTINGS
-from aiidadb.migration.steps import HAND_OVER, PRELUDE, REST_OF_0024, STEPS
+from aiidadb.migration.steps import HAND_OVERS, PRELUDE, REST_OF_0024, STEPS
 from aiidadb.version.aiida_releases import releases_for
+from aiidadb.version.schema_version import MAIN_HEAD, Line
 
 if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["MigrationPlan", "PlannedStep", "find_origin", "make_plan", "route"]
-
-_HEAD: Final = max(STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,8 @@ class MigrationPlan:
             return None
         taken = [
             f"'{step.name}'"
-            for version, step in STEPS.items()
-            if version.line == "django" and version <= self.origin
+            for version, step in _steps_of("django").items()
+            if version <= self.origin
         ]
         names = ", ".join(taken)
         return f"select pg_temp.aiidadb_settle_half_way(array[{names}], '{self.origin}');"
@@ -184,15 +183,23 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
         StorageMigrationError: The way to the target leads backwards.
     """
     if target not in STEPS:
-        raise InvalidInputError(
-            f"there is no way to {target}: the versions are 1.0.1 … {_last_django()} and "
-            f"{', '.join(str(version) for version in STEPS if version.line == 'main')}"
-        )
+        raise InvalidInputError(f"there is no way to {target}: the versions are {_known()}")
     origin = bookkeeping.version()
+    if origin not in STEPS and origin.line == "sqlalchemy":
+        raise IncompatibleStorageSchema(
+            f"the database is of AiiDA's SQLAlchemy backend, and revision {origin} is before the "
+            f"first that can be migrated ({next(iter(_steps_of('sqlalchemy')))}): migrate it with "
+            "aiida-core 2.1.2 first (verdi storage migrate); newer ones fail on it"
+        )
     if origin not in STEPS:
         raise IncompatibleStorageSchema(
             f"the database has schema version {origin}, which is ahead of what is known here "
-            f"(up to {_last_django()} and {_HEAD}): a newer AiiDA made it; use a newer aiidadb"
+            f"({_known()}): a newer AiiDA made it; use a newer aiidadb"
+        )
+    if not target.is_comparable_to(origin):
+        raise InvalidInputError(
+            f"the database has schema version {origin}, of the {origin.line} line, and {target} is "
+            f"of the {target.line} line: both lead to {MAIN_HEAD}, and neither to the other"
         )
     if target < origin:
         raise StorageMigrationError(
@@ -205,8 +212,13 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
 
 def route(origin: SchemaVersion, target: SchemaVersion) -> list[MigrationStep]:
     """The steps from one version to another."""
-    steps = [step for version, step in STEPS.items() if origin < version <= target]
-    return [HAND_OVER if step.origin is None else step for step in steps]
+    steps = [
+        step
+        for version, step in STEPS.items()
+        if version.is_comparable_to(origin) and origin < version <= target
+    ]
+    hand_over = HAND_OVERS.get(next(reversed(_steps_of(origin.line))))
+    return [hand_over if hand_over and step.origin is None else step for step in steps]
 
 
 def _set(name: str, text: str) -> str:
@@ -220,12 +232,18 @@ def _literal(text: str) -> str:
     return f"'{quoted}'"
 
 
-def _last_django() -> SchemaVersion:
-    return max(version for version in STEPS if version.line == "django")
+def _steps_of(line: Line) -> dict[SchemaVersion, MigrationStep]:
+    return {version: step for version, step in STEPS.items() if version.line == line}
+
+
+def _known() -> str:
+    """All versions, the first and the last of each line."""
+    ends = [(min(_steps_of(line)), max(_steps_of(line))) for line in get_args(Line)]
+    return ", ".join(f"{first} … {last}" for first, last in ends)
 
 
 def _refuse_other_names(bookkeeping: Bookkeeping) -> None:
-    known = {step.name for version, step in STEPS.items() if version.line == "django"}
+    known = {step.name for step in _steps_of("django").values()}
     others = [name for name in bookkeeping.django_steps or () if name not in known]
     if others:
         raise IncompatibleStorageSchema(

@@ -29,6 +29,30 @@ blank and those at either end left out.
 
 What follows is sent as it is, except that ``-- call: NAME`` on a line of its own stands for a step
 written in Python. The transaction and the bookkeeping are the runner's.
+
+A file of the django line that is a step of the sqlalchemy line as well names the revision that it
+leads to there; the step before it is that line's own. Where the two differ, so do the values of the
+header that have the line before their key (``none``: that line has no such value), and the parts of
+the file that follow a line which says whose they are::
+
+    -- migration: django_0045
+    -- from: 1.0.44
+    -- to: 1.0.45
+    -- also: 0edcdd5a30f0
+    -- tables: db_dbgroup, auth_group
+    -- sqlalchemy tables: db_dbgroup
+    …
+
+    alter table db_dbgroup …;
+
+    -- django alone:
+    alter table auth_group …;
+
+    -- sqlalchemy alone:
+    …;
+
+    -- both lines:
+    …;
 """
 
 from __future__ import annotations
@@ -42,12 +66,13 @@ from aiidadb.sql import blank_out, read_header
 from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from aiidadb.migration.python_step import PythonStep
+    from aiidadb.version.schema_version import Line
 
-__all__ = ["MigrationStep", "OwnTrigger", "read_step"]
+__all__ = ["MigrationStep", "OwnTrigger", "read_steps"]
 
 _CALL = re.compile(r"^-- call: (\w+)[ \t]*$", re.MULTILINE)
 _TABLE = re.compile(r"\w+")
@@ -66,6 +91,9 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
 }
 _NEEDED = frozenset({"migration", "from", "to", "changes", "why", "tables"})
 _ALLOWED = _NEEDED | {"drops", "retypes", "remakes", "rows"}
+_OF_ANOTHER_LINE = "sqlalchemy "
+_MAY_DIFFER = (_ALLOWED | {"from"}) - {"migration", "to"}
+_BLOCK = re.compile(r"^-- (django alone|sqlalchemy alone|both lines):[ \t]*$", re.MULTILINE)
 
 # What would end the step's transaction, or cannot run inside one.
 _FORBIDDEN = re.compile(
@@ -109,7 +137,9 @@ class MigrationStep:
     Attributes:
         version: What the database has after it.
         origin: What it has before; None for the first of a line, which starts from nothing.
-        name: The file's name without its ending; ``django_migrations`` has it too.
+        name: What it is called, such as ``0045_dbgroup_extras`` in the django line, where
+            ``django_migrations`` has it too, and ``44_0edcdd5a30f0_dbgroup_extras``.
+        file: The name of its file without the ending; two lines may share the file.
         changes: What changes in the database.
         why: What for.
         tables: The tables whose rows or definition are touched.
@@ -130,6 +160,7 @@ class MigrationStep:
     version: SchemaVersion
     origin: SchemaVersion | None
     name: str
+    file: str
     changes: str
     why: str
     tables: tuple[str, ...]
@@ -150,20 +181,24 @@ class MigrationStep:
     @property
     def bookkeeping(self) -> str:
         """The statements that note it as done, for the end of its transaction."""
-        if self.version <= LAST_WITH_DJANGO:
+        is_of_django = self.version.line == "django"
+        if is_of_django and self.version <= LAST_WITH_DJANGO:
             return f"select pg_temp.aiidadb_note_step('{self.name}', '{self.version}');"
-        noted = f"select pg_temp.aiidadb_note_revision('{self.version.schema_name}');"
-        if self.version.line == "django":
+        noted = f"select pg_temp.aiidadb_note_revision('{self.version.revision}');"
+        if is_of_django:
             return f"{noted}\nselect pg_temp.aiidadb_note_setting('{self.version}');"
         return noted
 
 
-def read_step(path: Path, python_steps: Mapping[str, PythonStep]) -> MigrationStep:
-    """Read and check the file of one step.
+def read_steps(path: Path, python_steps: Mapping[str, PythonStep]) -> tuple[MigrationStep, ...]:
+    """Read and check a file of ``sql/migrations/``.
 
     Args:
         path: The file.
         python_steps: The steps written in Python, by the names that it may call them by.
+
+    Returns:
+        The step that it is, and the one that it is of the sqlalchemy line as well, if it says so.
 
     Raises:
         SqlFileError: It is not as it must be; the message begins with its path.
@@ -171,35 +206,104 @@ def read_step(path: Path, python_steps: Mapping[str, PythonStep]) -> MigrationSt
     header, body = read_header(path)
     if missing := _NEEDED - header.keys():
         raise SqlFileError(f"{path}: the header lacks {', '.join(sorted(missing))}")
-    if unknown := header.keys() - _ALLOWED:
+    differing = {f"{_OF_ANOTHER_LINE}{key}" for key in _MAY_DIFFER}
+    if unknown := header.keys() - _ALLOWED - differing - {"also"}:
         raise SqlFileError(f"{path}: the header has unknown keys {', '.join(sorted(unknown))}")
-    try:
-        version = SchemaVersion.parse(header["to"])
-        origin = None if header["from"] == "none" else SchemaVersion.parse(header["from"])
-    except InvalidInputError as error:
-        raise SqlFileError(f"{path}: {error}") from error
-    if header["migration"] != version.schema_name:
-        raise SqlFileError(f"{path}: it is {header['migration']}, but leads to {version}")
-    dropped = _read_dropped(path, header)
-    step = MigrationStep(
-        version=version,
-        origin=origin,
-        name=path.stem,
-        changes=" ".join(header["changes"].split()),
-        why=" ".join(header["why"].split()),
-        tables=_read_tables(path, header),
-        drops=dropped.names,
-        drops_foreign_keys=dropped.foreign_keys,
-        drops_trigger=dropped.trigger,
-        retypes=_read_names(path, header, "retypes", _COLUMN),
-        remakes=_read_names(path, header, "remakes", _COLUMN),
-        row_count=header.get("rows"),
-        parts=tuple(_read_parts(path, body, python_steps)),
-        source=path.read_text(encoding="utf-8").strip(),
-    )
-    if not step.parts:
+    file = _File(path, header, body, python_steps)
+    steps = tuple(file.steps())
+    if not any(step.parts for step in steps):
         raise SqlFileError(f"{path}: there is nothing to execute in it")
-    return step
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of ``sql/migrations/``, read for each line that it is a step of."""
+
+    path: Path
+    header: Mapping[str, str]
+    body: str
+    python_steps: Mapping[str, PythonStep]
+
+    def steps(self) -> Iterator[MigrationStep]:
+        version = self._version("to")
+        if self.header["migration"] != version.schema_name:
+            raise SqlFileError(
+                f"{self.path}: it is {self.header['migration']}, but leads to {version}"
+            )
+        origin = None if self.header["from"] == "none" else self._version("from")
+        own_line = version.line if origin is None else origin.line
+        yield self._step(own_line, version, origin, self.path.stem)
+        if "also" in self.header:
+            also = self._version("also")
+            if also.line != "sqlalchemy":
+                raise SqlFileError(f"{self.path}: {also} is not a revision of the sqlalchemy line")
+            before = SchemaVersion("sqlalchemy", also.number - 1) if also.number > 1 else None
+            what = self.path.stem.partition("_")[2]
+            yield self._step("sqlalchemy", also, before, f"{also.number:02}_{also}_{what}")
+        elif f"{_OF_ANOTHER_LINE}from" in self.header:
+            before = self._version(f"{_OF_ANOTHER_LINE}from")
+            yield self._step("sqlalchemy", version, before, self.path.stem)
+        elif any(key.startswith(_OF_ANOTHER_LINE) for key in self.header):
+            raise SqlFileError(f"{self.path}: a step of one line, whose header tells of two")
+        elif _BLOCK.search(self.body):
+            raise SqlFileError(f"{self.path}: a step of one line, with parts of another")
+
+    def _version(self, key: str) -> SchemaVersion:
+        try:
+            return SchemaVersion.parse(self.header[key])
+        except InvalidInputError as error:
+            raise SqlFileError(f"{self.path}: {error}") from error
+
+    def _step(
+        self, line: Line, version: SchemaVersion, origin: SchemaVersion | None, name: str
+    ) -> MigrationStep:
+        header = _header_for(line, self.header)
+        dropped = _read_dropped(self.path, header)
+        return MigrationStep(
+            version=version,
+            origin=origin,
+            name=name,
+            file=self.path.stem,
+            changes=" ".join(header["changes"].split()),
+            why=" ".join(header["why"].split()),
+            tables=_read_tables(self.path, header),
+            drops=dropped.names,
+            drops_foreign_keys=dropped.foreign_keys,
+            drops_trigger=dropped.trigger,
+            retypes=_read_names(self.path, header, "retypes", _COLUMN),
+            remakes=_read_names(self.path, header, "remakes", _COLUMN),
+            row_count=header.get("rows"),
+            parts=tuple(_read_parts(self.path, _body_for(line, self.body), self.python_steps)),
+            source=self.path.read_text(encoding="utf-8").strip(),
+        )
+
+
+def _header_for(line: Line, header: Mapping[str, str]) -> Mapping[str, str]:
+    """What a header says of one line."""
+    of_both = {key: text for key, text in header.items() if not key.startswith(_OF_ANOTHER_LINE)}
+    if line != "sqlalchemy":
+        return of_both
+    differing = {
+        key.removeprefix(_OF_ANOTHER_LINE): text
+        for key, text in header.items()
+        if key.startswith(_OF_ANOTHER_LINE)
+    }
+    merged = {**of_both, **differing}
+    absent = {key for key, text in differing.items() if text == "none"} - _NEEDED
+    return {key: text for key, text in merged.items() if key not in absent}
+
+
+def _body_for(line: Line, body: str) -> str:
+    """The parts of a file that a line has in common with another, and those that are its own."""
+    first, *others = _BLOCK.split(body)
+    # Whose it is, the part, whose it is, …: the sub-pattern is part of what split() returns.
+    kept = [
+        part
+        for whose, part in zip(others[::2], others[1::2], strict=True)
+        if whose in ("both lines", f"{line} alone")
+    ]
+    return "".join([first, *kept])
 
 
 def _read_tables(path: Path, header: Mapping[str, str]) -> tuple[str, ...]:

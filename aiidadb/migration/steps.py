@@ -1,30 +1,32 @@
 """All steps: those written in Python, and those of the SQL files that make up the chain.
 
-The files are named ``sql/migrations/<line>/NNNN_name.sql``; each leads from where the one before it
-ends. What is wrong with one is an error at import.
+The files are named ``sql/migrations/<line>/NNNN_name.sql``, those of the sqlalchemy line
+``NN_revision_name.sql``; each leads from where the one before it ends. Many of the django line are
+steps of the sqlalchemy line as well, as their headers say. What is wrong with one is an error at
+import.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from aiidadb.exceptions import SqlFileError
 from aiidadb.migration.repository.move_files import MOVE_REPOSITORY
-from aiidadb.migration.step_file import MigrationStep, read_step
+from aiidadb.migration.step_file import read_steps
 from aiidadb.migration.values.attributes import BUILD_JSON_FROM_EAV
 from aiidadb.migration.values.exports import EXPORT_LINKS, EXPORT_LOGS, EXPORT_WORKFLOWS
 from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from aiidadb.sql import sql_directory
+from aiidadb.version.schema_version import Line, SchemaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from aiidadb.migration.python_step import PythonStep
-    from aiidadb.version.schema_version import SchemaVersion
+    from aiidadb.migration.step_file import MigrationStep
 
-__all__ = ["HAND_OVER", "NOTES", "PRELUDE", "PYTHON_STEPS", "REST_OF_0024", "STEPS"]
+__all__ = ["HAND_OVERS", "NOTES", "PRELUDE", "PYTHON_STEPS", "REST_OF_0024", "STEPS"]
 
 PYTHON_STEPS: Final = (
     EXPORT_LINKS,
@@ -37,22 +39,41 @@ PYTHON_STEPS: Final = (
 """The steps written in Python, in the order in which a database takes them."""
 
 _PYTHON_STEPS: Final[Mapping[str, PythonStep]] = {step.name: step for step in PYTHON_STEPS}
-_FILE_NAME = re.compile(r"(\d{4})_\w+")
 
 
-def _read_line(directory: Path) -> dict[SchemaVersion, MigrationStep]:
+def _read_lines(directory: Path) -> dict[SchemaVersion, MigrationStep]:
+    """Read the files of all lines, which are its folders, and hold each chain together."""
     steps: dict[SchemaVersion, MigrationStep] = {}
-    previous: SchemaVersion | None = None
-    for path in sorted(directory.glob("*.sql")):
-        step = read_step(path, _PYTHON_STEPS)
-        named = _FILE_NAME.fullmatch(path.stem)
-        if named is None or f"{directory.name}_{named[1]}" != step.version.schema_name:
-            raise SqlFileError(f"{path}: its name does not say that it leads to {step.version}")
+    files = [path for line in get_args(Line) for path in sorted((directory / line).glob("*.sql"))]
+    for path in files:
+        for step in read_steps(path, _PYTHON_STEPS):
+            line = path.parent.name
+            if step.version.line == line and not f"{line}_{path.stem}".startswith(
+                f"{step.version.schema_name}_"
+            ):
+                raise SqlFileError(f"{path}: its name does not say that it leads to {step.version}")
+            if step.version in steps:
+                raise SqlFileError(
+                    f"{path}: it leads to {step.version}, and so does {steps[step.version].file}"
+                )
+            steps[step.version] = step
+    return {
+        version: step
+        for line in get_args(Line)
+        for version, step in _chain(line, steps.values()).items()
+    }
+
+
+def _chain(line: Line, steps: Iterable[MigrationStep]) -> dict[SchemaVersion, MigrationStep]:
+    chain = sorted(
+        (step for step in steps if step.version.line == line), key=lambda step: step.version
+    )
+    previous = SchemaVersion("sqlalchemy", 43) if line == "sqlalchemy" else None
+    for step in chain:
         if step.origin != previous:
-            raise SqlFileError(f"{path}: it starts from {step.origin}, not from {previous}")
-        steps[step.version] = step
+            raise SqlFileError(f"{step.file}: it starts from {step.origin}, not from {previous}")
         previous = step.version
-    return steps
+    return {step.version: step for step in chain}
 
 
 _DIRECTORY: Final = sql_directory() / "migrations"
@@ -63,16 +84,15 @@ NOTES: Final = (_DIRECTORY / "bookkeeping.sql").read_text(encoding="utf-8").stri
 PRELUDE: Final = f"{(_DIRECTORY / 'common.sql').read_text(encoding='utf-8').strip()}\n\n\n{NOTES}"
 """Those, and the functions that the steps use, to be created in each migrating session."""
 
-STEPS: Final[Mapping[SchemaVersion, MigrationStep]] = {
-    **_read_line(_DIRECTORY / "django"),
-    **_read_line(_DIRECTORY / "main"),
+STEPS: Final[Mapping[SchemaVersion, MigrationStep]] = _read_lines(_DIRECTORY)
+"""All steps by the version that they lead to, line by line, in the order in which they run."""
+
+HAND_OVERS: Final[Mapping[SchemaVersion, MigrationStep]] = {
+    step.origin: step
+    for step in read_steps(_DIRECTORY / "hand_over.sql", _PYTHON_STEPS)
+    if step.origin is not None
 }
-"""All steps by the version that they lead to, in the order in which a database takes them."""
+"""How a database at the end of another line gets to ``main_0001``, in place of main's own first."""
 
-HAND_OVER: Final = read_step(_DIRECTORY / "hand_over.sql", _PYTHON_STEPS)
-"""How a database of the django line gets to ``main_0001``, in place of that line's own first."""
-
-REST_OF_0024: Final = read_step(
-    _DIRECTORY / "left_half_way" / "0024_dblog_update.sql", _PYTHON_STEPS
-)
+(REST_OF_0024,) = read_steps(_DIRECTORY / "left_half_way" / "0024_dblog_update.sql", _PYTHON_STEPS)
 """What is left of that step where aiida-core 2.x did the first of its two revisions for it."""

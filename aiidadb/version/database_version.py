@@ -2,8 +2,9 @@
 
 AiiDA 0.x and 1.x note each step in Django's ``django_migrations`` (application ``db``) and the
 version in the setting ``db|schemaversion``; AiiDA 2.x notes a revision in ``alembic_version``.
-AiiDA's old SQLAlchemy backend used ``alembic_version`` too, with hexadecimal revisions. A database
-that aiida-core 2.x began to migrate and left has Django's rows and ``django_NNNN`` for Alembic: the
+AiiDA's old SQLAlchemy backend used ``alembic_version`` too, with hexadecimal revisions, from AiiDA
+0.10 on; before, it noted nothing, and its databases are told by their tables. A database that
+aiida-core 2.x began to migrate and left has Django's rows and ``django_NNNN`` for Alembic: the
 latter is what holds.
 """
 
@@ -28,13 +29,13 @@ from aiidadb.exceptions import (
 from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
+from aiidadb.version.sqlalchemy_revisions import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Bookkeeping", "find_schema", "read_bookkeeping"]
 
-_SQLALCHEMY_REVISION = re.compile(r"[0-9a-f]{10,12}")
 _STEP_NAME = re.compile(r"(\d{4})_\w+")
 
 _VERSION_IN: Final = frozenset({"alembic_version", "django_migrations"})
@@ -70,6 +71,7 @@ class Bookkeeping:
             where there is no such table.
         settings: ``db|schemaversion`` and ``schema_generation``, those that are set.
         has_json_settings: Whether settings lie in a JSONB column; None where there is no table.
+        has_json_attributes: Whether the attributes of nodes lie in a JSONB column.
         schema: The schema that was looked at: the one in which the ``search_path`` finds
             ``db_dbnode``, or else the one in which it makes new tables; None where it leads to
             none.
@@ -84,6 +86,7 @@ class Bookkeeping:
     django_steps: tuple[str, ...] | None
     settings: Mapping[str, str | None]
     has_json_settings: bool | None
+    has_json_attributes: bool
     schema: str | None
     search_path: str
     hidden_in: tuple[str, ...]
@@ -102,6 +105,36 @@ class Bookkeeping:
         if noted == "1.0.8" and self.django_steps and self.django_steps[-1].startswith("0007_"):
             return "1.0.7"
         return noted
+
+    @property
+    def is_unnoted(self) -> bool:
+        """Whether the database is of AiiDA 0.7 to 0.9's SQLAlchemy backend, which noted no version.
+
+        Its attributes were JSONB from the first, and it kept the closure of all links, which the
+        next step drops; no database of the other line ever had both.
+        """
+        return not self.alembic_versions and self._is_of_first_revision
+
+    @property
+    def is_of_sqlalchemy(self) -> bool:
+        """Whether the database is of AiiDA's old SQLAlchemy backend."""
+        if not self.alembic_versions:
+            return self._is_of_first_revision
+        return all(revision in NUMBERS for revision in self.alembic_versions)
+
+    @property
+    def is_turned_over(self) -> bool:
+        """Whether AiiDA 0.7's script made it of a database of Django's.
+
+        The script moves attributes and extras into JSONB columns. Their old tables stay, unless it
+        was told otherwise, and so does Django's bookkeeping.
+        """
+        is_of_django = bool(self.django_steps) or "db_dbattribute" in self.tables
+        return self.is_of_sqlalchemy and is_of_django
+
+    @property
+    def _is_of_first_revision(self) -> bool:
+        return self.has_json_attributes and "db_dbpath" in self.tables
 
     @property
     def is_half_way(self) -> bool:
@@ -132,13 +165,23 @@ class Bookkeeping:
 
         Raises:
             NotAnAiidaDatabase: Nothing of AiiDA's is noted.
-            IncompatibleStorageSchema: It belongs to AiiDA's old SQLAlchemy line, or to a version
-                that has no meaning here.
+            IncompatibleStorageSchema: AiiDA 0.7's script turned it over from Django, or it is of a
+                version that has no meaning here.
             CorruptStorage: What is noted contradicts itself.
         """
+        if self.is_turned_over:
+            raise IncompatibleStorageSchema(
+                "the database was turned over from Django to SQLAlchemy by the script of AiiDA "
+                "0.7, which left columns and constraints as neither of the two backends has them: "
+                "it is not served; migrate a backup of the Django database from before, or export "
+                "all nodes with the AiiDA that opens it (verdi export create) and import them into "
+                "a new database"
+            )
+        if self.is_unnoted:
+            return SchemaVersion("sqlalchemy", 1)
         if self.alembic_versions:
             version = self._alembic_version()
-            if version.line == "main":
+            if version.line != "django":
                 return version
             if self.django_steps and self._last_step() > version.number:
                 raise CorruptStorage(
@@ -167,11 +210,6 @@ class Bookkeeping:
                 f"{', '.join(self.alembic_versions)}, where there should be one"
             )
         revision = self.alembic_versions[0]
-        if _SQLALCHEMY_REVISION.fullmatch(revision):
-            raise IncompatibleStorageSchema(
-                f"the database is of AiiDA's old SQLAlchemy backend (revision {revision}), "
-                "which is not served: migrate it with aiida-core 2.x first (verdi storage migrate)"
-            )
         if self.is_within_0024:
             return SchemaVersion("django", 23)
         try:
@@ -339,6 +377,7 @@ class _Facts:
             django_steps=self._names("django_migrations"),
             settings=values["db_dbsetting"],
             has_json_settings=bool(values["json_settings"]) if "db_dbsetting" in tables else None,
+            has_json_attributes=bool(values["json_attributes"]),
             schema=self.home,
             search_path=next(iter(values["search_path"])),
             hidden_in=tuple(sorted(values["hidden"])),

@@ -48,7 +48,14 @@ DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemavers
     [
         ("main", "update alembic_version set version_num = 'main_0099'", "ahead"),
         ("main", "update alembic_version set version_num = 'frobnicated'", "is no version"),
-        ("main", "update alembic_version set version_num = '0123456789ab'", "SQLAlchemy"),
+        (
+            "main",
+            (
+                "do $$ begin create table db_dbattribute (id integer); "
+                "update alembic_version set version_num = 'e15ef2630a1b'; end $$"
+            ),
+            "from Django to SQLAlchemy",
+        ),
         ("main", "insert into alembic_version values ('main_0001')", "2 revisions"),
         ("main", "drop table alembic_version", "not an AiiDA database"),
         ("django", DJANGO_NOTE.format("1.0.44"), r"1\.0\.44"),
@@ -58,7 +65,7 @@ DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemavers
             "generation 2",
         ),
     ],
-    ids=["ahead", "unknown", "SQLAlchemy", "two", "not AiiDA's", "contradiction", "generation"],
+    ids=["ahead", "unknown", "turned over", "two", "not AiiDA's", "contradiction", "generation"],
 )
 def test_what_cannot_be_worked_with_is_shown_with_status_1(
     run, main_dsn, django_dsn, line, change, problem

@@ -1,4 +1,4 @@
-"""Runs single steps of the Django line, and makes databases at any of its versions.
+"""Runs single steps of the lines of AiiDA 1.x, and makes databases at any of their versions.
 
 For tests of what one step does: the fixture ``at`` gives a connection to a database at a version,
 made by replaying the files from 0001 on, and ``run_step`` is what happens next, in one
@@ -8,7 +8,8 @@ transaction::
     await connection.execute("insert into db_dbnode …")
     await run_step(connection, 14)
 
-The bookkeeping is that of the age. The runner has tests of its own; nothing of it is needed here.
+That is the Django line; ``line="sqlalchemy"`` is the other one. The bookkeeping is that
+of the age. The runner has tests of its own; nothing of it is needed here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext, StepOutcome
-from tests.helpers.databases import Databases, connected
+from aiidadb.version.schema_version import SchemaVersion
+from tests.helpers.databases import Databases, connected, run_script
+from tests.helpers.real_databases import schema_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.migration.python_step import PythonStep
+    from aiidadb.version.schema_version import Line
 
-
-__all__ = ["Step", "database_at", "django_steps", "prelude", "run_step"]
+__all__ = ["Step", "database_at", "django_steps", "prelude", "run_step", "steps_of"]
 
 _DESCRIPTION: Final = "Database schema version"  # AiiDA's words
 _MIGRATIONS: Final = Path(__file__).parents[2] / "sql" / "migrations"
@@ -48,9 +51,11 @@ class Step:
     name: str
     text: str
 
+    line: Line
+
     @property
     def version(self) -> str:
-        return f"1.0.{self.number}"
+        return str(SchemaVersion(self.line, self.number))
 
     def header(self, key: str) -> str | None:
         """The value of a line ``-- key: value`` with its continuation lines, or None."""
@@ -67,9 +72,20 @@ def prelude() -> str:
 @cache
 def django_steps() -> Mapping[int, Step]:
     """All files of the Django line, by number."""
-    paths = sorted((_MIGRATIONS / "django").glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    steps = (Step(int(path.name[:4]), path.stem, path.read_text("utf-8")) for path in paths)
-    return {step.number: step for step in steps}
+    return steps_of("django")
+
+
+@cache
+def steps_of(line: Line) -> Mapping[int, Step]:
+    """All files of a line, by number, each without the parts that are of another line alone."""
+    from aiidadb.migration.step_file import _body_for
+    from aiidadb.migration.steps import STEPS
+
+    return {
+        version.number: Step(version.number, step.name, _body_for(line, step.source), line)
+        for version, step in STEPS.items()
+        if version.line == line
+    }
 
 
 async def run_step(
@@ -80,6 +96,7 @@ async def run_step(
     export_directory: Path | None = None,
     without_repository: bool = False,
     dry_run: bool = False,
+    line: Line = "django",
 ) -> tuple[StepOutcome, ...]:
     """Run one step in a transaction of its own, with its bookkeeping.
 
@@ -90,11 +107,12 @@ async def run_step(
         export_directory: Where files go; the current directory by default.
         without_repository: There is no repository to care for.
         dry_run: Roll back instead of committing.
+        line: Whose step it is.
 
     Returns:
         What the Python steps that the file calls gave back, in order.
     """
-    step = django_steps()[number]
+    step = steps_of(line)[number]
     options = MigrationOptions(
         repository=repository,
         export_directory=export_directory or Path.cwd(),
@@ -132,6 +150,9 @@ def _python_steps() -> Mapping[str, PythonStep]:
 
 
 async def _write_bookkeeping(connection: asyncpg.Connection, step: Step) -> None:
+    if step.line == "sqlalchemy":
+        await connection.execute("update alembic_version set version_num = $1", step.version)
+        return
     if step.number >= 50:
         return  # Django's bookkeeping is gone
     await connection.execute(
@@ -153,16 +174,34 @@ async def _write_bookkeeping(connection: asyncpg.Connection, step: Step) -> None
     )
 
 
-async def database_at(databases: Databases, version: int) -> str:
-    """Make a database at a version of the Django line, empty but for its bookkeeping.
+async def database_at(databases: Databases, version: int, line: Line = "django") -> str:
+    """Make a database at a version of a line, empty but for its bookkeeping.
 
     Args:
         databases: Where it is made, and dropped at the end.
         version: The number of the last step that has run, from 1 on.
+        line: The line. That of SQLAlchemy has the schema that AiiDA itself gives it, the other one
+            that of our own steps.
 
     Returns:
         Its DSN.
     """
+    if line == "sqlalchemy":
+
+        async def build(dsn: str) -> None:
+            name = SchemaVersion(line, version)
+            await run_script(dsn, schema_script(name.schema_name))
+            await run_script(
+                dsn,
+                f"""
+                create table alembic_version (
+                    version_num varchar(32) constraint alembic_version_pkc primary key
+                );
+                insert into alembic_version values ('{name}')
+                """,
+            )
+
+        return await databases.create(await databases.template(f"sqla_{version:02}", build))
     return await databases.create(await _template_at(databases, version))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 import aiidadb
 from aiidadb.migration.repository import container
 from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
+from tests.helpers.aiida_reading import READ_IT_ALL, files_before, give_aiida_a_profile
 from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.catalog import describe
 from tests.helpers.choices import some_of
@@ -31,37 +31,6 @@ if TYPE_CHECKING:
 
 VERDI = "from aiida.cmdline.commands.cmd_verdi import verdi; verdi()"
 
-READ_IT_ALL = """
-import hashlib, json
-from aiida import load_profile, orm
-from aiida.manage import get_manager
-from disk_objectstore import Container
-
-load_profile()
-def files_of(node):
-    repository = node.base.repository
-    for root, _, names in repository.walk():
-        for path in (str(root / name) for name in names):
-            content = repository.get_object_content(path, "rb")
-            yield path, hashlib.sha256(content).hexdigest()
-
-
-told = {}
-for node in orm.QueryBuilder().append(orm.Node).all(flat=True):
-    told[node.uuid] = [
-        type(node).__name__, node.base.attributes.all, node.base.extras.all, dict(files_of(node))
-    ]
-logs = orm.QueryBuilder().append(orm.Log).count()
-storage = get_manager().get_profile_storage()
-# Every object that a node names is there, and no other is; all are what their keys say.
-unreferenced = storage.get_unreferenced_keyset(check_consistency=True)
-with Container(storage.profile.repository_path / "container") as container:
-    valid = container.validate().is_valid()
-    objects = container.count_objects()
-total = objects.packed + objects.loose
-print(json.dumps([told, logs, sorted(unreferenced), valid, total], default=str))
-"""
-
 
 async def migrate(
     old: OldDatabase, target: str | None = None, **options: object
@@ -70,19 +39,6 @@ async def migrate(
     exports = old.repository.parent / "exports"
     async with aiidadb.open_backend(profile, schema_check=False) as backend:
         return await backend.schema.migrate(target, export_directory=exports, **options)
-
-
-def give_aiida_a_profile(home: Path, old: OldDatabase) -> None:
-    """Write aiida-core's configuration, with the database as the default profile."""
-    folder = home / ".aiida"
-    folder.mkdir(parents=True)
-    profile = {**aiida_profile_dictionary(old.dsn, old.repository), "test_profile": False}
-    configuration = {
-        "CONFIG_VERSION": {"CURRENT": 9, "OLDEST_COMPATIBLE": 9},
-        "profiles": {"test": profile},
-        "default_profile": "test",
-    }
-    (folder / "config.json").write_text(json.dumps(configuration), "utf-8")
 
 
 # ------------------------------------------------------------------ a real database
@@ -113,20 +69,6 @@ KEPT = ["db_dbnode.mtime"]
 MTIMES = "select json_object_agg(uuid, mtime order by uuid)::text from db_dbnode"
 
 
-def files_before(repository: Path) -> dict[str, dict[str, str]]:
-    """The files of the old repository by their nodes' uuids, each with the hash of its content."""
-    found: dict[str, dict[str, str]] = {}
-    for folder in repository.glob("repository/node/*/*/*/*"):
-        first, second, rest = folder.parts[-4:-1]
-        found.setdefault(f"{first}{second}{rest}", {}).update(
-            (str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in folder.rglob("*")
-            # The one is spent since step 0027, the other AiiDA left in empty directories.
-            if path.is_file() and path.name not in ("symbols.npy", ".gitignore")
-        )
-    return found
-
-
 async def test_a_real_database_comes_out_as_aiida_left_it_at_each_head(
     genuine: OldDatabase, databases: Databases
 ) -> None:
@@ -155,7 +97,7 @@ async def test_aiida_opens_and_reads_a_real_database_after_the_whole_way(
     genuine: OldDatabase, tmp_path: Path
 ) -> None:
     await migrate(genuine)
-    give_aiida_a_profile(tmp_path / "home", genuine)
+    give_aiida_a_profile(tmp_path / "home", genuine.dsn, genuine.repository)
     told, logs, unreferenced, valid, objects = json.loads(
         await run_aiida(READ_IT_ALL, tmp_path / "home")
     )
@@ -177,7 +119,7 @@ async def test_aiida_opens_a_database_that_came_all_the_way(
     old: OldDatabase, tmp_path: Path
 ) -> None:
     await migrate(old)
-    give_aiida_a_profile(tmp_path / "home", old)
+    give_aiida_a_profile(tmp_path / "home", old.dsn, old.repository)
     told, logs, unreferenced, valid, objects = json.loads(
         await run_aiida(READ_IT_ALL, tmp_path / "home")
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiidadb.exceptions import SqlFileError
-from aiidadb.migration.step_file import MigrationStep, OwnTrigger, read_step
+from aiidadb.migration.step_file import MigrationStep, OwnTrigger, read_steps
 from aiidadb.migration.steps import PYTHON_STEPS
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ HEADER = """\
 
 
 def read(path: Path) -> MigrationStep:
-    return read_step(path, {step.name: step for step in PYTHON_STEPS})
+    (step,) = read_steps(path, {step.name: step for step in PYTHON_STEPS})
+    return step
 
 
 def test_a_header_tells_what_a_step_drops_retypes_and_remakes(tmp_path: Path) -> None:
@@ -140,4 +141,88 @@ def test_a_header_that_is_not_sound_is_refused(
     path = tmp_path / "0002_step.sql"
     path.write_text(HEADER.replace(old_line, new_line) + "select 1;")
     with pytest.raises(SqlFileError, match=f"0002_step.sql: .*{message}"):
+        read(path)
+
+
+OF_TWO_LINES = """\
+-- migration: django_0045
+-- from: 1.0.44
+-- to: 1.0.45
+-- also: 0edcdd5a30f0
+-- changes: something
+-- sqlalchemy changes: less
+-- why: for this test
+-- tables: db_dbgroup, auth_group
+-- sqlalchemy tables: db_dbgroup
+-- drops: auth_group
+-- sqlalchemy drops: none
+-- rows: select 1
+
+select 'for both';
+-- django alone:
+select 'for Django';
+-- sqlalchemy alone:
+select 'for SQLAlchemy';
+-- call: export_logs
+-- both lines:
+select 'for both again';
+"""
+
+
+def read_both(path: Path) -> tuple[MigrationStep, ...]:
+    return read_steps(path, {step.name: step for step in PYTHON_STEPS})
+
+
+def test_a_file_that_serves_both_lines_is_read_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "0045_step.sql"
+    path.write_text(OF_TWO_LINES)
+    django, sqlalchemy = read_both(path)
+    assert (str(django.version), str(django.origin), django.name) == (
+        "1.0.45", "1.0.44", "0045_step",
+    )  # fmt: skip
+    assert (str(sqlalchemy.version), str(sqlalchemy.origin), sqlalchemy.name) == (
+        "0edcdd5a30f0", "bf591f31dd12", "44_0edcdd5a30f0_step",
+    )  # fmt: skip
+    assert django.file == sqlalchemy.file == "0045_step"
+    assert (django.changes, sqlalchemy.changes) == ("something", "less")
+    assert (django.tables, sqlalchemy.tables) == (("db_dbgroup", "auth_group"), ("db_dbgroup",))
+    assert (django.drops, sqlalchemy.drops) == (("auth_group",), ())
+    assert django.row_count == sqlalchemy.row_count == "select 1"
+    assert django.python_steps == ()
+    assert [step.name for step in sqlalchemy.python_steps] == ["export_logs"]
+    scripts = [
+        " ".join(part for part in step.parts if isinstance(part, str))
+        for step in (django, sqlalchemy)
+    ]
+    assert [[text for text in ("both;", "Django", "SQLAlchemy", "again") if text.replace(";", "'")
+             in script] for script in scripts] == [
+        ["both;", "Django", "again"], ["both;", "SQLAlchemy", "again"],
+    ]  # fmt: skip
+    assert django.bookkeeping == "select pg_temp.aiidadb_note_step('0045_step', '1.0.45');"
+    assert sqlalchemy.bookkeeping == "select pg_temp.aiidadb_note_revision('0edcdd5a30f0');"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("-- also: 0edcdd5a30f0\n", "", "whose header tells of two"),
+        ("-- also: 0edcdd5a30f0", "-- also: 0edcdd5a30f1", "no schema version"),
+        ("-- also: 0edcdd5a30f0", "-- also: 1.0.46", "not a revision of the sqlalchemy line"),
+        ("-- sqlalchemy drops", "-- sqlalchemy to", "unknown keys sqlalchemy to"),
+        ("-- sqlalchemy drops", "-- django drops", "drops is not the name of a table"),
+    ],
+)
+def test_a_file_that_tells_wrongly_of_another_line_is_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "0045_step.sql"
+    path.write_text(OF_TWO_LINES.replace(old, new))
+    with pytest.raises(SqlFileError, match=f"0045_step.sql: .*{message}"):
+        read_both(path)
+
+
+def test_a_file_of_one_line_has_no_parts_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "0002_step.sql"
+    path.write_text(HEADER + "-- django alone:\nselect 1;")
+    with pytest.raises(SqlFileError, match="step of one line, with parts of another"):
         read(path)

@@ -105,5 +105,6 @@ def _own_triggers(plan: MigrationPlan) -> Iterator[tuple[OwnTrigger, bool]]:
     They fit the database until the step that drops them, whether the plan goes that far or not.
     """
     for version, step in STEPS.items():
-        if step.drops_trigger is not None and version > plan.origin:
+        is_of_line = version.is_comparable_to(plan.origin)
+        if step.drops_trigger is not None and is_of_line and version > plan.origin:
             yield step.drops_trigger, version <= plan.target

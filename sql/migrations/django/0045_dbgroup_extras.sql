@@ -1,23 +1,29 @@
 -- migration: django_0045
 -- from: 1.0.44
 -- to: 1.0.45
+-- also: 0edcdd5a30f0
 -- changes: Groups get the column `extras`, empty on those that are there. Django's own tables
 --     (auth, contenttypes) become those of Django 2.2, with their rows in django_migrations and
 --     with Django's permissions for the models that are left.
+-- sqlalchemy changes: Groups get the column `extras`, empty on those that are there.
 -- why: As nodes, groups can be given extras of the user's own. AiiDA keeps no default in the
 --     database; the one given while the column is added fills the rows without writing them. Django
 --     has migrations of its own, which aiida-core 1.6.9 runs beside AiiDA's; here they are part of
 --     the last step, since every database on its way to 1.0.45 takes that one, whichever Django
 --     made it. What such a database already has is passed over.
 -- tables: db_dbgroup, auth_group, auth_permission, django_content_type, django_migrations
+-- sqlalchemy tables: db_dbgroup
 -- drops: django_content_type.name
+-- sqlalchemy drops: none
 -- remakes: auth_group.name, auth_permission.name
+-- sqlalchemy remakes: none
 
 alter table db_dbgroup
     add column extras jsonb not null default '{}';
 alter table db_dbgroup
     alter column extras drop default;
 
+-- django alone:
 do $$
 begin
     -- Where aiida-core 2.x made the database, it put tables with an id alone in their place.

@@ -1,6 +1,7 @@
 -- migration: django_0047
 -- from: 1.0.46
 -- to: 1.0.47
+-- also: 1feaea71bd5a
 -- changes: The files of all nodes are copied from one folder a node into a container of
 --     disk-objectstore; the tree of their names goes into `repository_metadata`; the setting
 --     `repository|uuid` names the container.

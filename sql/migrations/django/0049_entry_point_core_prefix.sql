@@ -1,6 +1,7 @@
 -- migration: django_0049
 -- from: 1.0.48
 -- to: 1.0.49
+-- also: 34a831f4286d
 -- changes: Entry points of aiida-core get the prefix `core.` where the database names them: types
 --     of data nodes, types and parsers of processes, schedulers and transports of computers.
 -- why: AiiDA 2.0 gave its own plugins that prefix so that no other package's can clash with them.

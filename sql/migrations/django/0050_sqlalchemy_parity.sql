@@ -1,19 +1,29 @@
 -- migration: django_0050
 -- from: 1.0.49
 -- to: 1.0.50
+-- also: 1de112340b18
 -- changes: Every constraint and index gets AiiDA 2.0's standard name, foreign keys their rules for
 --     deletes, and Django's own tables go.
+-- sqlalchemy changes: Every constraint and index gets AiiDA 2.0's standard name, those are made
+--     that this line had not, and foreign keys without a rule for deletes keep none.
 -- why: The names differ with the Django release that made the database, and Django kept the rules
 --     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
 --     indexes and constraints and builds them anew. Here what is right already is renamed, which
 --     costs nothing on any number of rows, and only foreign keys with another rule are made and
 --     checked again. AiiDA also drops constraints and indexes that the user made; here only what
 --     Django can have made goes, which is plain indexes of one of its columns.
+-- sqlalchemy why: From here on the database is that of the main line. AiiDA drops all indexes and
+--     constraints and builds them anew, also those that the user made. Here what is right already
+--     is renamed, what is missing is made, and of the rest only plain indexes of one of the columns
+--     that AiiDA indexes go.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
+-- sqlalchemy tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes,
+--     db_dblink, db_dblog, db_dbnode, db_dbsetting, db_dbuser
 -- drops: auth_group, auth_group_permissions, auth_permission, django_content_type,
 --     django_migrations, foreign key django_admin_log.content_type_id
+-- sqlalchemy drops: none
 
 -- What is to be there. Lists of their own, since what they do not name is dropped below.
 
@@ -142,7 +152,7 @@ select
     )
 from aiidadb_standard_foreign_key;
 
--- What else Django left goes: by now all that is to stay bears its standard name.
+-- What else is left goes: by now all that is to stay bears its standard name.
 
 do $$
 declare
@@ -169,6 +179,7 @@ begin
 end
 $$;
 
+-- django alone:
 -- Django's tables that AiiDA used. Others that Django may have left are not AiiDA's to drop; a
 -- foreign key of theirs to one of these goes with it.
 drop table if exists

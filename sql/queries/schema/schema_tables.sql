@@ -7,9 +7,10 @@
 -- result: source text, name text, value text; one row per fact. The sources are search_path, home
 --     (the schema), table (of that schema, views and partitions included, those of extensions left
 --     out; for AiiDA's, where the search_path finds one of that name), unreadable (a table that the
---     role may not read), json_settings (the table, where settings are JSON), elsewhere (a table
---     that AiiDA always has and that schema lacks; where it is found) and hidden (a schema with a
---     db_dbnode, where the search_path leads to none)
+--     role may not read), json_settings and json_attributes (the table, where settings and where
+--     attributes of nodes are JSON), elsewhere (a table that AiiDA always has and that schema
+--     lacks; where it is found) and hidden (a schema with a db_dbnode, where the search_path leads
+--     to none)
 with home as (
     select
         namespace.oid,
@@ -100,6 +101,19 @@ from present
 inner join pg_attribute as attribute on attribute.attrelid = present.oid
 where present.name = 'db_dbsetting'
     and attribute.attname = 'val'
+    and not attribute.attisdropped
+
+union all
+
+select
+    'json_attributes',
+    present.name::text,
+    null
+from present
+inner join pg_attribute as attribute on attribute.attrelid = present.oid
+where present.name = 'db_dbnode'
+    and attribute.attname = 'attributes'
+    and attribute.atttypid = 'jsonb'::regtype
     and not attribute.attisdropped
 
 union all

@@ -7,7 +7,7 @@
 select
     setting.key::text as key,
     setting.val::text as value,
-    setting.description,
+    setting.description::text,
     case when held.time then setting.time end as time,
     case when not held.time then to_json(setting.time at time zone 'UTC') #>> '{}' end as odd_time
 from db_dbsetting as setting

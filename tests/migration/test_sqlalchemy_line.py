@@ -1,0 +1,295 @@
+"""The line of AiiDA's old SQLAlchemy backend: what it is known by, and its way to AiiDA 2.x."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import aiidadb
+from aiidadb import SchemaVersion
+from aiidadb.exceptions import (
+    IncompatibleStorageSchema,
+    InvalidInputError,
+    StorageMigrationError,
+)
+from aiidadb.migration.repository import container
+from aiidadb.migration.steps import STEPS
+from tests.helpers.aiida_process import run_aiida
+from tests.helpers.aiida_reading import READ_IT_ALL, files_before, give_aiida_a_profile
+from tests.helpers.comparison import differences
+from tests.helpers.databases import fetchval, run_script
+from tests.helpers.migrating import migrate, opened, refused_and_left
+from tests.helpers.old_database import OldDatabase
+from tests.helpers.real_databases import load_dump, load_schema, unpack
+from tests.helpers.single_steps import database_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.databases import Databases
+
+pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
+
+HEAD = "0edcdd5a30f0"
+CHAIN = [version for version in STEPS if version.line == "sqlalchemy"]
+MTIMES = "select json_object_agg(uuid, mtime order by uuid)::text from db_dbnode"
+SETTING = "select val::text from db_dbsetting where key = 'db|schemaversion'"
+REVISION = "select array_agg(version_num)::text from alembic_version"
+
+
+@pytest.fixture
+async def genuine(databases: Databases, tmp_path: Path) -> OldDatabase:
+    """What AiiDA 0.12.5 made and 1.6.9 migrated to the head of its line."""
+    dsn = await load_dump(databases, "legacy_sqla/2_after_aiida-1.6.9_0edcdd5a30f0")
+    repository = unpack("legacy_sqla/repository_after_aiida-1.6.9", tmp_path / "files")
+    return OldDatabase(dsn, repository)
+
+
+@pytest.fixture
+async def head(databases: Databases) -> str:
+    """A database at the head of the line, without a node; gives its DSN."""
+    return await database_at(databases, 44, "sqlalchemy")
+
+
+# ------------------------------------------------------------------ each step beside AiiDA's
+
+
+@pytest.mark.parametrize("version", CHAIN[1:], ids=str)
+async def test_after_each_step_the_schema_is_what_aiida_makes_of_it(
+    databases: Databases, version: SchemaVersion
+) -> None:
+    dsn = await database_at(databases, version.number - 1, "sqlalchemy")
+    await migrate(dsn, str(version))
+    theirs = await load_schema(databases, version.schema_name)
+    # What is renamed with its column keeps its name up to the last step.
+    assert await differences(dsn, theirs, names=version.number == 51, content=False) == []
+    assert await fetchval(dsn, REVISION) == f"{{{version}}}"
+    for made in (dsn, theirs):
+        await databases.drop(made)
+
+
+async def test_the_line_ends_where_the_other_one_does(databases: Databases, head: str) -> None:
+    await migrate(head)
+    theirs = await load_schema(databases, "main_0002")
+    assert await differences(head, theirs, names=True, content=False) == []
+    assert await fetchval(head, REVISION) == "{main_0002}"
+    assert await fetchval(head, SETTING) is None
+    await databases.drop(theirs)
+
+
+# ------------------------------------------------------------------ a real database
+
+
+async def test_a_real_database_comes_out_as_aiida_left_it(
+    genuine: OldDatabase, databases: Databases
+) -> None:
+    mtimes = await fetchval(genuine.dsn, MTIMES)
+    setting = await fetchval(genuine.dsn, SETTING)
+    theirs = await load_dump(databases, "legacy_sqla/3_after_aiida-2.9.4_main_0002")
+    report = await migrate(genuine.dsn, repository=genuine.repository)
+    assert [str(step.version) for step in report.steps] == [
+        *map(str, CHAIN[1:]), "main_0001", "main_0002",
+    ]  # fmt: skip
+    assert await fetchval(genuine.dsn, MTIMES) == mtimes
+    assert await fetchval(genuine.dsn, SETTING) == setting
+    # The id of the container is a new one for each that is made.
+    (difference,) = await differences(genuine.dsn, theirs, names=True)
+    assert str(container.read_container_id(genuine.repository)) in difference
+    await databases.drop(theirs)
+
+
+async def test_aiida_opens_and_reads_a_real_database_after_the_whole_way(
+    genuine: OldDatabase, tmp_path: Path
+) -> None:
+    await migrate(genuine.dsn, repository=genuine.repository)
+    give_aiida_a_profile(tmp_path / "home", genuine.dsn, genuine.repository)
+    told, logs, unreferenced, valid, objects = json.loads(
+        await run_aiida(READ_IT_ALL, tmp_path / "home")
+    )
+    assert len(told) == 251
+    assert logs == await fetchval(genuine.dsn, "select count(*) from db_dblog")
+    assert (unreferenced, valid) == ([], True)
+    assert objects > 0
+    files = {uuid: facts[3] for uuid, facts in told.items() if facts[3]}
+    # The symbols of trajectories went with 1.6.9; those here are arrays of that name.
+    before = files_before(genuine.repository, spent=())
+    assert files == {uuid: of_node for uuid, of_node in before.items() if of_node}
+
+
+# ------------------------------------------------------------------ nulls
+
+NULLS = """
+    insert into db_dbuser (id) values (1), (2);
+    insert into db_dbcomputer (id, name) values (1, 'a');
+    insert into db_dbnode (id, user_id, node_type, attributes, extras)
+    values (1, 1, 'data.dict.Dict.', '{}', '{}'), (2, 1, 'data.dict.Dict.', '{}', '{}');
+    insert into db_dbgroup (id, user_id, extras) values (1, 1, '{}'), (2, 1, '{}');
+    insert into db_dbgroup_dbnodes (id, dbgroup_id, dbnode_id)
+    values (1, 1, 1), (2, 1, null), (3, null, 1);
+    insert into db_dbcomment (id, dbnode_id, user_id) values (1, 1, 1), (2, null, 1), (3, 1, null);
+    insert into db_dbauthinfo (id, aiidauser_id, dbcomputer_id, auth_params)
+    values (1, 1, 1, 'null'), (2, null, 1, null), (3, 1, null, null);
+    insert into db_dblog (id, dbnode_id, metadata, levelname)
+    values (1, 1, 'null', repeat('x', 60)), (2, 1, null, null);
+    insert into db_dbsetting (id, key, description) values (1, 'a', '')
+"""
+
+
+async def test_what_is_null_gets_what_aiida_gives_it(databases: Databases, head: str) -> None:
+    await run_script(head, NULLS)
+    await migrate(head)
+    row = """
+        select array[
+            (select string_agg(id::text, ',') from db_dbgroup_dbnodes),
+            (select string_agg(id::text || content, ',') from db_dbcomment),
+            (select string_agg(id::text || enabled || auth_params || metadata, ',')
+             from db_dbauthinfo),
+            (select string_agg(levelname || loggername || message || metadata, ',' order by id)
+             from db_dblog),
+            (select string_agg(label || description, ',') from db_dbnode),
+            (select string_agg(type_string || description, ',') from db_dbgroup),
+            (select string_agg(first_name || last_name || institution, ',') from db_dbuser),
+            (select hostname || description || scheduler_type || transport_type || metadata
+             from db_dbcomputer)
+        ]::text[]
+    """
+    assert await fetchval(head, row) == [
+        "1", "1", "1true{}{}", f"{'x' * 50}{{}},{{}}", ",", "core,core", ",", "{}",
+    ]  # fmt: skip
+    for unique in (
+        "select count(distinct uuid) from db_dbnode",
+        "select count(distinct label::uuid) from db_dbgroup",
+        "select count(distinct email::uuid) from db_dbuser",
+    ):
+        assert await fetchval(head, unique) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "insert into db_dblink (input_id, output_id, label) values (1, 2, 'a')",
+        "insert into db_dblink (input_id, label, type) values (1, 'a', 'create')",
+        "update db_dbnode set node_type = null where id = 1",
+        "update db_dbgroup set user_id = null where id = 1",
+    ],
+)
+async def test_what_has_no_value_that_could_be_made_up_is_refused(head: str, row: str) -> None:
+    await run_script(head, f"{NULLS}; {row}")
+    with pytest.raises(aiidadb.AiidaDbError, match="null"):
+        await migrate(head)
+
+
+async def test_nodes_get_a_uuid_before_their_files_are_moved(head: str) -> None:
+    await run_script(head, NULLS)
+    await migrate(head, "7536a82b2cc4")
+    uuids = "select array_agg(uuid::text order by id) from db_dbnode"
+    given = await fetchval(head, uuids)
+    assert len(set(given)) == 2
+    await migrate(head)
+    assert await fetchval(head, uuids) == given
+
+
+# ------------------------------------------------------------------ versions
+
+
+async def test_the_head_of_the_line_is_served_as_it_is(genuine: OldDatabase) -> None:
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(genuine.dsn)) as backend:
+        assert str(backend.version) == HEAD
+        await backend.schema.validate_schema()
+        assert str(await backend.schema.get_schema_version_code()) == HEAD
+        assert not await backend.schema.is_database_schema_ahead()
+        nodes = await backend.queries.get_creation_statistics()
+        assert nodes["total"] == 251
+        assert await backend.queries.get_bands_and_parents_structure(all_users=True) != []
+
+
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("0edcdd5a30f0", HEAD), ("7536a82b2cc4", "main_0002"), ("1de112340b18", "main_0002")],
+)
+async def test_a_database_on_its_way_belongs_at_the_head_of_main(
+    databases: Databases, version: str, code: str
+) -> None:
+    dsn = await database_at(databases, SchemaVersion.parse(version).number, "sqlalchemy")
+    async with opened(dsn) as backend:
+        assert str(await backend.schema.get_schema_version_database()) == version
+        assert str(await backend.schema.get_schema_version_code()) == code
+        assert not await backend.schema.is_database_schema_ahead()
+        if version != code:
+            with pytest.raises(IncompatibleStorageSchema, match="behind"):
+                await backend.schema.validate_schema()
+    await databases.drop(dsn)
+
+
+async def test_a_database_that_noted_no_version_is_at_the_first_revision(
+    databases: Databases,
+) -> None:
+    dsn = await load_schema(databases, "sqlalchemy_01_e15ef2630a1b")
+    await run_script(
+        dsn,
+        """
+        insert into db_dbsetting (key, val, description)
+        values ('db|schemaversion', '0.1', ''), ('db|backend', '"sqlalchemy"', '')
+        """,
+    )
+    async with opened(dsn) as backend:
+        assert str(await backend.schema.get_schema_version_database()) == "e15ef2630a1b"
+        with pytest.raises(InvalidInputError, match=r"main_0001 is .* sqlalchemy line"):
+            await backend.schema.set_schema_version_database("main_0001")
+        await backend.schema.set_schema_version_database("e15ef2630a1b")
+    assert await fetchval(dsn, REVISION) == "{e15ef2630a1b}"
+    assert await fetchval(dsn, SETTING) == "0.1"
+    await databases.drop(dsn)
+
+
+async def test_setting_a_version_writes_the_revision_alone(head: str) -> None:
+    async with opened(head) as backend:
+        await backend.schema.set_schema_version_database("bf591f31dd12")
+        assert str(await backend.schema.get_schema_version_database()) == "bf591f31dd12"
+        with pytest.raises(InvalidInputError, match=r"1\.0\.45 is of the django line"):
+            await backend.schema.set_schema_version_database("1.0.45")
+    assert await fetchval(head, REVISION) == "{bf591f31dd12}"
+    assert await fetchval(head, SETTING) is None
+
+
+async def test_a_database_of_django_gets_no_revision(django_dsn: str) -> None:
+    async with opened(django_dsn) as backend:
+        with pytest.raises(InvalidInputError, match="is of the sqlalchemy line"):
+            await backend.schema.set_schema_version_database(HEAD)
+
+
+async def test_there_is_no_way_between_the_two_lines(head: str, django_dsn: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"neither to the other"):
+        await migrate(head, "1.0.50")
+    with pytest.raises(InvalidInputError, match=r"neither to the other"):
+        await migrate(django_dsn, "1de112340b18")
+    await run_script(head, "update alembic_version set version_num = '1de112340b16'")
+    with pytest.raises(StorageMigrationError, match=f"no way back to {HEAD}"):
+        await migrate(head, HEAD)
+
+
+@pytest.mark.parametrize("alembic", [True, False])
+async def test_a_database_that_was_turned_over_from_django_is_refused(
+    databases: Databases, alembic: bool
+) -> None:
+    """What AiiDA 0.7's script makes: JSONB beside Django's tables and bookkeeping."""
+    dsn = await database_at(databases, 2)
+    await run_script(
+        dsn,
+        """
+        alter table db_dbnode add column attributes jsonb default '{}',
+            add column extras jsonb default '{}'
+        """,
+    )
+    if alembic:
+        await run_script(
+            dsn,
+            """
+            create table alembic_version (version_num varchar(32) primary key);
+            insert into alembic_version values ('e15ef2630a1b')
+            """,
+        )
+    await refused_and_left(dsn, IncompatibleStorageSchema, "turned over from Django")
+    await databases.drop(dsn)

@@ -60,19 +60,16 @@ class Lanes:
         self._holders: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    @property
-    def is_held(self) -> bool:
-        """Whether the current task has a lane: calls inside of a long call take no second one."""
-        return asyncio.current_task() in self._holders
+    def is_held_by(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task has a lane: calls inside of a long call take no second one."""
+        return task in self._holders
 
-    async def take(self, bounds: set[asyncio.Timeout]) -> asyncio.Task[Any]:
-        """Wait for a lane for the current task.
+    async def take(self, task: asyncio.Task[Any], bounds: set[asyncio.Timeout]) -> None:
+        """Wait for a lane.
 
         Args:
+            task: Who gets it, and gives it back.
             bounds: Holds the bound of this wait while it lasts, for whoever wants to end it.
-
-        Returns:
-            The task, to give the lane back with.
 
         Raises:
             TimeoutError: The bound is over: :meth:`timed_out` makes it an error for callers.
@@ -84,10 +81,7 @@ class Lanes:
             self._free -= 1
         else:
             await self._wait(bounds)
-        task = asyncio.current_task()
-        assert task is not None
         self._holders.add(task)
-        return task
 
     def give_back(self, task: asyncio.Task[Any]) -> None:
         """Let the next long call begin.

@@ -262,22 +262,27 @@ class Session:
         async with self._taken.one() as connection, self._level(connection, snapshot=True):
             yield
 
-    def lane(self, *, starts: int | None = None) -> AbstractAsyncContextManager[None]:
+    def lane(
+        self, *, starts: int | None = None, holder: asyncio.Task[Any] | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """One of the pool's lanes for what is done inside, if that is a long call.
 
         Inside :meth:`transaction` or :meth:`snapshot` it is none: that has a connection already.
 
         Args:
             starts: From how many nodes a traversal starts; None: the call is long whatever it gets.
+            holder: The task whose calls take no second lane meanwhile; None: the current one.
 
         Raises:
             ClosedError: The backend was closed, or its pool was reset.
             PoolTimeout: There was no lane within the pool's ``command_timeout``.
         """
         is_long = starts is None or starts > MOST_STARTS
-        if not is_long or self._current() is not None or self._lanes.is_held:
+        holder = holder or asyncio.current_task()
+        assert holder is not None
+        if not is_long or self._current() is not None or self._lanes.is_held_by(holder):
             return _NO_LANE
-        return self._lane()
+        return self._lane(holder)
 
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do something that takes several statements, on one connection.
@@ -397,9 +402,9 @@ class Session:
         return self.run(lambda connection: connection.execute(text, *arguments, timeout=timeout))
 
     @contextlib.asynccontextmanager
-    async def _lane(self) -> AsyncIterator[None]:
+    async def _lane(self, holder: asyncio.Task[Any]) -> AsyncIterator[None]:
         try:
-            task = await self._lanes.take(self._taken.limits)
+            await self._lanes.take(holder, self._taken.limits)
         except TimeoutError as error:
             self._taken.refuse_if_closed_meanwhile(error)
             raise self._lanes.timed_out() from error
@@ -408,7 +413,7 @@ class Session:
         try:
             yield
         finally:
-            self._lanes.give_back(task)
+            self._lanes.give_back(holder)
 
     def _current(self) -> OpenTransaction | None:
         self.refuse_if_closed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Coroutine
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pypika import Query
 
 from aiidadb.arguments import as_count, as_flag
 from aiidadb.connecting.lanes import MOST_STARTS
+from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
@@ -18,7 +20,6 @@ from aiidadb.criteria.selection import SelectionCursor, fetch_selection
 from aiidadb.criteria.tables import nodes
 from aiidadb.exceptions import NotExistent
 from aiidadb.messages import quote
-from aiidadb.own_context import in_own_context
 from aiidadb.queries.bands import NO_STRUCTURE, BandsRow
 from aiidadb.queries.formula import check_formula_mode
 from aiidadb.queries.parents import DATA_PROVENANCE, as_link_types, get_closest_parents
@@ -28,7 +29,14 @@ from aiidadb.text import require_text
 from aiidadb.turns import STEP, in_turn, without
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
 
     import asyncpg
     from pypika.queries import QueryBuilder
@@ -132,18 +140,32 @@ class BandsListing(Coroutine[Any, Any, list[BandsRow]], AsyncIterable[BandsRow])
         """The rows one after the other."""
         return self._each()
 
+    def __repr__(self) -> str:
+        return "<aiidadb.BandsListing: await it, or iterate over it with async for>"
+
     def send(self, value: Any) -> Any:
         """What :class:`asyncio.Task` does with a coroutine."""
-        return self._as_coroutine().send(value)
+        with self._begun_anew_after_end():
+            return self._as_coroutine().send(value)
 
     def throw(self, *error: Any) -> Any:
         """What :class:`asyncio.Task` does with a coroutine."""
-        return self._as_coroutine().throw(*error)
+        with self._begun_anew_after_end():
+            return self._as_coroutine().throw(*error)
 
     def close(self) -> None:
         """End what was begun as a coroutine."""
         if self._coroutine is not None:
             self._coroutine.close()
+            self._coroutine = None
+
+    @contextlib.contextmanager
+    def _begun_anew_after_end(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # StopIteration, which is its answer, or its error
+            self._coroutine = None
+            raise
 
     def _as_coroutine(self) -> Coroutine[Any, Any, list[BandsRow]]:
         if self._coroutine is None:
@@ -166,15 +188,21 @@ class BandsListing(Coroutine[Any, Any, list[BandsRow]], AsyncIterable[BandsRow])
         return await in_turn(run.rows(found))
 
     async def _each(self) -> AsyncGenerator[BandsRow, None]:
-        # Without its own context, what the caller asks between two rows would be part of the
+        # In the caller's own task, what the caller asks between two rows would be part of the
         # listing's snapshot.
-        async with contextlib.aclosing(in_own_context(self._batches())) as batches:
+        async with InOwnTask(self._batches(asyncio.current_task())) as batches:
             async for batch in batches:
                 for row in batch:
                     yield row
 
-    async def _batches(self) -> AsyncGenerator[list[BandsRow], None]:
-        """The rows in batches; before the last one the connection and the lane are given back."""
+    async def _batches(
+        self, holder: asyncio.Task[Any] | None = None
+    ) -> AsyncGenerator[list[BandsRow], None]:
+        """The rows in batches; before the last one the connection and the lane are given back.
+
+        Args:
+            holder: The task whose lane it is, if not the current one.
+        """
         run = _Run(self._session, self._asked)
         number = _FIRST_BATCH
         with served(self._session, since=WITH_JSON_COLUMNS):
@@ -186,7 +214,7 @@ class BandsListing(Coroutine[Any, Any, list[BandsRow]], AsyncIterable[BandsRow])
                     return
                 run = _Run(self._session, self._asked)  # they are many, which need a lane
             async with (
-                self._session.lane(),
+                self._session.lane(holder=holder),
                 self._session.snapshot(),
                 await run.cursor() as cursor,
             ):

@@ -341,10 +341,16 @@ async def test_a_long_call_that_is_cancelled_gives_its_lane_back(
     assert await number_of_lanes(four) == 1
 
 
+def own_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
 async def test_who_is_cancelled_as_the_lane_comes_hands_it_on() -> None:
     lanes = Lanes(1, None)
-    task = await lanes.take(set())
-    first, second = [await waits(lanes.take(set())) for _ in range(2)]
+    await lanes.take(task := own_task(), set())
+    first, second = [await waits(lanes.take(own_task(), set())) for _ in range(2)]
     lanes.give_back(task)  # to the first, which does not run before it is cancelled
     first.cancel()
     async with asyncio.timeout(LIMIT):
@@ -356,8 +362,11 @@ async def test_who_is_cancelled_as_the_lane_comes_hands_it_on() -> None:
 async def test_whose_time_is_over_as_the_lane_comes_hands_it_on() -> None:
     lanes = Lanes(1, None)
     bounds: set[asyncio.Timeout] = set()
-    task = await lanes.take(set())
-    first, second = await waits(lanes.take(bounds)), await waits(lanes.take(set()))
+    await lanes.take(task := own_task(), set())
+    first, second = (
+        await waits(lanes.take(own_task(), bounds)),
+        await waits(lanes.take(own_task(), set())),
+    )
     (bound,) = bounds
     bound.reschedule(asyncio.get_running_loop().time())
     lanes.give_back(task)  # to the first, whose time is over before it runs
@@ -376,7 +385,7 @@ async def test_lanes_outlast_any_mixture_of_ends() -> None:
     async def hold() -> None:
         nonlocal most, under_way
         try:
-            task = await lanes.take(set())
+            await lanes.take(task := own_task(), set())
         except TimeoutError:
             ends.add("timed out")
             return
@@ -401,9 +410,9 @@ async def test_lanes_outlast_any_mixture_of_ends() -> None:
         assert ends == {"served", "timed out", "cancelled"}
         assert most == 3
         for _ in range(3):  # all are there
-            await lanes.take(set())
+            await lanes.take(own_task(), set())
     with pytest.raises(TimeoutError):
-        await lanes.take(set())
+        await lanes.take(own_task(), set())
 
 
 # ------------------------------------------------------------------------------ the end
@@ -446,10 +455,10 @@ async def test_a_reset_ends_all_waits_at_once(bare_dsn: str) -> None:
 
 async def test_a_wait_that_is_cancelled_as_the_pool_is_reset_is_over(bare_dsn: str) -> None:
     lanes = Lanes(1, None)
-    await lanes.take(set())
+    await lanes.take(own_task(), set())
 
     async def wait() -> None:
-        await lanes.take(set())
+        await lanes.take(own_task(), set())
 
     waiting = await waits(wait())
     lanes.close()

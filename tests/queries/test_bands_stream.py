@@ -122,6 +122,7 @@ async def test_the_rows_are_those_of_the_list_in_its_order(backend: aiidadb.Back
 async def test_a_listing_is_asked_for_anew_each_time(backend: aiidadb.Backend) -> None:
     first = listing(backend, limit=1)
     assert await first == await first == [row async for row in first]
+    assert await asyncio.create_task(first) == await asyncio.create_task(first) == await first
     assert (await first)[0].pk == 101
     await backend.delete_nodes_and_connections(101)
     assert (await first)[0].pk == 102
@@ -377,6 +378,46 @@ async def test_a_loop_that_is_left_gives_everything_back(
             await is_free(backend)
         assert len(await listing(backend)) == MANY
     await is_free(backend)
+
+
+@pytest.mark.quick
+@pytest.mark.usefixtures("small_batches", "backend")
+@pytest.mark.parametrize("left_by", ["break", "an error", "nothing"])
+async def test_one_that_is_left_as_the_event_loop_ends_is_ended_without_a_word(
+    head_dsn: str, caplog: pytest.LogCaptureFixture, left_by: str
+) -> None:
+    """Though nobody waits for its end, and nobody closes the backend."""
+
+    async def main() -> None:
+        other = await aiidadb.open_backend(head_dsn)
+        kept.append(other)
+        rows = aiter(listing(other))
+        if left_by == "nothing":
+            kept.append(rows)
+            await anext(rows)
+            return
+        async for _ in listing(other):
+            if left_by == "break":
+                break
+            raise ZeroDivisionError
+
+    def run() -> None:
+        with contextlib.suppress(ZeroDivisionError):
+            asyncio.run(main())
+
+    def let_go() -> None:
+        kept.clear()
+        gc.collect()
+
+    kept: list[object] = []
+    await asyncio.to_thread(run)
+    assert caplog.records == []
+    async with asyncio.timeout(LIMIT), aiidadb.open_backend(head_dsn) as look:
+        sql = "select count(*) from pg_stat_activity where state like 'idle in transaction%'"
+        async with look.connection() as connection:
+            assert await connection.fetchval(sql + " and datname = current_database()") == 0
+    with pytest.warns(ResourceWarning, match="never closed"):
+        let_go()
 
 
 @pytest.mark.usefixtures("small_batches")

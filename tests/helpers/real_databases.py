@@ -14,7 +14,14 @@ from tests.helpers.databases import run_script
 if TYPE_CHECKING:
     from tests.helpers.databases import Databases
 
-__all__ = ["closure_of_links", "load_dump", "load_schema", "schema_script", "unpack"]
+__all__ = [
+    "closure_of_links",
+    "dump_script",
+    "load_dump",
+    "load_schema",
+    "schema_script",
+    "unpack",
+]
 
 _DATA: Final = Path(__file__).parents[1] / "data"
 
@@ -31,9 +38,14 @@ async def load_dump(databases: Databases, name: str) -> str:
     """
 
     async def build(dsn: str) -> None:
-        await run_script(dsn, lzma.decompress((_DATA / f"{name}.sql.xz").read_bytes()).decode())
+        await run_script(dsn, dump_script(name))
 
     return await databases.create(await databases.template(name.replace("/", "_"), build))
+
+
+def dump_script(name: str) -> str:
+    """The script that makes the database of a dump, such as that of `load_dump`."""
+    return lzma.decompress((_DATA / f"{name}.sql.xz").read_bytes()).decode()
 
 
 async def load_schema(databases: Databases, name: str) -> str:

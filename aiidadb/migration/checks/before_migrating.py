@@ -1,4 +1,4 @@
-"""All checks of a plan before its first change.
+"""All checks of a plan before its first change, told in one report.
 
 A step refuses what it cannot do, and the database stays at the version before it. But AiiDA opens
 only the versions that it was made for: it is better not to set out than to be stopped on the way.
@@ -6,43 +6,179 @@ only the versions that it was made for: it is better not to set out than to be s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
+from aiidadb.exceptions import (
+    AiidaDbError,
+    MissingExtraError,
+    PermissionDenied,
+    StorageMigrationError,
+)
+from aiidadb.migration.checks.attributes import find_attributes
+from aiidadb.migration.checks.catalogue import KINDS
+from aiidadb.migration.checks.files import find_files
+from aiidadb.migration.checks.json_text import find_json_text
+from aiidadb.migration.checks.rows import find_rows
 from aiidadb.migration.checks.table_owners import check_table_owners
 from aiidadb.migration.checks.views_and_triggers import check_views_and_triggers
+from aiidadb.migration.findings import Finding, MigrationCheck
 from aiidadb.migration.python_step import StepContext
 
 if TYPE_CHECKING:
-    import asyncpg
+    from collections.abc import Awaitable, Callable
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.plan import MigrationPlan
 
-__all__ = ["check_before_migrating"]
+__all__ = ["check_database", "refuse"]
+
+_CODES: Final = {
+    "export_links": "export_directory",
+    "export_logs": "export_directory",
+    "export_workflows": "export_directory",
+    "export_strays": "export_directory",
+    "export_orphans": "export_directory",
+    "move_trajectory_symbols": "missing_symbols",
+    "move_repository": "repository",
+}
+_NAMED_AT_MOST: Final = 3
 
 
-async def check_before_migrating(
-    connection: asyncpg.Connection, plan: MigrationPlan, options: MigrationOptions
-) -> None:
-    """Refuse what cannot go well. Only reads.
+async def check_database(
+    connection: asyncpg.Connection,
+    plan: MigrationPlan,
+    options: MigrationOptions,
+    progress: Callable[[str, int, int | None], None],
+) -> tuple[MigrationCheck, dict[Finding, AiidaDbError]]:
+    """Find all that would stop a plan, or be lost in it. Only reads.
 
     Args:
-        connection: The one that will migrate.
+        connection: To the database at the plan's origin, in a transaction; its ``search_path``
+            leads to the plan's schema alone.
         plan: What will run.
         options: How.
+        progress: Told what is looked at.
+
+    Returns:
+        The findings, and the errors that say more of some of them.
+    """
+    finder = _Finder(connection, plan, StepContext(connection, options, progress))
+    await finder.look()
+    order = {planned.name: position for position, planned in enumerate(plan.steps)}
+    found = sorted(finder.found, key=lambda finding: order.get(finding.step, -1))
+    return MigrationCheck(tuple(found)), finder.errors
+
+
+class _Finder:
+    """Collects what is found; what cannot be looked at is a finding too."""
+
+    def __init__(
+        self, connection: asyncpg.Connection, plan: MigrationPlan, context: StepContext
+    ) -> None:
+        self.found: list[Finding] = []
+        self.errors: dict[Finding, AiidaDbError] = {}
+        self._connection = connection
+        self._plan = plan
+        self._context = context
+
+    async def look(self) -> None:
+        """Look for everything."""
+        plan, connection = self._plan, self._connection
+        if not plan.steps:
+            return
+        await self._refusal("table_owner", "", check_table_owners(connection, plan))
+        await self._refusal("obstacle", "", check_views_and_triggers(connection, plan))
+        for planned in plan.steps:
+            for step in planned.step.python_steps:
+                code = _CODES.get(step.name, step.name)
+                await self._refusal(code, planned.name, step.check(self._context))
+        self._context.progress("looking for rows that would stop a step", 0, None)
+        for kind in KINDS.values():
+            if kind.queries:
+                await self._findings(kind.queries[0], find_rows(connection, plan, kind))
+        await self._findings("json_text", find_json_text(connection, plan))
+        await self._findings("attributes", find_attributes(connection, plan))
+        if not any(finding.code == "repository" for finding in self.found):
+            self.found += await find_files(self._context, plan)
+
+    async def _refusal(self, code: str, step: str, looking: Awaitable[object]) -> None:
+        """Turn the error of a check into a finding; the same error of several steps into one."""
+        try:
+            await looking
+        except (StorageMigrationError, PermissionDenied, MissingExtraError) as error:
+            if any(str(error) == str(known) for known in self.errors.values()):
+                return
+            kind = KINDS.get(code)
+            finding = Finding(
+                code=code,
+                step=step,
+                message=str(error),
+                pks=(),
+                count=1,
+                action="refused",
+                remedy=kind.remedy if kind else "",
+            )
+            self.found.append(finding)
+            self.errors[finding] = error
+
+    async def _findings(self, what: str, looking: Awaitable[list[Finding]]) -> None:
+        savepoint = self._connection.transaction()
+        await savepoint.start()
+        try:
+            self.found += await looking
+        except asyncpg.InsufficientPrivilegeError as error:
+            self.found.append(KINDS["unreadable_table"].found("", what, 1, example=str(error)))
+        finally:
+            await savepoint.rollback()  # nothing was written
+
+
+def refuse(
+    plan: MigrationPlan,
+    check: MigrationCheck,
+    errors: dict[Finding, AiidaDbError],
+    *,
+    repair: bool,
+) -> None:
+    """Refuse a migration whose check has found what it cannot go past.
+
+    Args:
+        plan: What would run.
+        check: What was found.
+        errors: The errors that say more of some findings.
+        repair: Whether what is repairable will be mended.
 
     Raises:
-        PermissionDenied: Tables belong to a role that this one is no member of.
-        StorageMigrationError: Views, triggers and the like stand in the way; the file repository
-            that a step needs is not there, or the directory for exports cannot be written.
-        MissingExtraError: What a step needs is not installed.
+        AiidaDbError: There is something: its own error where it is one thing that has one.
+        StorageMigrationError: There is something else; what it is and what to do is in the message,
+            or, where there are several, in its notes.
     """
-    await check_table_owners(connection, plan)
-    await check_views_and_triggers(connection, plan)
-    context = StepContext(connection, options, progress=_ignore)
-    for step in plan.python_steps:
-        await step.check(context)
+    standing = [*check.refused, *(() if repair else check.repairable)]
+    if not standing:
+        return
+    if len(standing) == 1:
+        (finding,) = standing
+        if finding in errors:
+            raise errors[finding]
+        raise StorageMigrationError(
+            f"the migration to {plan.target} would be stopped by {finding.code}: "
+            f"{finding.message} Nothing was changed: {finding.remedy}"
+        )
+    more = "; …" if len(standing) > _NAMED_AT_MOST else ""
+    named = "; ".join(
+        f"{finding.code} ({finding.count}): {_cut(finding.remedy)}"
+        for finding in standing[:_NAMED_AT_MOST]
+    )
+    error = StorageMigrationError(
+        f"the migration to {plan.target} would be stopped by {len(standing)} findings, and nothing "
+        f"was changed: {named}{more}"
+    )
+    for finding in standing:
+        pks = f" (ids {', '.join(map(str, finding.pks))})" if finding.pks else ""
+        error.add_note(f"{finding.code}: {finding.message}{pks} To do: {finding.remedy}")
+    raise error
 
 
-def _ignore(_what: str, _rows: int, _total: int | None) -> None:
-    pass
+def _cut(text: str, most: int = 110) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,350 @@
+"""All kinds of findings: the one table of what would stop a step, or be lost in one.
+
+``aiidadb/docs/migrations.md`` has the same table for users; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.migration.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiidadb.migration.findings import Action
+    from aiidadb.migration.plan import MigrationPlan
+
+__all__ = ["KINDS", "Kind"]
+
+_PKS_AT_MOST: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        code: Its name.
+        steps: The numbers of the Django line's steps that stop at it or drop it, ascending; empty
+            for what keeps any step from beginning.
+        action: What a migration does with it.
+        what: What it is, behind the number and the place: "12 rows of db_dbnode ...".
+        aiida: What AiiDA's own migration does with it.
+        remedy: What to do about it; empty where nothing has to be done.
+        queries: The questions that find it, each for some versions, as its header tells; none where
+            Python looks for it.
+    """
+
+    code: str
+    steps: tuple[int, ...]
+    action: Action
+    what: str
+    aiida: str
+    remedy: str = ""
+    queries: tuple[str, ...] = ()
+
+    def step_of(self, plan: MigrationPlan) -> str | None:
+        """The name of the first step of a plan that this concerns; None where there is none."""
+        if not self.steps:
+            return ""
+        for planned in plan.steps:
+            version = planned.version
+            if version.line == "django" and version.number in self.steps:
+                return planned.name
+        return None
+
+    def found(
+        self,
+        step: str,
+        where: str,
+        count: int,
+        pks: Iterable[int] = (),
+        *,
+        example: str | None = None,
+        remedy: str | None = None,
+    ) -> Finding:
+        """A finding of this kind.
+
+        Args:
+            step: The step that it concerns.
+            where: The table, column or directory.
+            count: How many there are.
+            pks: The rows; the first ten are kept.
+            example: One of the values, path or keys that were found.
+            remedy: Another remedy than the kind's own.
+        """
+        such = "" if example is None else f", such as {_short(example)!r}"
+        return Finding(
+            code=self.code,
+            step=step,
+            message=f"{where}: {count} {self.what}{such}. {self.aiida}",
+            pks=tuple(pks)[:_PKS_AT_MOST],
+            count=count,
+            action=self.action,
+            remedy=self.remedy if remedy is None else remedy,
+        )
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+_NEW_UUIDS: Final = (
+    "find them with get_duplicate_uuids(table), and give all but one of each a new uuid with "
+    "apply_new_uuid_mapping(table, {pk: uuid}); a node's folder in the file repository bears its "
+    "uuid: copy it along"
+)
+_STOPS: Final = "AiiDA's own step fails."
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.code: kind
+    for kind in (
+        Kind(
+            "table_owner",
+            (),
+            "refused",
+            "tables that belong to a role that this one is no member of",
+            _STOPS,
+            "migrate as that role, or as a member of it",
+        ),
+        Kind(
+            "obstacle",
+            (),
+            "refused",
+            "views, triggers, rules, policies and the like on what is changed",
+            "AiiDA fails at some and fires others.",
+            "keep their definitions, drop or disable them, migrate, make them anew",
+        ),
+        Kind(
+            "unreadable_table",
+            (),
+            "refused",
+            "tables that the role may not read",
+            _STOPS,
+            "grant select on all tables to the role, or ask as their owner",
+        ),
+        Kind(
+            "export_directory",
+            (20, 24, 32, 37, 50),
+            "refused",
+            "directories for exports that cannot be written",
+            "AiiDA writes into the current directory, or fails.",
+            "name another one with export_directory (--export-directory)",
+        ),
+        Kind(
+            "repeated_node_uuid",
+            (14, 18),
+            "refused",
+            "nodes with a uuid that another node bears too, in whatever spelling",
+            _STOPS,
+            _NEW_UUIDS,
+            ("repeated_node_uuid",),
+        ),
+        Kind(
+            "repeated_uuid",
+            (18,),
+            "refused",
+            "rows with a uuid that another row bears too, in whatever spelling",
+            _STOPS,
+            f"{_NEW_UUIDS}; of workflows, with an UPDATE of the column",
+            ("repeated_uuid",),
+        ),
+        Kind(
+            "malformed_uuid",
+            (18,),
+            "refused",
+            "rows with a uuid that is none",
+            _STOPS,
+            "give each of them a uuid with apply_new_uuid_mapping(table, {pk: uuid}), or with an "
+            "UPDATE of the column",
+            ("malformed_uuid",),
+        ),
+        Kind(
+            "repeated_email",
+            (18,),
+            "refused",
+            "users with an email that another user has too",
+            _STOPS,
+            "give all but one of them another one: "
+            "update db_dbuser set email = 'other@example.org' where id = …",
+            ("repeated_email",),
+        ),
+        Kind(
+            "removed_link",
+            (20,),
+            "exported",
+            "links that calculations and workflows of AiiDA 1.0 cannot have",
+            "AiiDA prints them and deletes them.",
+            queries=("removed_link", "removed_link_before_0007"),
+        ),
+        Kind(
+            "group_label_clash",
+            (22, 44),
+            "refused",
+            "groups that would get the label and the type string of another group",
+            "AiiDA's own step fails with a bare duplicate key.",
+            "give them other labels",
+            ("group_label_clash", "group_label_clash_before_0021"),
+        ),
+        Kind(
+            "departing_log",
+            (24,),
+            "exported",
+            "logs of legacy workflows, of unknown entities and of nodes that are gone",
+            "AiiDA writes them to files and deletes them, as this does.",
+            queries=("departing_log",),
+        ),
+        Kind(
+            "long_node_type",
+            (25,),
+            "refused",
+            "nodes with a type that leaves no room for a prefix of five characters",
+            _STOPS,
+            "give them a shorter type: update db_dbnode set type = … where id = …",
+            ("long_node_type",),
+        ),
+        Kind(
+            "missing_symbols",
+            (26,),
+            "refused",
+            "trajectories whose symbols are in a file that is not there",
+            _STOPS,
+            "put the files back from a backup, or say that there are none to care for with "
+            "without_repository (--without-repository)",
+        ),
+        Kind(
+            "old_workflow",
+            (32,),
+            "exported",
+            "rows of workflows of AiiDA 0.x, their data and steps",
+            "AiiDA writes them to a file and drops the tables, as this does.",
+            queries=("old_workflow",),
+        ),
+        Kind(
+            "unstorable_json",
+            (33,),
+            "repairable",
+            r"rows with JSON that JSONB cannot hold (\u0000, or half of a surrogate pair)",
+            _STOPS,
+            r"migrate with repair=True (--repair), which keeps them as the text \\u0000",
+        ),
+        Kind(
+            "malformed_json",
+            (33,),
+            "refused",
+            "rows with text that is no JSON",
+            _STOPS,
+            "put the text right, or {} in its place",
+        ),
+        Kind(
+            "stray_attribute",
+            (37,),
+            "exported",
+            "rows of nodes that are gone",
+            "AiiDA drops them with the table.",
+        ),
+        Kind(
+            "misplaced_attribute",
+            (37,),
+            "refused",
+            "nodes with rows that have no place in their attributes or extras: without the row of "
+            "the list or dict that they are in, beyond the list's length, or twice",
+            "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
+            "repair or delete the rows",
+        ),
+        Kind(
+            "impossible_value",
+            (37,),
+            "refused",
+            "rows with a float without a number, or a time that Python does not have",
+            "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
+            "repair or delete the rows",
+        ),
+        Kind(
+            "unreadable_value",
+            (37,),
+            "exported",
+            "rows with a value of an unknown datatype, or of datatype json that is no JSON",
+            "AiiDA makes null of them and says nothing.",
+        ),
+        Kind(
+            "repository",
+            (47,),
+            "refused",
+            "file repositories that are not there, not this database's, or taken",
+            "AiiDA 2.x refuses, or moves nothing.",
+            "name the right one with the profile's repository, or say that there are no files to "
+            "care for with without_repository (--without-repository)",
+        ),
+        Kind(
+            "repository_not_writable",
+            (47,),
+            "refused",
+            "directories in which the container cannot be made",
+            _STOPS,
+            "make room or give the right to write there",
+        ),
+        Kind(
+            "two_contents",
+            (47,),
+            "refused",
+            "node folders with files both in 'path' and in 'raw_input', of which only one can be "
+            "the node's",
+            _STOPS,
+            "delete the wrong one of each",
+        ),
+        Kind(
+            "unreadable_file",
+            (47,),
+            "refused",
+            "files and directories that cannot be read",
+            _STOPS,
+            "give the right to read them, or migrate as their owner",
+        ),
+        Kind(
+            "broken_link",
+            (47,),
+            "refused",
+            "symbolic links that lead nowhere",
+            _STOPS,
+            "remove them, or put back what they lead to",
+        ),
+        Kind(
+            "special_file",
+            (47,),
+            "refused",
+            "pipes, sockets and devices, which have no content to take along",
+            "AiiDA's own step waits for ever at a pipe, and fails at others.",
+            "remove them",
+        ),
+        Kind(
+            "unstorable_file_name",
+            (47,),
+            "refused",
+            "files whose name is not valid UTF-8",
+            _STOPS,
+            "rename them",
+        ),
+        Kind(
+            "missing_owner",
+            (50,),
+            "refused",
+            "rows whose user or computer is gone",
+            "AiiDA's own step fails with a bare foreign-key error.",
+            "let the column name a user or computer that is there, with an UPDATE",
+            ("missing_owner",),
+        ),
+        Kind(
+            "orphan_row",
+            (50,),
+            "exported",
+            "rows that belong to nodes, groups, users or computers that are gone",
+            "AiiDA's own step fails at some, and passes over the others: a dump of the result "
+            "cannot be restored.",
+            queries=("orphan_row", "orphan_row_before_0024"),
+        ),
+    )
+}
+"""The kinds by their codes, in the order of the steps."""

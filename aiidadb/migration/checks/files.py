@@ -1,0 +1,204 @@
+"""Files and folders of a repository that cannot be moved into a container (0047).
+
+Each file and directory is asked for its status once, in a thread; nothing is opened but
+directories, to list them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from anyio import from_thread
+
+from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.migration.checks.catalogue import KINDS
+from aiidadb.migration.checks.rows import query_for
+from aiidadb.migration.repository.node_folders import SYMBOLS_FILE, file_of_node, nodes_path
+from aiidadb.migration.row_batches import read_in_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiidadb.migration.findings import Finding
+    from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.migration.python_step import StepContext
+
+__all__ = ["find_files"]
+
+_SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+_NODES_AT_ONCE: Final = 500
+_CONTENTS: Final = ("path", "raw_input")
+
+
+async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]:
+    """Find what the move of the files would stop at. Only reads.
+
+    Args:
+        context: What steps work with.
+        plan: What will run.
+
+    Returns:
+        A finding for each kind.
+    """
+    repository = context.options.repository
+    if repository is None:
+        return []
+    found: list[Finding] = []
+    step = KINDS["missing_symbols"].step_of(plan)
+    if step is not None and not context.options.without_repository:
+        found += await _find_missing_symbols(context, plan, step, repository)
+    step = KINDS["unreadable_file"].step_of(plan)
+    if step is None:
+        return found
+    if not await in_thread(_may_make_container, repository):
+        found.append(KINDS["repository_not_writable"].found(step, str(repository), 1))
+    walk = _Walk(nodes_path(repository))
+    for number, shard in enumerate(_SHARDS):
+        # One by one: between two of them the caller is told, and may stop.
+        await in_thread(walk.look_at_shard, shard)
+        context.progress("looking at the files of nodes", number + 1, len(_SHARDS))
+    for code, paths in walk.found.items():
+        found.append(
+            KINDS[code].found(step, str(repository), walk.counts[code], example=paths[0])
+        )
+    return found
+
+
+@dataclass
+class _Walk:
+    """A pass over the folders of all nodes. Everything blocks.
+
+    Attributes:
+        nodes: Where they are.
+        found: The first few paths of each kind.
+        counts: How many there are of each kind.
+    """
+
+    nodes: Path
+    found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def look_at_shard(self, shard: str) -> None:
+        """Look at the nodes whose uuids begin with two digits."""
+        for second in self._directories(self.nodes / shard):
+            for folder in self._directories(second):
+                from_thread.check_cancelled()
+                files = {
+                    content.name: self._look_below(content)
+                    for content in self._directories(folder)
+                    if content.name in _CONTENTS
+                }
+                if all(files.get(name) for name in _CONTENTS):
+                    self._note("two_contents", folder)
+
+    def _directories(self, directory: Path) -> list[Path]:
+        try:
+            with os.scandir(directory) as entries:
+                return sorted(directory / entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return []
+        except OSError:
+            self._note("unreadable_file", directory)
+            return []
+
+    def _look_below(self, content: Path) -> int:
+        """How many files of a node there are in a directory and those below it."""
+        files = 0
+        waiting = [content]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        is_file = self._look_at(directory, entry, waiting)
+                        # AiiDA left an empty `path`, or one with a .gitignore, by `raw_input`.
+                        files += is_file and not (
+                            directory == content and entry.name == ".gitignore"
+                        )
+            except OSError:
+                self._note("unreadable_file", directory)
+        return files
+
+    def _look_at(self, directory: Path, entry: os.DirEntry[str], waiting: list[Path]) -> bool:
+        path = directory / entry.name
+        try:
+            entry.name.encode("utf-8")
+        except UnicodeEncodeError:
+            self._note("unstorable_file_name", path)
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            self._note("broken_link", path)
+            return True
+        except OSError as error:
+            is_loop = entry.is_symlink() and not isinstance(error, PermissionError)
+            self._note("broken_link" if is_loop else "unreadable_file", path)
+            return True
+        if stat.S_ISDIR(status.st_mode):
+            if not entry.is_symlink():
+                waiting.append(path)
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            self._note("special_file", path)
+        elif not _may_read(status):
+            self._note("unreadable_file", path)
+        return True
+
+    def _note(self, code: str, path: Path) -> None:
+        self.counts[code] += 1
+        if len(self.found[code]) < _KEPT:
+            self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+_KEPT: Final = 10
+
+
+def _may_read(status: os.stat_result) -> bool:
+    """Whether this process may read a file, by its mode; the superuser reads all."""
+    user = os.geteuid()
+    if user == 0:
+        return True
+    if status.st_uid == user:
+        return bool(status.st_mode & stat.S_IRUSR)
+    if status.st_gid == os.getegid() or status.st_gid in os.getgroups():
+        return bool(status.st_mode & stat.S_IRGRP)
+    return bool(status.st_mode & stat.S_IROTH)
+
+
+def _may_make_container(repository: Path) -> bool:
+    there = repository.absolute()
+    while not there.exists():  # it is made when it is needed
+        there = there.parent
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+async def _find_missing_symbols(
+    context: StepContext, plan: MigrationPlan, step: str, repository: Path
+) -> list[Finding]:
+    query = query_for(("trajectory_files",), plan.origin)
+    if query is None:
+        return []
+    missing: list[int] = []
+    example = None
+    batches = read_in_batches(context.connection, query.name, size=_NODES_AT_ONCE)
+    async for rows in batches:
+        wanted = [
+            (row["pk"], file_of_node(repository, row["uuid"], SYMBOLS_FILE)) for row in rows
+        ]
+        for pk, path in await in_thread(_not_there, wanted):
+            missing.append(pk)
+            example = example or str(path)
+    if not missing:
+        return []
+    return [
+        KINDS["missing_symbols"].found(step, "db_dbnode", len(missing), missing, example=example)
+    ]
+
+
+def _not_there(wanted: Sequence[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    return [(pk, path) for pk, path in wanted if not path.exists()]

@@ -1,0 +1,90 @@
+"""Findings that a question to the server finds, set by set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import asyncpg
+
+    from aiidadb.migration.checks.catalogue import Kind
+    from aiidadb.migration.findings import Finding
+    from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.sql import Query
+    from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["find_rows", "query_for"]
+
+_FIRST_RENAMING: Final = 22  # of the type strings of groups; the other is 44
+_WITH_LABELS: Final = 21  # groups have a name before
+
+
+def query_for(names: Sequence[str], origin: SchemaVersion) -> Query | None:
+    """The first of some questions that is for a version; None where there is none.
+
+    A question is for all versions between the first and the last that its header names.
+    """
+    for name in names:
+        query = QUERIES[name]
+        if min(query.schemas) <= origin.schema_name <= max(query.schemas):
+            return query
+    return None
+
+
+async def find_rows(
+    connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind
+) -> list[Finding]:
+    """Ask a kind's own question. Only reads.
+
+    Args:
+        connection: To the database, at the plan's origin.
+        plan: What will run.
+        kind: What to look for.
+
+    Returns:
+        A finding for each table that has some; none where no step of the plan is concerned.
+    """
+    step = kind.step_of(plan)
+    query = query_for(kind.queries, plan.origin)
+    if step is None or query is None:
+        return []
+    if kind.code == "group_label_clash":
+        return await _find_group_clashes(connection, plan, kind, query)
+    return [
+        kind.found(step, row["subject"], row["number"], row["pks"], example=row["example"])
+        for row in await query.fetch(connection)
+    ]
+
+
+async def _find_group_clashes(
+    connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind, query: Query
+) -> list[Finding]:
+    """Those of 0022 first; those that come with 0044 are found with both renamings at once."""
+    pending = {
+        planned.version.number: planned.name
+        for planned in plan.steps
+        if planned.version.line == "django" and planned.version.number in kind.steps
+    }
+    for number, step in pending.items():
+        rows = await query.fetch(connection, _FIRST_RENAMING in pending, number != _FIRST_RENAMING)
+        for row in rows:
+            column = "label" if plan.origin.number >= _WITH_LABELS else "name"
+            rename = (
+                f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "
+                f"where id in ({', '.join(map(str, row['pks']))})"
+            )
+            return [
+                kind.found(
+                    step,
+                    row["subject"],
+                    row["number"],
+                    row["pks"],
+                    example=row["example"],
+                    remedy=rename,
+                )
+            ]
+    return []

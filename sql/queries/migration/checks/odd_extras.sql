@@ -1,0 +1,30 @@
+-- name: odd_extras
+-- purpose: Rows of extras whose value is none that a document can hold; read by a cursor
+-- parameters: $1 blocks int[]: where they are, ids of nodes divided by 256
+-- schema: django_0001, django_0036
+-- result: pk bigint, node int, key text, datatype text, written text, moment text; one row per row,
+--     by id; the text of a value, or the time
+select
+    entry.id::bigint as pk,
+    entry.dbnode_id as node,
+    entry.key::text as key,
+    entry.datatype::text as datatype,
+    entry.tval as written,
+    entry.dval::text as moment
+from db_dbextra as entry
+inner join db_dbnode as node on node.id = entry.dbnode_id
+where entry.dbnode_id >> 8 = any($1::int[])
+    and case entry.datatype
+        when 'txt' then false
+        when 'int' then false
+        when 'float' then entry.fval is null
+        when 'list' then false
+        when 'dict' then false
+        when 'bool' then false
+        when 'none' then false
+        when 'date'
+            then entry.dval < '0001-01-01 00:00:00+00'
+            or entry.dval >= '10000-01-01 00:00:00+00'
+        else true
+    end
+order by entry.id

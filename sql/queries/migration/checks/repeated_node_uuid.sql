@@ -1,0 +1,29 @@
+-- name: repeated_node_uuid
+-- purpose: Nodes whose uuid another node bears too, in whatever spelling: 0014 makes the column
+--     unique, and 0018 makes uuids of the texts
+-- parameters: none
+-- schema: django_0001, django_0017
+-- result: subject text, number bigint, pks bigint[], example text; one row, or none
+with spelled as (
+    -- as get_duplicate_uuids compares them
+    select
+        node.id,
+        lower(translate(node.uuid, '-{}', '')) as uuid
+    from db_dbnode as node
+),
+
+shared as (
+    select spelled.uuid
+    from spelled
+    group by spelled.uuid
+    having count(*) > 1
+)
+
+select
+    'db_dbnode' as subject,
+    count(*) as number,
+    (array_agg(spelled.id::bigint order by spelled.id))[:10] as pks,
+    min(spelled.uuid) as example
+from spelled
+inner join shared on shared.uuid = spelled.uuid
+having count(*) > 0

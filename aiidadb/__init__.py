@@ -43,6 +43,7 @@ from aiidadb.exceptions import (
     UnreachableStorage,
 )
 from aiidadb.jsonvalue import JsonValue
+from aiidadb.migration.findings import Finding, MigrationCheck
 from aiidadb.migration.plan import MigrationPlan, PlannedStep
 from aiidadb.migration.report import MigrationProgress, MigrationReport, StepReport
 from aiidadb.pks import HasPk, Pks
@@ -74,6 +75,7 @@ __all__ = [
     "DeletionPreview",
     "DeletionReport",
     "EmbeddedServerError",
+    "Finding",
     "FormulaMode",
     "HasPk",
     "IncompatibleStorageSchema",
@@ -82,6 +84,7 @@ __all__ = [
     "InvalidTypeError",
     "JsonValue",
     "LockTimeout",
+    "MigrationCheck",
     "MigrationPlan",
     "MigrationProgress",
     "MigrationReport",

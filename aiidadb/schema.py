@@ -24,7 +24,7 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.messages import quote
-from aiidadb.migration.checks.before_migrating import check_before_migrating
+from aiidadb.migration.check_run import check_or_refuse, look
 from aiidadb.migration.connection import migrating_connection, session_of_a_migration
 from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from aiidadb.connecting.session import Session
+    from aiidadb.migration.findings import MigrationCheck
     from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.database_version import Bookkeeping
 
@@ -335,7 +336,7 @@ class SchemaManager:
         wanted = _parse(MAIN_HEAD if target is None else target)
         patience = self._session.options.get("command_timeout", COMMAND_TIMEOUT)
 
-        async def look(connection: asyncpg.Connection) -> MigrationPlan:
+        async def count(connection: asyncpg.Connection) -> MigrationPlan:
             changed: Exception | None = None
             attempts = 0
             start = time.monotonic()
@@ -362,12 +363,66 @@ class SchemaManager:
                 "end"
             ) from changed
 
-        return await self._session.run(look)
+        return await self._session.run(count)
+
+    async def check(
+        self,
+        target: str | SchemaVersion | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+        without_repository: bool = False,
+        export_directory: str | os.PathLike[str] | None = None,
+    ) -> MigrationCheck:
+        """Find all that would stop a migration, or be lost in it, before its first change.
+
+        Only reads: rows of the database set by set, and of each file in the profile's repository
+        its status. ``aiidadb/docs/migrations.md`` lists what is looked for.
+
+        Args:
+            target: As for :meth:`migrate`.
+            progress: As for :meth:`migrate`.
+            without_repository: As for :meth:`migrate`.
+            export_directory: As for :meth:`migrate`.
+
+        Returns:
+            What was found, in the order of the steps; nothing where there is nothing to migrate.
+
+        Raises:
+            InvalidInputError: There is no such version, or another argument cannot be used.
+            SchemaError: The database cannot be migrated at all, as for :meth:`migrate`.
+            ConcurrencyError: Another process migrates it meanwhile.
+            LockTimeout: Somebody has tables locked for longer than ``command_timeout``.
+            DatabaseError: The server, or the way to it, failed.
+        """
+        wanted = _parse(MAIN_HEAD if target is None else target)
+        require_function(progress, "progress")
+        options = MigrationOptions(
+            repository=self._session.profile.repository,
+            export_directory=_directory(export_directory),
+            without_repository=without_repository,
+            progress=progress,
+        )
+
+        async def find(connection: asyncpg.Connection) -> MigrationCheck:
+            plan = make_plan(await read_bookkeeping(connection), wanted)
+            try:
+                return await look(connection, plan, options)
+            except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+                raise ConcurrencyError(
+                    "the database is being migrated, so that it cannot be checked: wait for the end"
+                ) from error
+
+        try:
+            return await self._session.run(find)
+        except CallersError as error:
+            own = error.error
+        raise own
 
     async def require_migratable(
         self,
         target: str | SchemaVersion | None = None,
         *,
+        repair: bool = False,
         without_repository: bool = False,
         export_directory: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -379,6 +434,7 @@ class SchemaManager:
 
         Args:
             target: As for :meth:`migrate`.
+            repair: As there.
             without_repository: As there.
             export_directory: As there.
 
@@ -390,18 +446,20 @@ class SchemaManager:
             repository=self._session.profile.repository,
             export_directory=_directory(export_directory),
             without_repository=without_repository,
+            repair=repair,
         )
         plan = make_plan(await self._bookkeeping(), wanted)
         if not plan.steps:
             return
         session = session_of_a_migration(self._session.profile, self._session.options)
         async with session as connection:
-            await check_before_migrating(connection, plan, options)
+            await check_or_refuse(connection, plan, options)
 
     async def migrate(
         self,
         target: str | SchemaVersion | None = None,
         *,
+        repair: bool = False,
         progress: ProgressCallback | None = None,
         dry_run: bool = False,
         without_repository: bool = False,
@@ -413,12 +471,15 @@ class SchemaManager:
         Each step and its bookkeeping are one transaction: whatever stops the migration, the
         database is wholly at one version, and the next run goes on from there. One process alone
         migrates a database; others wait, and then find out what is left to do. Steps in which
-        something leaves the database write it to files first. Nothing is asked: make a backup
-        before. After it, this backend and all pools of this process can be used as before; other
-        backends that are open keep the version that they found: open them anew.
+        something leaves the database write it to files first. What :meth:`check` finds that would
+        stop a step is refused before the first change. Nothing is asked: make a backup before.
+        After it, this backend and all pools of this process can be used as before; other backends
+        that are open keep the version that they found: open them anew.
 
         Args:
             target: ``main_0002``, the newest, by default; ``1.0.45`` for AiiDA 1.x, or any other.
+            repair: Mend what the check says is repairable, in a first step of its own, which is
+                committed; without it that is refused.
             progress: Called with a :class:`~aiidadb.migration.report.MigrationProgress`, often.
                 What it raises stops the migration, undoes the step that it is told of, and comes
                 out unchanged.
@@ -431,7 +492,8 @@ class SchemaManager:
                 second or two at a time.
 
         Returns:
-            The steps, with their times, rows and files; none where there was nothing to do.
+            The steps, with their times, rows and files; none where there was nothing to do. And
+            what the check found.
 
         Raises:
             InvalidInputError: There is no such version, or another argument cannot be used.
@@ -454,6 +516,7 @@ class SchemaManager:
             repository=self._session.profile.repository,
             export_directory=directory,
             without_repository=without_repository,
+            repair=repair,
             dry_run=dry_run,
             patience=patience,
             progress=progress,

@@ -38,6 +38,7 @@ class MigrationOptions:
         export_directory: Where files go that are written because rows leave the database.
         without_repository: There are no files to care for but those that are found: a step passes
             over what is missing, and says so, instead of refusing.
+        repair: What a check finds and can be mended without losing anything is mended first.
         dry_run: All of it will be rolled back. Nothing outside the database may be changed or left
             behind.
         patience: For how many seconds to wait for another migration of the database, and each step
@@ -48,6 +49,7 @@ class MigrationOptions:
     repository: Path | None = None
     export_directory: Path = field(default_factory=Path.cwd)
     without_repository: bool = False
+    repair: bool = False
     dry_run: bool = False
     patience: float = PATIENCE
     progress: ProgressCallback | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aiidadb.migration.findings import Finding
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["MigrationProgress", "MigrationReport", "ProgressCallback", "StepReport"]
@@ -44,6 +45,9 @@ ProgressCallback: TypeAlias = Callable[[MigrationProgress], None]
 class StepReport:
     """What one step did.
 
+    What was mended before the first step comes as a step of the name ``repair``, from and to the
+    version that the database had.
+
     Attributes:
         name: The step's name.
         origin: The version before it.
@@ -74,6 +78,7 @@ class MigrationReport:
         steps: One report a step, in order; empty where there was nothing to do.
         seconds: How long all of it took, from taking the lock to the last commit.
         dry_run: Whether all of it was rolled back.
+        findings: What the check before the first change found: mended or written to files since.
     """
 
     origin: SchemaVersion
@@ -81,6 +86,7 @@ class MigrationReport:
     steps: tuple[StepReport, ...]
     seconds: float
     dry_run: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @property
     def rows(self) -> int:

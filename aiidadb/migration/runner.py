@@ -7,7 +7,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiidadb.migration.checks.before_migrating import check_before_migrating
+from aiidadb.migration.check_run import check_or_refuse, repair
+from aiidadb.migration.findings import MigrationCheck
 from aiidadb.migration.plan import make_plan
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.step_runner import StepRunner
@@ -51,15 +52,17 @@ async def run_migration(
     """
     begin = time.perf_counter()
     plan = make_plan(await read_bookkeeping(connection), target)
+    check = MigrationCheck()
     if plan.steps:
-        await check_before_migrating(connection, plan, options)
-    reports = await _Runner(connection, plan, options).run()
+        check = await check_or_refuse(connection, plan, options)
+    reports = await _Runner(connection, plan, options, check).run()
     return MigrationReport(
         origin=plan.origin,
         version=plan.target,
         steps=reports,
         seconds=time.perf_counter() - begin,
         dry_run=options.dry_run,
+        findings=check.findings,
     )
 
 
@@ -70,6 +73,7 @@ class _Runner:
         connection: From :func:`aiidadb.migration.connection.migrating_connection`.
         plan: What is pending, found after the lock was taken.
         options: How to run it.
+        check: What was found in the database.
     """
 
     def __init__(
@@ -77,10 +81,12 @@ class _Runner:
         connection: asyncpg.Connection,
         plan: MigrationPlan,
         options: MigrationOptions,
+        check: MigrationCheck,
     ) -> None:
         self._connection = connection
         self._plan = plan
         self._options = options
+        self._check = check
 
     async def run(self) -> tuple[StepReport, ...]:
         """Run all steps, and return one report a step."""
@@ -103,6 +109,8 @@ class _Runner:
 
     async def _run_each(self) -> tuple[StepReport, ...]:
         reports = []
+        if self._check.repairable:
+            reports.append(await repair(self._connection, self._plan))
         if self._plan.steps:
             await self._connection.execute(PRELUDE)
         for position, planned in enumerate(self._plan.steps):

@@ -15,6 +15,7 @@ from aiidadb.migration.repository.move_files import MOVE_REPOSITORY
 from aiidadb.migration.step_file import read_steps
 from aiidadb.migration.values.attributes import BUILD_JSON_FROM_EAV
 from aiidadb.migration.values.exports import EXPORT_LINKS, EXPORT_LOGS, EXPORT_WORKFLOWS
+from aiidadb.migration.values.orphans import EXPORT_ORPHANS, EXPORT_STRAYS
 from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from aiidadb.sql import sql_directory
 from aiidadb.version.schema_version import Line, SchemaVersion
@@ -33,8 +34,10 @@ PYTHON_STEPS: Final = (
     EXPORT_LOGS,
     MOVE_TRAJECTORY_SYMBOLS,
     EXPORT_WORKFLOWS,
+    EXPORT_STRAYS,
     BUILD_JSON_FROM_EAV,
     MOVE_REPOSITORY,
+    EXPORT_ORPHANS,
 )
 """The steps written in Python, in the order in which a database takes them."""
 

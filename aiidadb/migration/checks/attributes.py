@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["find_attributes"]
 
 _ROWS_AT_ONCE: Final = 500
+_BLOCKS_AT_ONCE: Final = 64
 _BLOCK_BITS: Final = 8  # as attribute_signals has them
 _TABLES: Final = {False: "db_dbattribute", True: "db_dbextra"}
 _NAMES: Final = {False: "attributes", True: "extras"}
@@ -72,7 +73,10 @@ async def _find_misplaced(
     for first, last in _runs(blocks):
         query = f"misplaced_{_NAMES[extra]}"
         async for rows in read_in_batches(
-            connection, query, first << _BLOCK_BITS, (last + 1 << _BLOCK_BITS) - 1,
+            connection,
+            query,
+            first << _BLOCK_BITS,
+            (last + 1 << _BLOCK_BITS) - 1,
             size=_ROWS_AT_ONCE,
         ):
             for node, reason in await in_thread(_misplaced, rows):
@@ -131,6 +135,3 @@ def _runs(blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
         run.append(block)
     if run:
         yield run[0], run[-1]
-
-
-_BLOCKS_AT_ONCE: Final = 64

@@ -97,16 +97,19 @@ class _Finder:
         self._context.progress("looking for rows that would stop a step", 0, None)
         for kind in KINDS.values():
             if kind.queries:
-                await self._findings(kind.queries[0], find_rows(connection, plan, kind))
-        await self._findings("json_text", find_json_text(connection, plan))
-        await self._findings("attributes", find_attributes(connection, plan))
-        if not any(finding.code == "repository" for finding in self.found):
-            self.found += await find_files(self._context, plan)
+                await self._findings(find_rows(connection, plan, kind))
+        await self._findings(find_json_text(connection, plan))
+        await self._findings(find_attributes(connection, plan))
+        self.found += await find_files(self._context, plan)
 
     async def _refusal(self, code: str, step: str, looking: Awaitable[object]) -> None:
         """Turn the error of a check into a finding; the same error of several steps into one."""
+        savepoint = self._connection.transaction()
+        await savepoint.start()
         try:
             await looking
+        except asyncpg.InsufficientPrivilegeError as error:
+            self._note_unreadable(error)
         except (StorageMigrationError, PermissionDenied, MissingExtraError) as error:
             if any(str(error) == str(known) for known in self.errors.values()):
                 return
@@ -122,16 +125,25 @@ class _Finder:
             )
             self.found.append(finding)
             self.errors[finding] = error
+        finally:
+            await savepoint.rollback()  # nothing was written
 
-    async def _findings(self, what: str, looking: Awaitable[list[Finding]]) -> None:
+    async def _findings(self, looking: Awaitable[list[Finding]]) -> None:
         savepoint = self._connection.transaction()
         await savepoint.start()
         try:
             self.found += await looking
         except asyncpg.InsufficientPrivilegeError as error:
-            self.found.append(KINDS["unreadable_table"].found("", what, 1, example=str(error)))
+            self._note_unreadable(error)
         finally:
-            await savepoint.rollback()  # nothing was written
+            await savepoint.rollback()
+
+    def _note_unreadable(self, error: asyncpg.PostgresError) -> None:
+        # What keeps the role out of the tables, where that is known, says it better.
+        known = {finding.code for finding in self.found}
+        if not known & {"table_owner", "obstacle", "unreadable_table"}:
+            found = KINDS["unreadable_table"].found("", "database", 1, example=str(error))
+            self.found.append(found)
 
 
 def refuse(

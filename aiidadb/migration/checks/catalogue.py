@@ -273,18 +273,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "repository",
             (47,),
             "refused",
-            "file repositories that are not there, not this database's, or taken",
+            "file repositories that are not there, cannot be written, or hold another container",
             "AiiDA 2.x refuses, or moves nothing.",
             "name the right one with the profile's repository, or say that there are no files to "
             "care for with without_repository (--without-repository)",
-        ),
-        Kind(
-            "repository_not_writable",
-            (47,),
-            "refused",
-            "directories in which the container cannot be made",
-            _STOPS,
-            "make room or give the right to write there",
         ),
         Kind(
             "two_contents",

@@ -10,7 +10,6 @@ import os
 import stat
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyio import from_thread
@@ -23,6 +22,7 @@ from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
@@ -33,6 +33,7 @@ __all__ = ["find_files"]
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 _NODES_AT_ONCE: Final = 500
 _CONTENTS: Final = ("path", "raw_input")
+_KEPT: Final = 10  # of the paths of a kind
 
 
 async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]:
@@ -55,17 +56,13 @@ async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]
     step = KINDS["unreadable_file"].step_of(plan)
     if step is None:
         return found
-    if not await in_thread(_may_make_container, repository):
-        found.append(KINDS["repository_not_writable"].found(step, str(repository), 1))
     walk = _Walk(nodes_path(repository))
     for number, shard in enumerate(_SHARDS):
         # One by one: between two of them the caller is told, and may stop.
         await in_thread(walk.look_at_shard, shard)
         context.progress("looking at the files of nodes", number + 1, len(_SHARDS))
     for code, paths in walk.found.items():
-        found.append(
-            KINDS[code].found(step, str(repository), walk.counts[code], example=paths[0])
-        )
+        found.append(KINDS[code].found(step, str(repository), walk.counts[code], example=paths[0]))
     return found
 
 
@@ -155,9 +152,6 @@ class _Walk:
             self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
-_KEPT: Final = 10
-
-
 def _may_read(status: os.stat_result) -> bool:
     """Whether this process may read a file, by its mode; the superuser reads all."""
     user = os.geteuid()
@@ -170,13 +164,6 @@ def _may_read(status: os.stat_result) -> bool:
     return bool(status.st_mode & stat.S_IROTH)
 
 
-def _may_make_container(repository: Path) -> bool:
-    there = repository.absolute()
-    while not there.exists():  # it is made when it is needed
-        there = there.parent
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
 async def _find_missing_symbols(
     context: StepContext, plan: MigrationPlan, step: str, repository: Path
 ) -> list[Finding]:
@@ -187,9 +174,7 @@ async def _find_missing_symbols(
     example = None
     batches = read_in_batches(context.connection, query.name, size=_NODES_AT_ONCE)
     async for rows in batches:
-        wanted = [
-            (row["pk"], file_of_node(repository, row["uuid"], SYMBOLS_FILE)) for row in rows
-        ]
+        wanted = [(row["pk"], file_of_node(repository, row["uuid"], SYMBOLS_FILE)) for row in rows]
         for pk, path in await in_thread(_not_there, wanted):
             missing.append(pk)
             example = example or str(path)

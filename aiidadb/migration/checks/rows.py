@@ -74,7 +74,7 @@ async def _find_group_clashes(
         for row in rows:
             column = "label" if plan.origin.number >= _WITH_LABELS else "name"
             rename = (
-                f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "
+                f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "  # noqa: S608
                 f"where id in ({', '.join(map(str, row['pks']))})"
             )
             return [

@@ -103,9 +103,6 @@ async def _build_json_from_eav(context: StepContext) -> StepOutcome:
         await connection.execute("select pg_temp.aiidadb_settle($1)", number)
         done = min(documents // 2, nodes)
     context.progress(_WHAT, done, nodes)
-    if documents > 2 * nodes:
-        for row in await QUERIES["eav_stray_rows"].fetch(connection):
-            findings.refuse(row["node"], row["extra"], "which is not there")
     findings.raise_for_misplaced()
     await nest_settings(connection, findings)
     for row in await QUERIES["eav_null_settings"].fetch(connection):

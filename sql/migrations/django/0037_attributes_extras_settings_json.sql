@@ -10,8 +10,10 @@
 --     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
 --     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
---     in a document are refused. A setting that is a list or a dict gets it, and the rows of its
---     items go, where AiiDA writes null and leaves the items as settings of their own.
+--     in a document are refused; those whose node is gone, which AiiDA drops, and values of unknown
+--     datatypes, which become null as in AiiDA, are written to a file. A setting that is a list or a
+--     dict gets it, and the rows of its items go, where AiiDA writes null and leaves the items as
+--     settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
 --     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
@@ -156,9 +158,9 @@ create temporary table aiidadb_setting_document (
 
 -- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
 -- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
--- the document is null and the rows are kept in arrays; rows whose node is missing have no place.
--- Gives the number of documents: two per node, and more where nodes are missing. A few processes
--- share the branches, where the server has some to spare; for less than this it is not worth it.
+-- the document is null and the rows are kept in arrays. Gives the number of documents: two per
+-- node. A few processes share the branches, where the server has some to spare; for less than this
+-- it is not worth it.
 -- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
 -- same shape, in whatever order they were stored. The unique index has them in that order, and is
 -- read by one process per slice, so there is nothing to sort.
@@ -180,14 +182,14 @@ begin
             $branch$
             select
                 node.place,
-                coalesce(node.id, entry.node) as node,
+                node.id as node,
                 %4$L::boolean as extra,
                 entry.tokens,
                 entry.row_values
             from (
                 select id, ctid as place from db_dbnode where id >= %1$s and id < %2$s
             ) as node
-            full join (
+            left join (
                 select
                     dbnode_id as node,
                     array_agg(
@@ -284,6 +286,58 @@ begin
     execute format('alter table %I inherit aiidadb_document', settled);
 end
 $$;
+
+-- Rows that are lost: those whose node is gone, and those of values that nobody can read.
+create temporary table aiidadb_lost_row (
+    extra boolean not null,
+    row_id integer not null,
+    reason text not null
+) on commit drop;
+
+insert into aiidadb_lost_row (extra, row_id, reason)
+select
+    entry.extra,
+    entry.id,
+    case when node.id is null then 'no_node' else 'unreadable' end
+from (
+    select
+        false as extra,
+        id,
+        dbnode_id,
+        datatype,
+        tval
+    from db_dbattribute
+    union all
+    select
+        true as extra,
+        id,
+        dbnode_id,
+        datatype,
+        tval
+    from db_dbextra
+) as entry
+left join db_dbnode as node on node.id = entry.dbnode_id
+where node.id is null
+    or case
+        when entry.datatype in ('txt', 'int', 'float', 'list', 'dict', 'bool', 'none', 'date')
+            then false
+        when entry.datatype = 'json' then pg_temp.aiidadb_jsonb(entry.tval) is null
+        else true
+    end;
+
+-- call: export_strays
+
+delete from db_dbattribute as entry
+using aiidadb_lost_row as lost
+where lost.reason = 'no_node'
+    and not lost.extra
+    and entry.id = lost.row_id;
+
+delete from db_dbextra as entry
+using aiidadb_lost_row as lost
+where lost.reason = 'no_node'
+    and lost.extra
+    and entry.id = lost.row_id;
 
 -- call: build_json_from_eav
 

@@ -3,19 +3,22 @@
 -- to: 1.0.50
 -- also: 1de112340b18
 -- changes: Every constraint and index gets AiiDA 2.0's standard name, foreign keys their rules for
---     deletes, and Django's own tables go.
+--     deletes, and Django's own tables go. Rows that belong to nodes, groups, users or computers
+--     that are gone go too.
 -- sqlalchemy changes: Every constraint and index gets AiiDA 2.0's standard name, those are made
---     that this line had not, and foreign keys without a rule for deletes keep none.
+--     that this line had not, and foreign keys without a rule for deletes keep none. Rows that
+--     belong to nodes, groups, users or computers that are gone go.
 -- why: The names differ with the Django release that made the database, and Django kept the rules
 --     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
 --     indexes and constraints and builds them anew. Here what is right already is renamed, which
 --     costs nothing on any number of rows, and only foreign keys with another rule are made and
 --     checked again. AiiDA also drops constraints and indexes that the user made; here only what
---     Django can have made goes, which is plain indexes of one of its columns.
+--     Django can have made goes, which is plain indexes of one of its columns. Rows that belong to
+--     what is gone, at some of which AiiDA fails, are written to a file first.
 -- sqlalchemy why: From here on the database is that of the main line. AiiDA drops all indexes and
 --     constraints and builds them anew, also those that the user made. Here what is right already
 --     is renamed, what is missing is made, and of the rest only plain indexes of one of the columns
---     that AiiDA indexes go.
+--     that AiiDA indexes go. Rows of what is gone are written to a file first.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
@@ -24,6 +27,89 @@
 -- drops: auth_group, auth_group_permissions, auth_permission, django_content_type,
 --     django_migrations, foreign key django_admin_log.content_type_id
 -- sqlalchemy drops: none
+
+-- What belongs to nodes, groups, users or computers that are gone is written to a file and goes: a
+-- dump that holds it could not be restored, and AiiDA's step fails at some of it.
+
+create temporary table aiidadb_orphan (
+    subject text not null,
+    row_id integer not null,
+    reason text not null
+) on commit drop;
+
+insert into aiidadb_orphan (subject, row_id, reason)
+select
+    'db_dblink',
+    link.id,
+    'no_node'
+from db_dblink as link
+left join db_dbnode as source on source.id = link.input_id
+left join db_dbnode as target on target.id = link.output_id
+where source.id is null
+    or target.id is null
+union all
+select
+    'db_dbgroup_dbnodes',
+    member.id,
+    case when node.id is null then 'no_node' else 'no_group' end
+from db_dbgroup_dbnodes as member
+left join db_dbnode as node on node.id = member.dbnode_id
+left join db_dbgroup as grouping on grouping.id = member.dbgroup_id
+where node.id is null
+    or grouping.id is null
+union all
+select
+    'db_dbcomment',
+    comment.id,
+    'no_node'
+from db_dbcomment as comment
+left join db_dbnode as node on node.id = comment.dbnode_id
+where node.id is null
+union all
+select
+    'db_dblog',
+    log.id,
+    'no_node'
+from db_dblog as log
+left join db_dbnode as node on node.id = log.dbnode_id
+where node.id is null
+union all
+select
+    'db_dbauthinfo',
+    access.id,
+    case when owner.id is null then 'no_user' else 'no_computer' end
+from db_dbauthinfo as access
+left join db_dbuser as owner on owner.id = access.aiidauser_id
+left join db_dbcomputer as computer on computer.id = access.dbcomputer_id
+where owner.id is null
+    or computer.id is null;
+
+-- call: export_orphans
+
+delete from db_dblink as entry
+using aiidadb_orphan as orphan
+where orphan.subject = 'db_dblink'
+    and entry.id = orphan.row_id;
+
+delete from db_dbgroup_dbnodes as entry
+using aiidadb_orphan as orphan
+where orphan.subject = 'db_dbgroup_dbnodes'
+    and entry.id = orphan.row_id;
+
+delete from db_dbcomment as entry
+using aiidadb_orphan as orphan
+where orphan.subject = 'db_dbcomment'
+    and entry.id = orphan.row_id;
+
+delete from db_dblog as entry
+using aiidadb_orphan as orphan
+where orphan.subject = 'db_dblog'
+    and entry.id = orphan.row_id;
+
+delete from db_dbauthinfo as entry
+using aiidadb_orphan as orphan
+where orphan.subject = 'db_dbauthinfo'
+    and entry.id = orphan.row_id;
 
 -- What is to be there. Lists of their own, since what they do not name is dropped below.
 

@@ -1,0 +1,98 @@
+"""Rows that lead nowhere or hold what nobody can read, written to a file before they are lost.
+
+They are attributes and extras of nodes that are gone, and values of datatypes that nobody knows
+(0037); links, memberships, comments, logs and authinfos of what is gone (0050). Each step lists
+them in a temporary table first, and deletes from there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.export_file import check_export_directory, open_export
+from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.row_batches import read_in_batches
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import asyncpg
+
+    from aiidadb.migration.python_step import StepContext
+
+__all__ = ["EXPORT_ORPHANS", "EXPORT_STRAYS"]
+
+_ROWS_AT_ONCE: Final = 500
+
+
+async def _export_strays(context: StepContext) -> StepOutcome:
+    """Write the rows of attributes and extras that step 0037 cannot take along."""
+    return await _export(
+        context,
+        "lost_attributes",
+        "rows of attributes and extras that have no node or no value",
+        "stray_row",
+    )
+
+
+async def _export_orphans(context: StepContext) -> StepOutcome:
+    """Write the rows that step 0050 deletes because what they belong to is gone."""
+    return await _export(
+        context,
+        "orphaned_rows",
+        "rows that belong to nodes, groups, users or computers that are gone",
+        "orphaned_row",
+    )
+
+
+async def _export(context: StepContext, prefix: str, what: str, query: str) -> StepOutcome:
+    """Write listed rows to one file, as JSON objects with their table, reason and columns.
+
+    Args:
+        context: The step's context.
+        prefix: How the file's name begins.
+        what: What the rows are.
+        query: The question for them; that for their number is ``<query>_count``.
+
+    Returns:
+        The file and a note; neither where nothing is listed.
+
+    Raises:
+        StorageMigrationError: The file could not be written, or a listed row was not found.
+    """
+    total = await QUERIES[f"{query}_count"].fetchval(context.connection)
+    if not total:
+        return StepOutcome()
+    written = 0
+    async with open_export(context, prefix, f"{total} {what}") as export:
+        async for rows in read_in_batches(context.connection, query, size=_ROWS_AT_ONCE):
+            await export.write(_as_json(rows, is_first=written == 0))
+            written += len(rows)
+            context.progress("rows written to a file", written, total)
+        await export.write(["\n]\n"])
+        if written != total:
+            raise StorageMigrationError(
+                f"{total} {what}: of these {written} could be written to a file; nothing was "
+                "changed"
+            )
+        await export.publish()
+    if export.path is None:
+        return StepOutcome(
+            notes=(f"{total} {what}: would be written to {context.options.export_directory}",)
+        )
+    return StepOutcome(files=(export.path,), notes=(f"{total} {what}: written to {export.path}",))
+
+
+def _as_json(rows: Sequence[asyncpg.Record], *, is_first: bool) -> Iterator[str]:
+    for row in rows:
+        table, reason = json.dumps(row["subject"]), json.dumps(row["reason"])
+        before = "[\n" if is_first else ",\n"
+        yield f'{before}{{"table": {table}, "reason": {reason}, "row": {row["content"]}}}'
+        is_first = False
+
+
+EXPORT_STRAYS: Final = PythonStep("export_strays", _export_strays, check_export_directory)
+EXPORT_ORPHANS: Final = PythonStep("export_orphans", _export_orphans, check_export_directory)

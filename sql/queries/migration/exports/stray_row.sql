@@ -1,0 +1,21 @@
+-- name: stray_row
+-- purpose: The rows of attributes and extras that are lost in step 0037, as they are written to a
+--     file; read by a cursor
+-- parameters: none
+-- step: django_0037
+-- result: subject text, reason text, content text; one row per row, with its columns as JSON
+select
+    'db_dbattribute' as subject,
+    lost.reason,
+    to_jsonb(attribute)::text as content
+from aiidadb_lost_row as lost
+inner join db_dbattribute as attribute on attribute.id = lost.row_id
+where not lost.extra
+union all
+select
+    'db_dbextra' as subject,
+    lost.reason,
+    to_jsonb(extra)::text as content
+from aiidadb_lost_row as lost
+inner join db_dbextra as extra on extra.id = lost.row_id
+where lost.extra

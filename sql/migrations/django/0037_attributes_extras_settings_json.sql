@@ -11,8 +11,8 @@
 --     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
 --     in a document are refused; those whose node is gone, which AiiDA drops, and values of unknown
---     datatypes, which become null as in AiiDA, are written to a file. A setting that is a list or a
---     dict gets it, and the rows of its items go, where AiiDA writes null and leaves the items as
+--     datatypes, which become null as in AiiDA, are written to a file. A setting that is a list or
+--     a dict gets it, and the rows of its items go, where AiiDA writes null and leaves the items as
 --     settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,

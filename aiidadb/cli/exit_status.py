@@ -18,6 +18,7 @@ __all__ = ["Commands"]
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+REFUSED: Final = 3
 SIGNALLED: Final = 128  # and the signal's number
 
 
@@ -25,8 +26,8 @@ class Commands(click.Group):
     """The top of the command line.
 
     Exit status: 0 where all was done, 1 for an error and for a question answered with no, 2 for
-    wrong usage, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 where the reader of a pipe is
-    gone, as other tools have it.
+    wrong usage, 3 for a check that refuses what it was asked about, 130 for Ctrl-C, 143 for
+    SIGTERM, 129 for SIGHUP, 141 where the reader of a pipe is gone, as other tools have it.
     """
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from aiidadb.cli.exit_status import FAILED
+from aiidadb.cli.exit_status import FAILED, REFUSED
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.console import as_text, echo, paragraph, plural, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
+from aiidadb.migration.findings import MigrationCheck
 from aiidadb.version.aiida_releases import no_way_back
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.progress import Progress
 
     from aiidadb.cli.options import Database
     from aiidadb.connecting.profile import Profile
+    from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.report import MigrationProgress, MigrationReport
 
@@ -44,8 +48,15 @@ _AIIDA_OF: Final = {
     f"[default: {MAIN_HEAD}]",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")
+@click.option(
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Look for all that would stop it or be lost, and stop: exit status 3 if it is refused.",
+)
 @click.option("--sql", "sql_only", is_flag=True, help="Print what would be executed, and stop.")
 @click.option("--dry-run", is_flag=True, help="Do it all, roll it back, tell the times.")
+@click.option("--repair", is_flag=True, help="First mend what can be mended without a loss.")
 @click.option("--without-repository", is_flag=True, help="There are no files to care for.")
 @click.option(
     "--export-directory",
@@ -58,8 +69,10 @@ def migrate(
     database: Database,
     target: str | None,
     plan_only: bool,
+    check_only: bool,
     sql_only: bool,
     dry_run: bool,
+    repair: bool,
     without_repository: bool,
     export_directory: Path | None,
     yes: bool,
@@ -75,8 +88,10 @@ def migrate(
     plugins that are made for it, look whether verdi status finds all in order,
     and start the daemon again.
     """
-    if database.as_json and not (yes or plan_only or sql_only or dry_run):
-        raise click.UsageError("with --json nobody is asked: add --yes, --plan or --dry-run")
+    if database.as_json and not (yes or plan_only or check_only or sql_only or dry_run):
+        raise click.UsageError(
+            "with --json nobody is asked: add --yes, --plan, --check or --dry-run"
+        )
     plan = database.call(
         lambda backend: backend.schema.plan(target),
         doing="Looking what is to be done",
@@ -84,11 +99,26 @@ def migrate(
     )
     if sql_only:
         _print_sql(database, plan)
-    elif plan_only or not plan.steps:
-        _tell_plan(database, plan)
+    elif check_only or plan_only or not plan.steps:
+        check = MigrationCheck()
+        if plan.steps:
+            check = database.call(
+                lambda backend: backend.schema.check(
+                    target,
+                    without_repository=without_repository,
+                    export_directory=export_directory,
+                ),
+                doing="Looking what is in the way",
+                schema_check=False,
+            )
+        if check_only:
+            _tell_check(database, plan, check, repair=repair)
+        else:
+            _tell_plan(database, plan, check, repair=repair)
     else:
         how: dict[str, Any] = {
             "target": target,
+            "repair": repair,
             "without_repository": without_repository,
             "export_directory": export_directory,
         }
@@ -230,13 +260,51 @@ def _plan_facts(plan: MigrationPlan) -> dict[str, object]:
     }
 
 
-def _tell_plan(database: Database, plan: MigrationPlan) -> None:
+def _tell_plan(
+    database: Database, plan: MigrationPlan, check: MigrationCheck, *, repair: bool
+) -> None:
     if database.as_json:
-        echo_json(_plan_facts(plan))
+        echo_json({**_plan_facts(plan), "findings": check.findings})
     elif plan.steps:
         _show_plan(plan)
+        _show_findings(check.findings, repair=repair)
     else:
         echo(_nothing_to_do(plan))
+
+
+def _tell_check(
+    database: Database, plan: MigrationPlan, check: MigrationCheck, *, repair: bool
+) -> None:
+    """Show all that was found; ends here with a status of its own where something is refused."""
+    if database.as_json:
+        echo_json({"from": str(plan.origin), "to": str(plan.target), "findings": check.findings})
+    elif check.findings:
+        _show_findings(check.findings, repair=repair)
+    else:
+        echo(
+            f"Nothing stands in the way from {plan.origin} to {plan.target}, and nothing is lost."
+            if plan.steps
+            else _nothing_to_do(plan)
+        )
+    if check.refused:
+        raise click.exceptions.Exit(REFUSED)
+
+
+def _show_findings(findings: Sequence[Finding], *, repair: bool) -> None:
+    """What was found, each with what becomes of it, and what to do."""
+    for finding in findings:
+        outcome = (
+            "mended first, in a step of its own"
+            if repair and finding.action == "repairable"
+            else finding.action
+        )
+        at = f" at {finding.step}" if finding.step else ""
+        paragraph(f"{finding.code}{at}: {outcome}. {finding.message}")
+        if finding.pks:
+            more = ", …" if finding.count > len(finding.pks) else ""
+            paragraph(f"Ids: {', '.join(map(str, finding.pks))}{more}")
+        if finding.remedy and finding.action != "exported":
+            paragraph(f"To do: {finding.remedy}")
 
 
 def _nothing_to_do(plan: MigrationPlan) -> str:
@@ -266,6 +334,7 @@ def _show_report(report: MigrationReport) -> None:
         ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
     )
     echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
+    _show_findings(report.findings, repair=True)
     for path in report.files:
         echo(f"Wrote {path}")
     for note in report.notes:

@@ -50,7 +50,7 @@ MODULE: Final = (
 
 
 async def migrate(connection: Connection) -> StepOutcome:
-    (outcome,) = await run_step(connection, 37)
+    _exported, outcome = await run_step(connection, 37)
     return outcome
 
 
@@ -675,20 +675,29 @@ async def test_times_that_python_does_not_have_are_refused(at: At, moment: str) 
         await migrate(connection)
 
 
-async def test_rows_of_a_node_that_is_missing_are_refused(at: At) -> None:
+async def test_rows_of_a_node_that_is_missing_are_written_to_a_file(at: At, tmp_path: Path) -> None:
     connection = await at(36)
-    await add_node(connection, {"a": 1})
+    node = await add_node(connection, {"a": 1})
     for table in ("db_dbattribute", "db_dbextra"):
         await connection.execute(f"alter table {table} disable trigger all")
-    await add_rows(connection, 999_999, rows_of({"a": [1]}))
-    await add_rows(connection, -5, rows_of({"a": 1}), extra=True)
+    await add_rows(connection, 999_999, [EavRow("of.nothing", "float", fval=math.nan)])
+    await add_rows(
+        connection, -5, [EavRow("when", "date", dval=datetime.datetime.now(UTC))], extra=True
+    )
 
-    with pytest.raises(StorageMigrationError) as refused:
-        await migrate(connection)
+    exported, _ = await run_step(connection, 37, export_directory=tmp_path)
 
-    told = all_told(refused.value)
-    assert "db_dbattribute of node 999999, which is not there" in told
-    assert "db_dbextra of node -5, which is not there" in told
+    assert await documents(connection) == {node: ('{"a": 1}', "{}")}
+    (path,) = exported.files
+    kept = json.loads(path.read_text())
+    assert [(entry["table"], entry["reason"], entry["row"]["dbnode_id"]) for entry in kept] == [
+        ("db_dbattribute", "no_node", 999_999),
+        ("db_dbextra", "no_node", -5),
+    ]
+    assert (kept[0]["row"]["key"], kept[0]["row"]["fval"]) == ("of.nothing", "NaN")
+    assert exported.notes == (
+        "2 rows of attributes and extras that have no node or no value: written to " + str(path),
+    )
 
 
 def all_told(error: Exception) -> str:
@@ -729,6 +738,7 @@ async def test_json_keeps_its_value_and_the_report_says_so(at: At, small_sets: N
     assert note.endswith("which keep their value: 5")
 
 
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
 async def test_values_that_cannot_be_read_are_null_and_reported(at: At) -> None:
     connection = await at(36)
     node = await add_node(connection, {"plain": 1})

@@ -7,15 +7,15 @@
 select
     'db_dbattribute' as subject,
     lost.reason,
-    to_jsonb(attribute)::text as content
+    to_jsonb(entry)::text as content
 from aiidadb_lost_row as lost
-inner join db_dbattribute as attribute on attribute.id = lost.row_id
+inner join db_dbattribute as entry on entry.id = lost.row_id
 where not lost.extra
 union all
 select
     'db_dbextra' as subject,
     lost.reason,
-    to_jsonb(extra)::text as content
+    to_jsonb(entry)::text as content
 from aiidadb_lost_row as lost
-inner join db_dbextra as extra on extra.id = lost.row_id
+inner join db_dbextra as entry on entry.id = lost.row_id
 where lost.extra

@@ -34,3 +34,26 @@ async def test_doubles_are_refused_then_given_new_uuids_then_migrated(databases,
         rows = await backend._session.fetch("select id, uuid::text from db_dbnode order by id")
         assert [tuple(row) for row in rows] == [(first, text), (second, str(new))]
     await databases.drop(dsn)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [str.upper, lambda text: text.replace("-", ""), lambda text: f"{{{text.replace('-', '')}}}"],
+    ids=["capitals", "without dashes", "in braces"],
+)
+async def test_doubles_in_another_spelling_are_found_by_both(databases, spelled):
+    dsn = await database_at(databases, 17)
+    profile = aiidadb.Profile.from_dsn(dsn)
+    async with aiidadb.open_backend(profile, schema_check=False) as backend:
+        async with backend.connection() as connection:
+            first, text = await add_node(connection)
+            second, _ = await add_node(connection)
+            await connection.execute(
+                "update db_dbnode set uuid = $1::text where id = $2::int", spelled(text), second
+            )
+        twice = uuid.UUID(text)
+        queries = backend.queries
+        assert await queries.get_duplicate_uuids("db_dbnode") == [(first, twice), (second, twice)]
+        (finding,) = (await backend.schema.check("1.0.18")).findings
+        assert (finding.code, finding.pks) == ("repeated_node_uuid", (first, second))
+    await databases.drop(dsn)

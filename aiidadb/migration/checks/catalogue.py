@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.migration.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiidadb.migration.findings import Action
     from aiidadb.migration.plan import MigrationPlan
@@ -63,6 +63,7 @@ class Kind:
         pks: Iterable[int] = (),
         *,
         example: str | None = None,
+        places: Sequence[str] = (),
         remedy: str | None = None,
     ) -> Finding:
         """A finding of this kind.
@@ -72,10 +73,13 @@ class Kind:
             where: The table, column or directory.
             count: How many there are.
             pks: The rows; the first ten are kept.
-            example: One of the values, path or keys that were found.
+            example: One of the values or keys that were found.
+            places: The first few paths, where files were found.
             remedy: Another remedy than the kind's own.
         """
         such = "" if example is None else f", such as {_short(example)!r}"
+        if places:
+            such = f" ({', '.join(places)}{', …' if count > len(places) else ''})"
         return Finding(
             code=self.code,
             step=step,

@@ -62,7 +62,7 @@ async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]
         await in_thread(walk.look_at_shard, shard)
         context.progress("looking at the files of nodes", number + 1, len(_SHARDS))
     for code, paths in walk.found.items():
-        found.append(KINDS[code].found(step, str(repository), walk.counts[code], example=paths[0]))
+        found.append(KINDS[code].found(step, str(repository), walk.counts[code], places=paths))
     return found
 
 

@@ -139,7 +139,10 @@ def list_shard(nodes: Path, shard: str) -> Shard:
             if "raw_input" in names:
                 # AiiDA left an empty `path`, or one with a .gitignore, beside `raw_input`.
                 if "path" in names and _has_files(Path(last.path, "path")):
-                    both.append(Path(last.path))
+                    if _has_files(Path(last.path, "raw_input")):
+                        both.append(Path(last.path))
+                    else:
+                        folders.append(NodeFolder(uuid, f"{content}path"))
                 else:
                     folders.append(NodeFolder(uuid, f"{content}raw_input"))
             elif "path" in names:
@@ -211,8 +214,20 @@ def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _has_files(path: Path) -> bool:
-    return bool({entry.name for entry in path.iterdir()} - {".gitignore"})
+def _has_files(content: Path) -> bool:
+    """Whether there is a file in a directory or below it: directories alone are nothing."""
+    waiting: list[str] = [str(content)]
+    while waiting:
+        directory = waiting.pop()
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif not entry.is_dir() and (
+                    directory != str(content) or entry.name != ".gitignore"
+                ):
+                    return True
+    return False
 
 
 def _check_name(directory: str, name: str) -> None:

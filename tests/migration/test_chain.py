@@ -20,7 +20,7 @@ from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences
 from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.old_database import OldDatabase, make_old_database, state_of
-from tests.helpers.real_databases import load_dump, load_schema
+from tests.helpers.real_databases import load_dump, load_schema, unpack
 from tests.helpers.table_content import content
 from tests.helpers.table_rows import insert
 
@@ -109,6 +109,29 @@ async def test_aiida_opens_and_reads_a_real_database_after_the_whole_way(
     assert files == {uuid: of_node for uuid, of_node in before.items() if of_node}
     info = await run_aiida(VERDI, tmp_path / "home", "storage", "info")
     assert "count: 288" in info
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("release", "version", "nodes"),
+    [("0.6.0", 2, 10), ("0.7.0", 3, 10), ("0.8.1", 4, 14), ("0.9.1", 4, 14)],
+)
+async def test_aiida_opens_and_reads_a_database_from_before_0_10_after_the_whole_way(
+    databases: Databases, tmp_path: Path, release: str, version: int, nodes: int
+) -> None:
+    dsn = await load_dump(databases, f"legacy/1_aiida-{release}_django_{version:04}")
+    repository = unpack(f"legacy/repository_aiida-{release}", tmp_path / "files")
+    made = OldDatabase(dsn, repository)
+    await migrate(made)
+    give_aiida_a_profile(tmp_path / "home", made)
+    told, _logs, unreferenced, valid, objects = json.loads(
+        await run_aiida(READ_IT_ALL, tmp_path / "home")
+    )
+    assert (len(told), unreferenced, valid, objects) == (nodes, [], True, 4)
+    files = {uuid: facts[3] for uuid, facts in told.items() if facts[3]}
+    before = files_before(repository)
+    assert files == {uuid: of_node for uuid, of_node in before.items() if of_node}
+    await databases.drop(dsn)
 
 
 # ------------------------------------------------------------------ aiida-core takes over, or did

@@ -10,14 +10,41 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
 from tests.helpers.campaigns import NODES
 from tests.helpers.command_line import locked
+from tests.helpers.databases import run_script
+from tests.helpers.real_databases import load_dump
 from tests.helpers.roles import role_with
 from tests.helpers.terminal import on_terminal, piped
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.helpers.databases import Databases
+
+OWNER_GONE = """
+    set session_replication_role = replica;
+    update db_dbnode set user_id = 4711 where id = (select min(id) from db_dbnode)
+"""
+UNSTORABLE = r"""
+    update db_dbcomputer set metadata = '{"a": "\u0000"}'
+    where id = (select min(id) from db_dbcomputer)
+"""
+
+
+@pytest_asyncio.fixture
+async def legacy_dsn(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """A genuine database of AiiDA 0.12.5 with something to repair."""
+    monkeypatch.chdir(tmp_path)
+    dsn = await load_dump(databases, "legacy/1_aiida-0.12.5_django_0008")
+    await run_script(dsn, UNSTORABLE)
+    yield dsn
+    await databases.drop(dsn)
 
 
 @pytest.mark.quick
@@ -153,3 +180,43 @@ def test_ctrl_c_stops_a_migration_between_two_versions(run, old_campaign):
     assert found["schema_version"] not in {"1.0.45", "main_0002"}
     run("migrate", "--yes", "--without-repository", "--dsn", old_campaign)
     assert run("status", "--dsn", old_campaign, "--json").json["schema_version"] == "main_0002"
+
+
+def test_a_check_says_what_is_in_the_way_by_its_status(run, old_campaign):
+    clean = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
+    assert (clean.status, clean.err) == (0, "")
+    assert clean.out.startswith("Nothing stands in the way from 1.0.45 to main_0002")
+    asyncio.run(run_script(old_campaign, OWNER_GONE))
+    told = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
+    said = " ".join(told.out.split())
+    assert (told.status, told.err) == (3, "")
+    assert "missing_owner at 0050_sqlalchemy_parity: refused. db_dbnode.user_id: 1 rows" in said
+    assert "Ids: " in said
+    assert "To do: let the column name a user" in said
+    as_json = run("migrate", "--check", "--without-repository", "--json", "--dsn", old_campaign)
+    assert as_json.status == 3
+    (finding,) = as_json.json["findings"]
+    assert (finding["code"], finding["count"], finding["action"]) == ("missing_owner", 1, "refused")
+    plan = run("migrate", "--plan", "--without-repository", "--json", "--dsn", old_campaign)
+    assert (plan.status, plan.json["findings"]) == (0, [finding])
+    shown = run("migrate", "--plan", "--without-repository", "--dsn", old_campaign)
+    assert "missing_owner" in shown.out
+    refused = run("migrate", "--yes", "--without-repository", "--dsn", old_campaign)
+    assert refused.status == 1
+    assert "would be stopped by missing_owner" in refused.err
+    wrong = run("migrate", "--check", "--dsn", old_campaign, "--to", "1.0.99")
+    assert wrong.status == 1
+
+
+def test_a_repair_is_told_before_and_after(run, legacy_dsn):
+    arguments = ["--without-repository", "--to", "1.0.33", "--dsn", legacy_dsn]
+    told = run("migrate", "--check", "--repair", *arguments)
+    assert told.status == 0
+    assert "unstorable_json at 0033" in " ".join(told.out.split())
+    assert "mended first, in a step of its own" in " ".join(told.out.split())
+    refused = run("migrate", "--yes", *arguments)
+    assert refused.status == 1
+    assert "--repair" in refused.err
+    done = run("migrate", "--yes", "--repair", *arguments)
+    assert (done.status, done.err) == (0, "")
+    assert re.search(r"^repair +\d", done.out, re.MULTILINE)

@@ -293,3 +293,46 @@ async def test_a_database_that_was_turned_over_from_django_is_refused(
         )
     await refused_and_left(dsn, IncompatibleStorageSchema, "turned over from Django")
     await databases.drop(dsn)
+
+
+# ------------------------------------------------------------------ nulls, where it is served
+
+BANDS_WITHOUT_ANYTHING = """
+    insert into db_dbnode (id, user_id, node_type)
+    values
+        (11, 1, 'data.structure.StructureData.'),
+        (12, 1, 'process.calculation.calcjob.CalcJobNode.'),
+        (13, 1, 'data.array.bands.BandsData.'),
+        (14, 1, null);
+    insert into db_dblink (id, input_id, output_id, label, type)
+    values (1, 11, 12, 'a', 'input_calc'), (2, 12, 13, 'b', 'create'), (3, 14, 12, 'c', null),
+        (4, null, 13, 'd', 'create'), (5, 12, null, 'e', 'create');
+    insert into db_dbgroup_dbnodes (id, dbgroup_id, dbnode_id) values (4, 2, 13)
+"""
+
+
+async def test_answers_hold_where_everything_that_may_be_null_is(head: str) -> None:
+    await run_script(head, NULLS)
+    await run_script(head, BANDS_WITHOUT_ANYTHING)
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(head)) as backend:
+        queries = backend.queries
+        statistics = await queries.get_creation_statistics()
+        assert statistics["total"] == 6
+        assert statistics["types"]["data.dict.Dict."] == 2
+        assert statistics["ctime_by_day"] == {}
+        assert (await queries.get_creation_statistics(user_pk=1))["total"] == 6
+        (row,) = await queries.get_bands_and_parents_structure(all_users=True)
+        assert (row.pk, row.structure_pk, row.ctime, row.label) == (13, 11, None, None)
+        assert (
+            await queries.get_bands_and_parents_structure(group_name=["a"], all_users=True) == []
+        )
+        parents = await queries.get_closest_parents([13], node_type="data.structure.StructureData.")
+        assert dict(parents) == {13: 11}
+        assert await queries.get_all_parents([13]) != []
+        for table in ("db_dbnode", "db_dbgroup", "db_dbcomment", "db_dblog", "db_dbcomputer"):
+            assert await queries.get_duplicate_uuids(table) == []
+        preview = await backend.preview_deletion([13])
+        assert preview.nodes
+        await backend.delete_nodes_and_connections([13])
+        setting = await backend.settings.get("a")
+        assert (setting.value, setting.time) == (None, None)

@@ -186,7 +186,14 @@ by_day (date, nodes) as (
 )
 
 select
-    (select coalesce(sum(by_type.nodes), 0)::bigint from by_type) as total,
+    (select coalesce(sum(by_type.nodes), 0)::bigint from by_type)
+    -- In the sqlalchemy line a node may have no type.
+    + (
+        select count(*)
+        from db_dbnode
+        where db_dbnode.node_type is null
+            and ($1::bigint is null or db_dbnode.user_id = $1::bigint)
+    ) as total,
     (
         select coalesce(json_object_agg(by_type.name, by_type.nodes order by by_type.name), '{}')
         from by_type

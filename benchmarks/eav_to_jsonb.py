@@ -196,7 +196,11 @@ async def make_database(server: Server, rows: int, own_shapes: bool) -> tuple[st
 
 async def with_bookkeeping(dsn: str) -> None:
     """Make a database look as AiiDA 1.x leaves it at 0036."""
-    names = [step.name for step in STEPS.values() if step.version <= SchemaVersion.parse("1.0.36")]
+    names = [
+        step.name
+        for step in STEPS.values()
+        if step.version.line == "django" and step.version <= SchemaVersion.parse("1.0.36")
+    ]
     connection = await asyncpg.connect(dsn)
     try:
         *structure, insert = _BOOKKEEPING.strip().rstrip(";").split(";")

@@ -24,7 +24,11 @@ OLD_VERSION: Final = SchemaVersion.parse("1.0.8")
 async def make_old_schema(connection: asyncpg.Connection) -> None:
     """Make the schema of 1.0.8 in an empty database, by the first steps of the chain."""
     await connection.execute(PRELUDE)
-    for step in [step for version, step in STEPS.items() if version <= OLD_VERSION]:
+    for step in [
+        step
+        for version, step in STEPS.items()
+        if version.line == "django" and version <= OLD_VERSION
+    ]:
         async with connection.transaction():
             for part in step.parts:
                 assert isinstance(part, str), "the first steps call nothing"

@@ -20,8 +20,7 @@ import asyncpg
 import aiidadb
 from aiidadb.migration import step_runner
 from aiidadb.migration.plan import route
-from aiidadb.migration.steps import STEPS
-from aiidadb.version.schema_version import SchemaVersion
+from aiidadb.version.schema_version import MAIN_HEAD, SQLALCHEMY_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -34,6 +33,7 @@ __all__ = [
     "AFTER_ITS_FIRST_SCRIPT",
     "BEFORE_THE_COMMIT",
     "CHAIN",
+    "SQLALCHEMY_CHAIN",
     "Proxy",
     "die",
     "end_of",
@@ -48,8 +48,11 @@ __all__ = [
 AFTER_ITS_FIRST_SCRIPT: Final = 1
 BEFORE_THE_COMMIT: Final = None
 
-CHAIN: Final = route(SchemaVersion("django", 1), max(STEPS))
+CHAIN: Final = route(SchemaVersion("django", 1), MAIN_HEAD)
 """The steps of a database of the first version on its way to the newest."""
+
+SQLALCHEMY_CHAIN: Final = route(SQLALCHEMY_HEAD, MAIN_HEAD)
+"""The same, of the line of the SQLAlchemy backend."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from tests.helpers.catalog import describe
 from tests.helpers.old_nodes import add_files
+from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_content import content
 from tests.helpers.table_rows import insert, insert_attribute
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
     from tests.helpers.databases import Databases
 
-__all__ = ["EXPORTED", "OldDatabase", "State", "make_old_database", "state_of"]
+__all__ = [
+    "EXPORTED",
+    "OldDatabase",
+    "State",
+    "make_old_database",
+    "make_sqlalchemy_database",
+    "state_of",
+]
 
 EXPORTED: Final = ("legacy_workflow_logs", "unknown_entity_logs", "no_node_entity_logs")
 """How the names of the files begin that the logs of this database are written to."""
@@ -61,7 +69,7 @@ class OldDatabase:
     """One copy of it.
 
     Attributes:
-        dsn: The database, at 1.0.1.
+        dsn: The database, at 1.0.1, or at the head of the SQLAlchemy line.
         repository: Its files.
     """
 
@@ -101,6 +109,17 @@ async def state_of(dsn: str) -> State:
         if table in rows:
             rows[table] = sorted(stripped)
     return schema, rows
+
+
+async def make_sqlalchemy_database(databases: Databases, directory: Path) -> OldDatabase:
+    """Make a copy of a real database of the SQLAlchemy backend, at the head of its line.
+
+    Args:
+        databases: Where it is made, and dropped at the end.
+        directory: Where its repository is made.
+    """
+    dsn = await load_dump(databases, "legacy_sqla/2_after_aiida-1.6.9_0edcdd5a30f0")
+    return OldDatabase(dsn, unpack("legacy_sqla/repository_after_aiida-1.6.9", directory))
 
 
 async def make_old_database(databases: Databases, directory: Path) -> OldDatabase:

@@ -27,12 +27,14 @@ from aiidadb.exceptions import (
     UnreachableStorage,
 )
 from aiidadb.migration.repository import container
+from aiidadb.version.schema_version import SQLALCHEMY_HEAD
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import (
     AFTER_ITS_FIRST_SCRIPT,
     BEFORE_THE_COMMIT,
     CHAIN,
+    SQLALCHEMY_CHAIN,
     die,
     end_of,
     proxy,
@@ -40,20 +42,48 @@ from tests.helpers.faults import (
     take_long,
     trap,
 )
-from tests.helpers.old_database import OldDatabase, State, make_old_database, state_of
+from tests.helpers.old_database import (
+    OldDatabase,
+    State,
+    make_old_database,
+    make_sqlalchemy_database,
+    state_of,
+)
 from tests.helpers.processes import LIMIT
 from tests.helpers.single_steps import database_at
 from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from aiidadb.migration.report import MigrationProgress, MigrationReport
     from aiidadb.migration.step_file import MigrationStep
 
 POINTS = (AFTER_ITS_FIRST_SCRIPT, BEFORE_THE_COMMIT)
-VERSIONS = ["1.0.1", *(str(step.version) for step in CHAIN)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """The way of a line to the newest version.
+
+    Attributes:
+        start: The version that it begins with.
+        chain: Its steps.
+        make: Makes a database at the start, with files.
+    """
+
+    start: str
+    chain: Sequence[MigrationStep]
+    make: Callable[[Databases, Path], Awaitable[OldDatabase]]
+
+    @property
+    def versions(self) -> list[str]:
+        return [self.start, *(str(step.version) for step in self.chain)]
+
+
+DJANGO = Way("1.0.1", CHAIN, make_old_database)
+SQLALCHEMY = Way(str(SQLALCHEMY_HEAD), SQLALCHEMY_CHAIN, make_sqlalchemy_database)
 
 # One step of each kind: of SQL alone, in Python, with files, from line to line, and the last.
 ONE_OF_EACH_KIND = (
@@ -63,11 +93,25 @@ ONE_OF_EACH_KIND = (
     "hand_over",
     "0002_recompute_hash_calc_job_node",
 )
+SOME_OF_SQLALCHEMY = ("46_1feaea71bd5a_migrate_repository", *ONE_OF_EACH_KIND[3:])
 each_step = pytest.mark.parametrize(
-    "steps",
+    ("way", "steps"),
     [
-        pytest.param([step for step in CHAIN if step.name in ONE_OF_EACH_KIND], id="some steps"),
-        pytest.param(CHAIN, id="every step", marks=pytest.mark.thorough),
+        pytest.param(
+            DJANGO, [step for step in CHAIN if step.name in ONE_OF_EACH_KIND], id="some steps"
+        ),
+        pytest.param(DJANGO, CHAIN, id="every step", marks=pytest.mark.thorough),
+        pytest.param(
+            SQLALCHEMY,
+            [step for step in SQLALCHEMY_CHAIN if step.name in SOME_OF_SQLALCHEMY],
+            id="some steps of SQLAlchemy",
+        ),
+        pytest.param(
+            SQLALCHEMY,
+            SQLALCHEMY_CHAIN,
+            id="every step of SQLAlchemy",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 
@@ -90,8 +134,9 @@ async def version_of(old: OldDatabase) -> str:
 class States:
     """What the old database is at each version when nothing goes wrong, found when asked for."""
 
-    def __init__(self, databases: Databases, directory: Path) -> None:
+    def __init__(self, databases: Databases, directory: Path, way: Way = DJANGO) -> None:
         self._databases = databases
+        self._way = way
         self._directory = directory
         self._found: dict[str, State] = {}
         self._old: OldDatabase | None = None
@@ -99,9 +144,9 @@ class States:
 
     async def at(self, version: str) -> State:
         if version not in self._found:
-            place = VERSIONS.index(version)
+            place = self._way.versions.index(version)
             if self._old is None or place < self._reached:
-                self._old = await make_old_database(self._databases, self._directory / version)
+                self._old = await self._way.make(self._databases, self._directory / version)
             await migrate(self._old, version)
             self._reached = place
             self._found[version] = await state_of(self._old.dsn)
@@ -111,6 +156,25 @@ class States:
 @pytest.fixture(scope="module")
 def states(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> States:
     return States(databases, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="module")
+def states_of_sqlalchemy(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> States:
+    return States(databases, tmp_path_factory.mktemp("undisturbed"), SQLALCHEMY)
+
+
+@pytest.fixture
+def states_on_way(way: Way, states: States, states_of_sqlalchemy: States) -> States:
+    """Those of the line that the test is about."""
+    return states if way is DJANGO else states_of_sqlalchemy
+
+
+@pytest.fixture
+async def on_way(way: Way, databases: Databases, tmp_path: Path) -> AsyncIterator[OldDatabase]:
+    """A database of the line that the test is about."""
+    made = await way.make(databases, tmp_path / "old_repository")
+    yield made
+    await databases.drop(made.dsn)
 
 
 async def walk(
@@ -155,29 +219,29 @@ async def no_session_is_left(dsn: str) -> bool:
 
 @each_step
 async def test_a_client_killed_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
+    on_way: OldDatabase, states_on_way: States, steps: Sequence[MigrationStep]
 ) -> None:
-    exports = old.repository.parent / "exports"
+    exports = on_way.repository.parent / "exports"
 
     async def kill(step_name: str, point: int | None) -> None:
-        process = start_process(old.dsn, old.repository, exports, None, die, step_name, point)
+        process = start_process(on_way.dsn, on_way.repository, exports, None, die, step_name, point)
         assert await end_of(process) == -signal.SIGKILL, step_name
 
-    await walk(old, states, steps, kill, in_turn=True)
-    assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
+    await walk(on_way, states_on_way, steps, kill, in_turn=True)
+    assert container.read_container_id(on_way.repository) == await repository_uuid(on_way.dsn)
 
 
 @each_step
 async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
+    on_way: OldDatabase, states_on_way: States, steps: Sequence[MigrationStep]
 ) -> None:
     async def cut(connection: asyncpg.Connection) -> None:
-        await run_script(old.dsn, f"select pg_terminate_backend({connection.get_server_pid()})")
+        await run_script(on_way.dsn, f"select pg_terminate_backend({connection.get_server_pid()})")
         await asyncio.sleep(0.01)
 
     async def strike(step_name: str, point: int | None) -> None:
         with trap(step_name, cut, point), pytest.raises(DatabaseError) as raised:
-            await migrate(old)
+            await migrate(on_way)
         if point is BEFORE_THE_COMMIT:
             assert isinstance(raised.value, UnknownOutcome)
             assert "run again" in str(raised.value)
@@ -185,12 +249,12 @@ async def test_a_connection_cut_in_any_step_leaves_the_version_before_it(
             assert isinstance(raised.value, UnreachableStorage)
         assert step_name in str(raised.value)
 
-    await walk(old, states, steps, strike)
+    await walk(on_way, states_on_way, steps, strike)
 
 
 @each_step
 async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
-    old: OldDatabase, states: States, steps: Sequence[MigrationStep]
+    on_way: OldDatabase, states_on_way: States, steps: Sequence[MigrationStep]
 ) -> None:
     async def strike(step_name: str, point: int | None) -> None:
         with anyio.CancelScope() as scope:
@@ -199,21 +263,21 @@ async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
                 scope.cancel()
 
             with trap(step_name, cancel, point):
-                await migrate(old)
+                await migrate(on_way)
         if point is BEFORE_THE_COMMIT:
             # Nothing is awaited between the strike and the commit, which is not cut short.
             assert scope.cancel_called
         else:
             assert scope.cancelled_caught
-            assert await no_session_is_left(old.dsn)
+            assert await no_session_is_left(on_way.dsn)
 
     for step in steps:
-        await migrate(old, str(step.origin))
+        await migrate(on_way, str(step.origin))
         await strike(step.name, AFTER_ITS_FIRST_SCRIPT)
-        assert await version_of(old) == str(step.origin)
-        assert await state_of(old.dsn) == await states.at(str(step.origin))
+        assert await version_of(on_way) == str(step.origin)
+        assert await state_of(on_way.dsn) == await states_on_way.at(str(step.origin))
         await strike(step.name, BEFORE_THE_COMMIT)
-        assert await state_of(old.dsn) == await states.at(str(step.version))
+        assert await state_of(on_way.dsn) == await states_on_way.at(str(step.version))
 
 
 async def wait_for_statement(dsn: str) -> None:

@@ -21,8 +21,8 @@ from tests.helpers.aiida_reading import READ_IT_ALL, files_before, give_aiida_a_
 from tests.helpers.comparison import differences
 from tests.helpers.databases import fetchval, run_script
 from tests.helpers.migrating import migrate, opened, refused_and_left
-from tests.helpers.old_database import OldDatabase
-from tests.helpers.real_databases import load_dump, load_schema, unpack
+from tests.helpers.old_database import OldDatabase, make_sqlalchemy_database
+from tests.helpers.real_databases import load_dump, load_schema
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ REVISION = "select array_agg(version_num)::text from alembic_version"
 @pytest.fixture
 async def genuine(databases: Databases, tmp_path: Path) -> OldDatabase:
     """What AiiDA 0.12.5 made and 1.6.9 migrated to the head of its line."""
-    dsn = await load_dump(databases, "legacy_sqla/2_after_aiida-1.6.9_0edcdd5a30f0")
-    repository = unpack("legacy_sqla/repository_after_aiida-1.6.9", tmp_path / "files")
-    return OldDatabase(dsn, repository)
+    return await make_sqlalchemy_database(databases, tmp_path / "files")
 
 
 @pytest.fixture
@@ -323,16 +321,14 @@ async def test_answers_hold_where_everything_that_may_be_null_is(head: str) -> N
         assert (await queries.get_creation_statistics(user_pk=1))["total"] == 6
         (row,) = await queries.get_bands_and_parents_structure(all_users=True)
         assert (row.pk, row.structure_pk, row.ctime, row.label) == (13, 11, None, None)
-        assert (
-            await queries.get_bands_and_parents_structure(group_name=["a"], all_users=True) == []
-        )
+        assert await queries.get_bands_and_parents_structure(group_name=["a"], all_users=True) == []
         parents = await queries.get_closest_parents([13], node_type="data.structure.StructureData.")
         assert dict(parents) == {13: 11}
         assert await queries.get_all_parents([13]) != []
         for table in ("db_dbnode", "db_dbgroup", "db_dbcomment", "db_dblog", "db_dbcomputer"):
             assert await queries.get_duplicate_uuids(table) == []
-        preview = await backend.preview_deletion([13])
-        assert preview.nodes
+        preview = await backend.preview_deletion([13, 14])
+        assert set(preview.types.values()) == {1}
         await backend.delete_nodes_and_connections([13])
         setting = await backend.settings.get("a")
         assert (setting.value, setting.time) == (None, None)

@@ -7,16 +7,25 @@ import pytest
 from aiidadb.migration.steps import STEPS
 from aiidadb.version.aiida_releases import no_way_back, releases_for
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SchemaVersion
+from aiidadb.version.sqlalchemy_revisions import REVISIONS
 
 pytestmark = pytest.mark.quick
 
 
 def test_the_heads_of_all_releases_are_known_and_versions_between_are_nobody_s() -> None:
-    opened = {str(version): releases_for(version) for version in STEPS if releases_for(version)}
+    known = [
+        *STEPS,
+        *(SchemaVersion("sqlalchemy", number) for number in range(1, len(REVISIONS) + 1)),
+    ]
+    opened = {str(version): releases_for(version) for version in known if releases_for(version)}
     assert opened.keys() == {
         *(
             f"1.0.{number}"
             for number in (2, 3, 4, 7, 8, 12, 14, 15, 30, 33, 36, 40, 42, 43, 44, 45)
+        ),
+        *(
+            REVISIONS[number - 1]
+            for number in (1, 4, 5, 6, 10, 11, 12, 13, 31, 33, 36, 39, 41, 42, 43, 44)
         ),
         "main_0001",
         "main_0002",

@@ -33,6 +33,7 @@ _RUNS: Final = (
     ("concurrency.py",),
     ("small_calls.py",),
     ("lanes.py",),
+    ("check.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
     ("files_move.py",),

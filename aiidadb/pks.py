@@ -62,7 +62,7 @@ def as_pk(one: object) -> int:
     """
     value = one if isinstance(one, int) else getattr(one, "pk", None)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidTypeError(f"{quote(one)} is no pk: give an integer or a stored node")
+        raise InvalidTypeError(f"{quote(one)} is not a valid pk: give an integer or a stored node")
     if not -(2**63) <= value < 2**63:
-        raise InvalidInputError(f"{quote(value)} is no pk: it does not fit into 64 bits")
+        raise InvalidInputError(f"{quote(value)} is not a valid pk: it does not fit into 64 bits")
     return value

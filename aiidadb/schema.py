@@ -152,7 +152,7 @@ class SchemaManager:
         if is_text and schema_generation_code in _VERSION_RESET:
             return _VERSION_RESET[schema_generation_code]
         raise (InvalidInputError if is_text else InvalidTypeError)(
-            f"{quote(schema_generation_code)} is no generation of AiiDA's schema: "
+            f"{quote(schema_generation_code)} is not a generation of AiiDA's schema: "
             f"there is {GENERATION!r}"
         )
 
@@ -592,5 +592,5 @@ def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
         return SchemaVersion.parse(noted)
     except InvalidInputError as error:
         raise CorruptStorage(
-            f"the setting 'db|schemaversion' says {quote(noted)}, which is no version of AiiDA's"
+            f"the setting 'db|schemaversion' says {quote(noted)}, which is not a version of AiiDA's"
         ) from error

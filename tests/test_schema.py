@@ -217,7 +217,7 @@ async def test_the_generation_is_read_as_aiida_reads_it(
 
 async def test_nothing_goes_over_to_the_first_generation(backend: aiidadb.Backend) -> None:
     assert await backend.schema.get_schema_version_reset("1") is None
-    with pytest.raises(InvalidInputError, match="'2' is no generation"):
+    with pytest.raises(InvalidInputError, match="'2' is not a generation"):
         await backend.schema.get_schema_version_reset("2")
 
 

@@ -49,28 +49,44 @@ class _SeveralValues(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse a command line; takes what :meth:`click.Command.parse_args` does."""
+        options = [one for one in self.params if isinstance(one, click.Option)]
         repeatable = {
             name
-            for option in self.params
-            if isinstance(option, click.Option) and option.multiple and option.expose_value
+            for option in options
+            if option.multiple and option.expose_value
             for name in option.opts
         }
-        return super().parse_args(ctx, list(_one_by_one(args, repeatable)))
+        switches = {name for option in options if option.is_flag for name in option.opts}
+        return super().parse_args(ctx, list(_one_by_one(args, repeatable, switches)))
 
 
-def _one_by_one(words: Iterable[str], repeatable: Collection[str]) -> Iterator[str]:
+def _one_by_one(
+    words: Iterable[str], repeatable: Collection[str], switches: Collection[str]
+) -> Iterator[str]:
     """A command line in which each value has its option."""
     option: str | None = None  # that the next value is for
     has_value = False
     for word in words:
         if word.startswith("-"):
-            name, equals, _ = word.partition("=")
-            option, has_value = (name if name in repeatable else None), bool(equals)
+            name, has_value = _option_of(word, switches)
+            option = name if name in repeatable else None
         elif option is not None:
             if has_value:
                 yield option
             has_value = True
         yield word
+
+
+def _option_of(word: str, switches: Collection[str]) -> tuple[str, bool]:
+    """The option of a word whose value may follow, and whether one is in the word itself."""
+    if word.startswith("--"):
+        name, equals, _ = word.partition("=")
+        return name, bool(equals)
+    last = len(word) - 1
+    for at in range(1, last):  # -AeSi is -A -e Si
+        if f"-{word[at]}" not in switches:
+            return f"-{word[at]}", True
+    return f"-{word[last]}", False
 
 
 def _as_age(_context: click.Context, _option: click.Parameter, days: float | None) -> float | None:

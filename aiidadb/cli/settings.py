@@ -64,7 +64,7 @@ def set_setting(database: Database, key: str, value: str, description: str | Non
         parsed = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise click.UsageError(
-            f"VALUE is no JSON ({error}); text needs quotes of its own: "
+            f"VALUE is not valid JSON ({error}); text needs quotes of its own: "
             f"'{json.dumps(value[:30], ensure_ascii=False)}'"
         ) from None
 

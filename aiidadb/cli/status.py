@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 
-@click.command(short_help="Tell what database it is.")
+@click.command(short_help="Report which database it is.")
 @click.option(
     "--detailed",
     is_flag=True,
@@ -38,7 +38,7 @@ __all__ = ["status"]
 )
 @command_options
 def status(database: Database, detailed: bool) -> None:
-    """Tell which database it is, of which version, and what can be done with it.
+    """Report which database it is, of which version, and what can be done with it.
 
     The exit status is 1 where that is nothing: the database is ahead of this
     aiidadb, contradicts itself, or is none of AiiDA's.

@@ -142,7 +142,7 @@ class _Section:
     def section(self, key: str) -> _Section:
         values = self.require(key)
         if not isinstance(values, dict):
-            raise self.error(key, "is no object")
+            raise self.error(key, "is not an object")
         return _Section(self.path, f"{self.place}.{key}" if self.place else key, values)
 
     def required_text(self, key: str) -> str:
@@ -155,7 +155,7 @@ class _Section:
         """Give a text; None where it is null, empty or not there."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, str):
-            raise self.error(key, "is no text")
+            raise self.error(key, "is not text")
         return value or None
 
 
@@ -255,10 +255,10 @@ def _read_json(path: Path) -> Mapping[str, object]:
     # The originals carry the file's content, passwords included, so they are not passed on.
     except json.JSONDecodeError as error:
         raise ConfigurationError(
-            f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+            f"{path} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from None
     except (ValueError, RecursionError):  # no UTF-8, a number too long, too deep
-        raise ConfigurationError(f"{path} is no JSON") from None
+        raise ConfigurationError(f"{path} is not valid JSON") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is no configuration: it holds no JSON object")
     return content
@@ -270,7 +270,7 @@ def _read_version(top: _Section) -> int:
     versions = top.section("CONFIG_VERSION")
     version = versions.values.get("CURRENT", 0)
     if type(version) is not int or version < 0:
-        raise versions.error("CURRENT", "is no version number")
+        raise versions.error("CURRENT", "is not a version number")
     if version > NEWEST_CONFIG_VERSION:
         raise ConfigurationVersionError(
             f"{top.path}: CONFIG_VERSION.CURRENT is {version}, written by a newer AiiDA than this "
@@ -314,7 +314,7 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
     if uri := config.text(keys["repository"]):
         repository = _read_repository(uri, version)
         if repository is None:
-            raise config.error(keys["repository"], "is no file:// URI of an absolute path")
+            raise config.error(keys["repository"], "is not a file:// URI of an absolute path")
         if problem := find_path_problem(str(repository)):
             raise config.error(keys["repository"], f"is a path with {problem}")
     notes = tuple(
@@ -372,7 +372,7 @@ def _read_port(config: _Section, key: str) -> str:
         return ""
     if not isinstance(value, int | str) or parse_port(str(value)) is None:
         raise config.error(
-            key, f"is {quote(value)}, which is no port: give a number from 1 to 65535"
+            key, f"is {quote(value)}, which is not a port: give a number from 1 to 65535"
         )
     return str(value)
 

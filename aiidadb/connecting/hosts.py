@@ -122,5 +122,5 @@ def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> It
 
 def _port_of_environment(text: str) -> int:
     if (port := parse_port(text)) is None:
-        raise ConfigurationError("PGPORT has a port that is no number from 1 to 65535")
+        raise ConfigurationError("PGPORT has a port that is not a number from 1 to 65535")
     return port

@@ -305,15 +305,15 @@ def _hosts_and_ports(
             raise ConfigurationError(f"{where} has an empty one among its hosts: name each")
         if not host.startswith("/") and re.search(r"[\s/@?#&=]", host):
             raise ConfigurationError(
-                f"{where} has a host that is no name and no address. What is special in user and "
-                "password is percent-encoded, %40 for @; the directory of a Unix socket begins "
-                "with /, in front of the ? of a URI with %2F"
+                f"{where} has a host that is neither a name nor an address. What is special "
+                "in user and password is percent-encoded, %40 for @; the directory of a Unix "
+                "socket begins with /, in front of the ? of a URI with %2F"
             )
     ports: list[int] = []
     for digits in given["port"].split(",") if "port" in given else ():
         port = parse_port(digits) if digits else DEFAULT_PORT
         if port is None:
-            raise ConfigurationError(f"{where} has a port that is no number from 1 to 65535")
+            raise ConfigurationError(f"{where} has a port that is not a number from 1 to 65535")
         ports.append(port)
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ConfigurationError(

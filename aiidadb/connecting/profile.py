@@ -187,7 +187,7 @@ class Profile:
             directory = read_file_uri(text) if text.startswith("file:") else Path(text)
             if directory is None:
                 raise ConfigurationError(
-                    "the repository is no file:// URI of an absolute path: give the directory"
+                    "the repository is not a file:// URI of an absolute path: give the directory"
                 )
         return make_profile(
             cls,

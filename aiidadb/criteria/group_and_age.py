@@ -117,7 +117,7 @@ def _as_labels(group_name: str | Iterable[str]) -> list[str]:
     labels = [group_name] if isinstance(group_name, str) else list(group_name)
     for label in labels:
         if not isinstance(label, str):
-            raise InvalidTypeError(f"{quote(label)} is no label of a group: labels are strings")
+            raise InvalidTypeError(f"{quote(label)} is not a label of a group: labels are strings")
         require_text(label, "the group's label", quoted=True)
     return labels
 

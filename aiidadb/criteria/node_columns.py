@@ -63,7 +63,7 @@ def no_such_column(
 
 def _as_column(name: str) -> Term:
     if not isinstance(name, str):
-        raise InvalidTypeError(f"{quote(name)} is no column of nodes: give its name")
+        raise InvalidTypeError(f"{quote(name)} is not a column of nodes: give its name")
     column, *path = name.split(".")
     column = "id" if column == "pk" else column
     if column not in NODE_COLUMNS or (path and column not in NODE_JSON_COLUMNS):

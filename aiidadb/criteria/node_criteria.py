@@ -157,7 +157,7 @@ def _require_criterion(criterion: object) -> Criterion:
         boolean = criterion.comparator not in _NOT_BOOLEAN
     if not boolean:
         raise InvalidTypeError(
-            f"{show(criterion)} is no pypika criterion: write for instance "
+            f"{show(criterion)} is not a pypika criterion: write for instance "
             "nodes.node_type == 'data.core.structure.StructureData.'"
         )
     assert isinstance(criterion, Criterion)

@@ -147,7 +147,7 @@ def _fitting(value: object, field: object) -> object:
             return uuid.UUID(value)
         except ValueError:
             raise InvalidInputError(
-                f"{quote(value)} is no UUID, which the column uuid holds"
+                f"{quote(value)} is not a valid UUID, which the column uuid holds"
             ) from None
     if field.name in _TIME_COLUMNS:
         raise InvalidInputError(

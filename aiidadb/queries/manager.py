@@ -86,7 +86,7 @@ class QueryManager:
             who does not exist has none.
 
         Raises:
-            InvalidInputError: There is no such time zone, or this is no pk.
+            InvalidInputError: There is no such time zone, or this is not a valid pk.
         """
         with served(self._session, since=WITH_NODE_TYPE):
             return await self._statistics.get_creation_statistics(user_pk, timezone)
@@ -268,7 +268,7 @@ class QueryManager:
             mapping: Pk to the UUID that the row is to have. Files of a node are not renamed.
 
         Raises:
-            InvalidInputError: No such table of AiiDA's, or something is no pk or no UUID, or two
+            InvalidInputError: No such table of AiiDA's, or a pk or UUID is not valid, or two
                 keys are the same pk.
             NotExistent: There is no row with one of the pks.
             IntegrityError: Another row has one of the UUIDs.

@@ -68,4 +68,4 @@ def _as_uuid(value: object) -> uuid.UUID:
     try:
         return uuid.UUID(str(value))
     except ValueError:
-        raise InvalidInputError(f"{quote(value)} is no UUID") from None
+        raise InvalidInputError(f"{quote(value)} is not a valid UUID") from None

@@ -216,7 +216,7 @@ class Bookkeeping:
             return SchemaVersion.parse(revision)
         except InvalidInputError:
             raise IncompatibleStorageSchema(
-                f"alembic_version holds {revision!r}, which is no version of AiiDA's that is known"
+                f"alembic_version holds {revision!r}, which is not a known version of AiiDA's"
             ) from None
 
     def _last_step(self) -> int:

@@ -91,7 +91,7 @@ class SchemaVersion:
                 return cls("sqlalchemy", NUMBERS[text])
         kind = InvalidInputError if isinstance(text, str) else InvalidTypeError
         raise kind(
-            f"{quote(text)} is no schema version: give '1.0.N' (AiiDA 0.x and 1.x), a revision "
+            f"{quote(text)} is not a schema version: give '1.0.N' (AiiDA 0.x and 1.x), a revision "
             f"such as '{SQLALCHEMY_HEAD}' (0.x and 1.x with the SQLAlchemy backend) or "
             "'main_NNNN' (2.x)"
         )

@@ -114,6 +114,7 @@ def test_the_short_options_are_those_of_verdi(run, shared_campaign):
     assert listed("-A", f"--groups={GROUPS[0]}", GROUPS[1]) == two
     either = listed("-A", "--element", "Si", "--element", "O")
     assert listed("-A", "-e", "Si", "O") == listed("--with-elements", "Si", "O", "-A") == either
+    assert listed("-AeSi", "O") == listed("-eSi", "O", "-A") == listed("-Ae", "Si", "O") == either
     both = listed("-A", "--element-only", "O", "--element-only", "Ti")
     assert listed("-A", "-E", "O", "Ti") == both
     assert listed("-A", "--with-elements-exclusive", "O", "Ti") == both

@@ -141,7 +141,7 @@ async def test_what_is_missing_is_said_before_it_asks(case, old_campaign, tmp_pa
                 expected = "is not there"
             case "occupied repository":
                 (repository / "container").write_text("")
-                expected = "is no container of AiiDA"
+                expected = "is not a container of AiiDA"
             case "exports":
                 (tmp_path / "file").write_text("")
                 options["--export-directory"] = str(tmp_path / "file" / "exports")

@@ -47,7 +47,11 @@ DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemavers
     ("line", "change", "problem"),
     [
         ("main", "update alembic_version set version_num = 'main_0099'", "ahead"),
-        ("main", "update alembic_version set version_num = 'frobnicated'", "is no version"),
+        (
+            "main",
+            "update alembic_version set version_num = 'frobnicated'",
+            "is not a known version",
+        ),
         (
             "main",
             (

@@ -399,7 +399,7 @@ def test_a_port_that_is_no_port_is_refused(
     content = configuration(version)
     storage(content)[key(version, "database_port")] = port
     path = write(content)
-    with pytest.raises(ProfileConfigurationError, match="no port: give a number from") as caught:
+    with pytest.raises(ProfileConfigurationError, match="not a port: give a number from") as caught:
         load_profile("main", config=path)
     assert str(caught.value).startswith(f"{path}: profiles.main.")
     assert key(version, "database_port") in str(caught.value)
@@ -444,15 +444,17 @@ def test_a_version_that_is_no_number_is_refused(
 ) -> None:
     content = configuration(10)
     content["CONFIG_VERSION"]["CURRENT"] = number
-    with pytest.raises(ConfigurationError, match=r"CONFIG_VERSION\.CURRENT is no version number"):
+    with pytest.raises(
+        ConfigurationError, match=r"CONFIG_VERSION\.CURRENT is not a version number"
+    ):
         load_profile(config=write(content))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(profiles=[]), "profiles is no object"),
-        (lambda c: c["profiles"].update(main=None), "profiles.main is no object"),
+        (lambda c: c.update(profiles=[]), "profiles is not an object"),
+        (lambda c: c["profiles"].update(main=None), "profiles.main is not an object"),
         (lambda c: c["profiles"]["main"].pop("storage"), "profiles.main.storage is missing"),
         (
             lambda c: c["profiles"]["main"]["storage"].pop("config"),
@@ -463,15 +465,24 @@ def test_a_version_that_is_no_number_is_refused(
             "profiles.main.storage.backend is empty",
         ),
         (lambda c: storage(c).update(database_name=None), "database_name is empty"),
-        (lambda c: storage(c).update(database_username=7), "database_username is no text"),
-        (lambda c: storage(c).update(database_password=1234), "database_password is no text"),
-        (lambda c: storage(c).update(repository_uri="/data"), "repository_uri is no file:// URI"),
-        (lambda c: storage(c).update(repository_uri="file:data"), "repository_uri is no file://"),
-        (lambda c: storage(c).update(repository_uri="s3://u:p@b/d"), "repository_uri is no file"),
-        (lambda c: storage(c).update(database_hostname="h/x"), "host that is no name"),
+        (lambda c: storage(c).update(database_username=7), "database_username is not text"),
+        (lambda c: storage(c).update(database_password=1234), "database_password is not text"),
+        (
+            lambda c: storage(c).update(repository_uri="/data"),
+            "repository_uri is not a file:// URI",
+        ),
+        (
+            lambda c: storage(c).update(repository_uri="file:data"),
+            "repository_uri is not a file://",
+        ),
+        (
+            lambda c: storage(c).update(repository_uri="s3://u:p@b/d"),
+            "repository_uri is not a file",
+        ),
+        (lambda c: storage(c).update(database_hostname="h/x"), "host that is neither"),
         (lambda c: c["profiles"]["main"].update(default_user_email=1), "default_user_email is no"),
-        (lambda c: c.update(default_profile=["main"]), "default_profile is no text"),
-        (lambda c: c.update(CONFIG_VERSION=10), "CONFIG_VERSION is no object"),
+        (lambda c: c.update(default_profile=["main"]), "default_profile is not text"),
+        (lambda c: c.update(CONFIG_VERSION=10), "CONFIG_VERSION is not an object"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_and_key(
@@ -490,12 +501,15 @@ def test_what_is_wrong_is_told_with_file_and_key(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"profiles": {"main": {"AIIDADB_PASS": "s3cret"}', "is no JSON: .* in line 1, column 49"),
-        ("", "is no JSON"),
+        (
+            '{"profiles": {"main": {"AIIDADB_PASS": "s3cret"}',
+            "is not valid JSON: .* in line 1, column 49",
+        ),
+        ("", "is not valid JSON"),
         ("[]", "no JSON object"),
         ('"s3cret"', "no JSON object"),
-        ("[" * 100_000, "is no JSON"),
-        ("9" * 5_000, "is no JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("9" * 5_000, "is not valid JSON"),
     ],
 )
 def test_broken_json_is_told_without_its_content(
@@ -511,7 +525,7 @@ def test_broken_json_is_told_without_its_content(
 
 def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b'{"profiles": "\xff\xfe\xfd"}')
-    with pytest.raises(ConfigurationError, match="is no JSON"):
+    with pytest.raises(ConfigurationError, match="is not valid JSON"):
         load_profile(config=tmp_path)
 
 

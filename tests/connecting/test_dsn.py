@@ -84,7 +84,7 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
         ("postgresql:h", "begins with postgresql://"),
         ("sqlite:///x.db", "begins with postgresql://"),
         ("", "begins with postgresql://"),
-        ("postgresql://::1/db", "port that is no number"),
+        ("postgresql://::1/db", "port that is not a number"),
         ("postgresql://[::1/db", "brackets"),
         ("postgresql://[]/db", "brackets"),
         ("postgresql://[::1]x/db", "brackets"),

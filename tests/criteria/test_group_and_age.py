@@ -125,7 +125,7 @@ async def test_the_nodes_can_have_an_alias_and_be_joined(filled):
         (lambda: query_past_days(Query.from_(groups).select("*"), past_days=1), "aiidadb.nodes"),
         (lambda: query_group("select id from db_dbnode", group_pk=1), "aiidadb.nodes"),
         (lambda: query_group(ALL, group_name=3), "one label or several"),
-        (lambda: query_group(ALL, group_name=["a", 3]), "3 is no label"),
+        (lambda: query_group(ALL, group_name=["a", 3]), "3 is not a label"),
         (lambda: query_group(ALL, group_name=["a\x00"]), "NUL"),
         (lambda: query_group(ALL, group_name="\ud800"), "surrogate"),
         (lambda: query_group(ALL, group_pk="a"), "pk"),

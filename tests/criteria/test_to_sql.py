@@ -233,7 +233,7 @@ def test_how_things_are_written(term, text, values):
         (nodes.id.isin([1, 2**63]), "64 bits"),
         (nodes.ctime > datetime.datetime(2024, 1, 1), "time zone"),
         (nodes.ctime > "2024-01-01", "datetime"),
-        (nodes.uuid == "no uuid", "no UUID"),
+        (nodes.uuid == "no uuid", "not a valid UUID"),
         (nodes.label == b"bytes", "bytes"),
         pytest.param(nodes.label == object(), "object", id="object"),
         (nodes.label == {"a": 1}, "dict"),

@@ -286,7 +286,7 @@ async def test_what_is_no_pk_is_refused(bare_dsn, pks):
         ({"label": "a\x00"}, "NUL"),
         ({"label": "\ud800"}, "surrogate"),
         ({"user_id": 2**64}, "64 bits"),
-        ({"uuid": "abc"}, "no UUID"),
+        ({"uuid": "abc"}, "not a valid UUID"),
         ({"ctime": "2024-01-01"}, "datetime"),
     ],
     ids=repr,

@@ -108,7 +108,7 @@ async def test_all_parents_give_the_columns_asked_for(backend):
         ({"return_values": []}, "empty"),
         ({"return_values": ["colour"]}, "'colour'.*node_type"),
         ({"return_values": ["label.x"]}, "'label.x'"),
-        ({"return_values": [1]}, "1 is no column"),
+        ({"return_values": [1]}, "1 is not a column"),
         ({"return_values": ["attributes.\x00"]}, "NUL"),
         ({"link_types": ["made"]}, "made"),
         ({"node_pks": ["1"]}, "pk"),
@@ -209,7 +209,7 @@ async def uuids(backend):
 async def test_each_new_uuid_is_for_one_pk(backend, key):
     await write(backend, Graph(dict.fromkeys(range(1, 4), INT), ()))
     before = await uuids(backend)
-    with pytest.raises(InvalidTypeError, match="is no pk"):
+    with pytest.raises(InvalidTypeError, match="is not a valid pk"):
         await backend.queries.apply_new_uuid_mapping("db_dbnode", {key: number(1001)})
     assert await uuids(backend) == before
 
@@ -242,8 +242,8 @@ async def test_new_uuids_are_given_to_all_rows_or_to_none(backend):
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({1: "no uuid"}, "no UUID"),
-        ({1: None}, "no UUID"),
+        ({1: "no uuid"}, "not a valid UUID"),
+        ({1: None}, "not a valid UUID"),
         ({True: number(1)}, "pk"),
         ({"1": number(1)}, "pk"),
         ({2**63: number(1)}, "64 bits"),

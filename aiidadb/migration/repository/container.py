@@ -87,7 +87,7 @@ def read_container_id(repository: Path) -> str | None:
         text = (place / "config.json").read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise RepositoryError(
-            f"{place} is there and is no container of AiiDA (it has no config.json): "
+            f"{place} is there and is not a container of AiiDA (it has no config.json): "
             "move it away, or name another repository"
         ) from None
     except OSError as error:

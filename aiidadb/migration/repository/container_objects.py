@@ -139,7 +139,7 @@ def _content(path: str) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StorageMigrationError(
-                f"{path} is no regular file, so it has no content to take along: remove it and "
+                f"{path} is not a regular file, so it has no content to take along: remove it and "
                 "run again"
             )
         if status.st_size > _SMALL:

@@ -185,12 +185,6 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     if target not in STEPS:
         raise InvalidInputError(f"there is no way to {target}: the versions are {_known()}")
     origin = bookkeeping.version()
-    if origin not in STEPS and origin.line == "sqlalchemy":
-        raise IncompatibleStorageSchema(
-            f"the database is of AiiDA's SQLAlchemy backend, and revision {origin} is before the "
-            f"first that can be migrated ({next(iter(_steps_of('sqlalchemy')))}): migrate it with "
-            "aiida-core 2.1.2 first (verdi storage migrate); newer ones fail on it"
-        )
     if origin not in STEPS:
         raise IncompatibleStorageSchema(
             f"the database has schema version {origin}, which is ahead of what is known here "

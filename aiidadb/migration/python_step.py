@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.migration.options import MigrationOptions
+    from aiidadb.version.schema_version import Line
 
 __all__ = ["PythonStep", "StepContext", "StepOutcome"]
 
@@ -26,11 +27,14 @@ class StepContext:
         options: How the migration is to be run.
         progress: Told what is worked on, how many rows are done, and how many there are in all
             (None where that is not known).
+        line: Whose step it is: what lies in rows of its own in the django line, before 1.0.37, lies
+            in JSONB columns in the sqlalchemy line.
     """
 
     connection: asyncpg.Connection
     options: MigrationOptions
     progress: Callable[[str, int, int | None], None]
+    line: Line = "django"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ What follows is sent as it is, except that ``-- call: NAME`` on a line of its ow
 written in Python. The transaction and the bookkeeping are the runner's.
 
 A file of the django line that is a step of the sqlalchemy line as well names the revision that it
-leads to there; the step before it is that line's own. Where the two differ, so do the values of the
-header that have the line before their key (``none``: that line has no such value), and the parts of
-the file that follow a line which says whose they are::
+leads to there, or several; the step before each is that line's own. Where the two lines differ, so
+do the values of the header that have the line before their key (``none``: that line has no such
+value), and the parts of the file that follow a line which says whose they are::
 
     -- migration: django_0045
     -- from: 1.0.44
@@ -198,7 +198,7 @@ def read_steps(path: Path, python_steps: Mapping[str, PythonStep]) -> tuple[Migr
         python_steps: The steps written in Python, by the names that it may call them by.
 
     Returns:
-        The step that it is, and the one that it is of the sqlalchemy line as well, if it says so.
+        The step that it is, and those that it is of the sqlalchemy line as well, if it says so.
 
     Raises:
         SqlFileError: It is not as it must be; the message begins with its path.
@@ -235,12 +235,15 @@ class _File:
         own_line = version.line if origin is None else origin.line
         yield self._step(own_line, version, origin, self.path.stem)
         if "also" in self.header:
-            also = self._version("also")
-            if also.line != "sqlalchemy":
-                raise SqlFileError(f"{self.path}: {also} is not a revision of the sqlalchemy line")
-            before = SchemaVersion("sqlalchemy", also.number - 1) if also.number > 1 else None
             what = self.path.stem.partition("_")[2]
-            yield self._step("sqlalchemy", also, before, f"{also.number:02}_{also}_{what}")
+            for revision in self.header["also"].split(","):
+                also = self._parse(revision.strip())
+                if also.line != "sqlalchemy":
+                    raise SqlFileError(
+                        f"{self.path}: {also} is not a revision of the sqlalchemy line"
+                    )
+                before = SchemaVersion("sqlalchemy", also.number - 1) if also.number > 1 else None
+                yield self._step("sqlalchemy", also, before, f"{also.number:02}_{also}_{what}")
         elif f"{_OF_ANOTHER_LINE}from" in self.header:
             before = self._version(f"{_OF_ANOTHER_LINE}from")
             yield self._step("sqlalchemy", version, before, self.path.stem)
@@ -250,8 +253,11 @@ class _File:
             raise SqlFileError(f"{self.path}: a step of one line, with parts of another")
 
     def _version(self, key: str) -> SchemaVersion:
+        return self._parse(self.header[key])
+
+    def _parse(self, text: str) -> SchemaVersion:
         try:
-            return SchemaVersion.parse(self.header[key])
+            return SchemaVersion.parse(text)
         except InvalidInputError as error:
             raise SqlFileError(f"{self.path}: {error}") from error
 

@@ -153,7 +153,9 @@ class StepRunner:
             if isinstance(part, str):
                 await self._connection.execute(part)
             else:
-                context = StepContext(self._connection, self._options, self._tell)
+                context = StepContext(
+                    self._connection, self._options, self._tell, self._step.version.line
+                )
                 outcomes.append(await part.run(context))
         await self._connection.execute(self._step.bookkeeping)
         # What COMMIT would find fault with is found here, where it is still the step's.

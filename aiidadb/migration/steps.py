@@ -14,7 +14,12 @@ from aiidadb.exceptions import SqlFileError
 from aiidadb.migration.repository.move_files import MOVE_REPOSITORY
 from aiidadb.migration.step_file import read_steps
 from aiidadb.migration.values.attributes import BUILD_JSON_FROM_EAV
-from aiidadb.migration.values.exports import EXPORT_LINKS, EXPORT_LOGS, EXPORT_WORKFLOWS
+from aiidadb.migration.values.exports import (
+    DROP_DOUBLED_MEMBERSHIPS,
+    EXPORT_LINKS,
+    EXPORT_LOGS,
+    EXPORT_WORKFLOWS,
+)
 from aiidadb.migration.values.orphans import EXPORT_ORPHANS, EXPORT_STRAYS
 from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from aiidadb.sql import sql_directory
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["HAND_OVERS", "NOTES", "PRELUDE", "PYTHON_STEPS", "REST_OF_0024", "STEPS"]
 
 PYTHON_STEPS: Final = (
+    DROP_DOUBLED_MEMBERSHIPS,
     EXPORT_LINKS,
     EXPORT_LOGS,
     MOVE_TRAJECTORY_SYMBOLS,
@@ -71,7 +77,7 @@ def _chain(line: Line, steps: Iterable[MigrationStep]) -> dict[SchemaVersion, Mi
     chain = sorted(
         (step for step in steps if step.version.line == line), key=lambda step: step.version
     )
-    previous = SchemaVersion("sqlalchemy", 43) if line == "sqlalchemy" else None
+    previous: SchemaVersion | None = None
     for step in chain:
         if step.origin != previous:
             raise SqlFileError(f"{step.file}: it starts from {step.origin}, not from {previous}")

@@ -119,7 +119,7 @@ async def run_step(
         without_repository=without_repository,
         dry_run=dry_run,
     )
-    context = StepContext(connection, options, progress=lambda _what, _done, _total: None)
+    context = StepContext(connection, options, lambda _what, _done, _total: None, line)
     outcomes = []
     await connection.execute(prelude())
     transaction = connection.transaction()

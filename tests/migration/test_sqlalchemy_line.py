@@ -18,6 +18,7 @@ from aiidadb.migration.repository import container
 from aiidadb.migration.steps import STEPS
 from tests.helpers.aiida_process import run_aiida
 from tests.helpers.aiida_reading import READ_IT_ALL, files_before, give_aiida_a_profile
+from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences
 from tests.helpers.databases import fetchval, run_script
 from tests.helpers.migrating import migrate, opened, refused_and_left
@@ -54,7 +55,7 @@ async def head(databases: Databases) -> str:
 # ------------------------------------------------------------------ each step beside AiiDA's
 
 
-@pytest.mark.parametrize("version", CHAIN[1:], ids=str)
+@pytest.mark.parametrize("version", some_of(CHAIN[1:], CHAIN[10::10]), ids=str)
 async def test_after_each_step_the_schema_is_what_aiida_makes_of_it(
     databases: Databases, version: SchemaVersion
 ) -> None:
@@ -88,7 +89,7 @@ async def test_a_real_database_comes_out_as_aiida_left_it(
     theirs = await load_dump(databases, "legacy_sqla/3_after_aiida-2.9.4_main_0002")
     report = await migrate(genuine.dsn, repository=genuine.repository)
     assert [str(step.version) for step in report.steps] == [
-        *map(str, CHAIN[1:]), "main_0001", "main_0002",
+        *map(str, CHAIN[44:]), "main_0001", "main_0002",
     ]  # fmt: skip
     assert await fetchval(genuine.dsn, MTIMES) == mtimes
     assert await fetchval(genuine.dsn, SETTING) == setting

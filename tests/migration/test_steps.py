@@ -44,20 +44,30 @@ def test_a_chain_with_a_hole_is_refused(tmp_path: Path) -> None:
 def test_the_chain_is_whole() -> None:
     assert [str(version) for version in steps.STEPS] == [
         *(f"1.0.{number}" for number in range(1, 51)),
-        *REVISIONS[43:],
+        *REVISIONS,
         "main_0001",
         "main_0002",
     ]
 
 
 def test_every_step_written_in_python_has_its_place_in_the_chain() -> None:
-    called = [
-        step
-        for file in steps.STEPS.values()
-        if file.version.line == "django"
-        for step in file.python_steps
-    ]
-    assert called == list(steps.PYTHON_STEPS)
+    called = {
+        # Each once: two steps of the sqlalchemy line may drop memberships that are doubled.
+        line: list(
+            dict.fromkeys(
+                step
+                for file in steps.STEPS.values()
+                if file.version.line == line
+                for step in file.python_steps
+            )
+        )
+        for line in ("django", "sqlalchemy")
+    }
+    for of_line in called.values():
+        assert of_line == [step for step in steps.PYTHON_STEPS if step in of_line]
+    assert {step.name for of_line in called.values() for step in of_line} == {
+        step.name for step in steps.PYTHON_STEPS
+    }
 
 
 # ------------------------------------------------------------------ drops, retypes, remakes

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["check_database", "refuse"]
 
 _CODES: Final = {
+    "drop_doubled_memberships": "export_directory",
     "export_links": "export_directory",
     "export_logs": "export_directory",
     "export_workflows": "export_directory",
@@ -64,7 +65,7 @@ async def check_database(
     Returns:
         The findings, and the errors that say more of some of them.
     """
-    finder = _Finder(connection, plan, StepContext(connection, options, progress))
+    finder = _Finder(connection, plan, StepContext(connection, options, progress, plan.origin.line))
     await finder.look()
     order = {planned.name: position for position, planned in enumerate(plan.steps)}
     found = sorted(finder.found, key=lambda finding: order.get(finding.step, -1))

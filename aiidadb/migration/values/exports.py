@@ -1,4 +1,4 @@
-"""What leaves the database, written to JSON files first: links, logs and legacy workflows.
+"""What leaves the database, written to JSON files first: links, logs, workflows, memberships.
 
 Of logs (0024) and legacy workflows (0032) the content is what aiida-core 1.6.9 writes, in its form,
 with two differences: rows are in the order of their keys, and times of workflows keep their
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiidadb.migration.export_file import ExportFile
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["EXPORT_LINKS", "EXPORT_LOGS", "EXPORT_WORKFLOWS"]
+__all__ = ["DROP_DOUBLED_MEMBERSHIPS", "EXPORT_LINKS", "EXPORT_LOGS", "EXPORT_WORKFLOWS"]
 
 _ROWS_AT_ONCE = 250
 
@@ -37,6 +37,10 @@ _ROWS_AT_ONCE = 250
 _LOG_FILES: Final = {
     "workflow": ("legacy_workflow_logs", "of legacy workflows"),
     "unknown": ("unknown_entity_logs", "of entities that AiiDA does not know"),
+    "nameless": (
+        "nameless_entity_logs",
+        "of no node that is there, and of nothing else",
+    ),
     "no_node": ("no_node_entity_logs", "of nodes that are not there"),
 }
 _TIMES: Final = frozenset({"ctime", "mtime", "time"})
@@ -51,6 +55,8 @@ _WORKFLOW_TABLES: Final = {
     "workflow_data": "db.dbworkflowdata",
     "workflow_step": "db.dbworkflowstep",
 }
+# Django calls what a row refers to by the name of its class; the other backend by its column.
+_COLUMNS: Final = {"user": "user_id", "parent": "parent_id", "aiida_obj": "aiida_obj_id"}
 
 
 async def _export_links(context: StepContext) -> StepOutcome:
@@ -78,7 +84,7 @@ async def _export_links(context: StepContext) -> StepOutcome:
         written = await _write_array(
             export,
             read_in_batches(context.connection, "departing_links", size=_ROWS_AT_ONCE),
-            _link_as_json,
+            _row_as_json,
             partial(_report, context, "links written to a file", 0, total),
         )
         _check_written(content, written, total)
@@ -139,19 +145,56 @@ async def _export_workflows(context: StepContext) -> StepOutcome:
     content = f"{total} {'row' if total == 1 else 'rows'} of legacy workflows, their data and steps"
     written = 0
     async with open_export(context, "legacy-workflows", content) as export:
-        # AiiDA's file is one object with a key a table, its value being a text which is itself
-        # JSON, as Django's serializer makes it.
+        # AiiDA's file is one object with a key per table. Its value is a text which is itself JSON,
+        # as Django's serializer makes it, or the rows themselves with the other backend.
+        quote, encode_row = (
+            ("", _workflow_as_json)
+            if context.line == "sqlalchemy"
+            else ('"', _workflow_as_quoted_json)
+        )
         for opening, (key, model) in zip(("{", ", ", ", "), _WORKFLOW_TABLES.items(), strict=True):
             report = partial(_report, context, "workflows written to a file", written, total)
-            encode = partial(_workflow_as_quoted_json, model)
-            await export.write([f'{opening}"{key}": "'])
+            encode = partial(encode_row, model)
+            await export.write([f'{opening}"{key}": {quote}'])
             rows = read_in_batches(connection, f"legacy_{key}", size=_ROWS_AT_ONCE)
             number = await _write_array(export, rows, encode, report)
             _check_written(f"rows of {model}", number, counts[key])
             written += number
-            await export.write(['"'])
+            await export.write([quote])
         await export.write(["}"])
         await export.publish()
+    return _with_file(StepOutcome(), context, export, content, written)
+
+
+async def _drop_doubled_memberships(context: StepContext) -> StepOutcome:
+    """Write the memberships of nodes in groups that are there once more to a file, and delete them.
+
+    The first of each stays. Only the sqlalchemy line has such, before 59edaf8a8b79.
+
+    Args:
+        context: The step's context.
+
+    Returns:
+        Rows deleted, the file, and a note. No file where none is doubled.
+
+    Raises:
+        StorageMigrationError: The file could not be written.
+    """
+    connection = context.connection
+    total = await QUERIES["doubled_membership_count"].fetchval(connection)
+    if total == 0:
+        return StepOutcome()
+    content = f"{total} {'membership' if total == 1 else 'memberships'} of groups that are doubled"
+    async with open_export(context, "doubled_memberships", content) as export:
+        written = await _write_array(
+            export,
+            read_in_batches(connection, "doubled_membership", size=_ROWS_AT_ONCE),
+            _row_as_json,
+            partial(_report, context, "memberships written to a file", 0, total),
+        )
+        _check_written(content, written, total)
+        await export.publish()
+    await QUERIES["doubled_membership_delete"].execute(connection)
     return _with_file(StepOutcome(), context, export, content, written)
 
 
@@ -200,13 +243,22 @@ async def _write_array(
     return written
 
 
-def _link_as_json(row: asyncpg.Record) -> str:
+def _row_as_json(row: asyncpg.Record) -> str:
     return json.dumps(dict(row.items()), ensure_ascii=False)
 
 
 def _log_as_json(row: asyncpg.Record) -> str:
     fields = dict(row.items())
     fields["time"] = _time(row["time"], "+00:00")
+    metadata = fields.pop("metadata") or "null"
+    return f'{json.dumps(fields, ensure_ascii=False)[:-1]}, "metadata": {metadata}}}'
+
+
+def _workflow_as_json(_model: str, row: asyncpg.Record) -> str:
+    fields = {
+        _COLUMNS.get(key, key): _time(value, "+00:00") if key in _TIMES else value
+        for key, value in row.items()
+    }
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -251,3 +303,6 @@ def _with_file(
 EXPORT_LINKS: Final = PythonStep("export_links", _export_links, check_export_directory)
 EXPORT_LOGS: Final = PythonStep("export_logs", _export_logs, check_export_directory)
 EXPORT_WORKFLOWS: Final = PythonStep("export_workflows", _export_workflows, check_export_directory)
+DROP_DOUBLED_MEMBERSHIPS: Final = PythonStep(
+    "drop_doubled_memberships", _drop_doubled_memberships, check_export_directory
+)

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["MOVE_TRAJECTORY_SYMBOLS"]
 
 _NODES_AT_ONCE = 200
+
+# Where attributes are JSONB, the same is asked in other words.
+_OF_JSON: Final = {
+    "trajectories": "trajectories_json",
+    "trajectories_waiting": "trajectories_waiting_json",
+    "trajectory_counts": "trajectory_counts_json",
+}
 _NAMED_AT_MOST = 5
 
 
@@ -39,7 +46,7 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
         context: The step's context.
 
     Returns:
-        Rows of ``db_dbattribute`` written, and notes.
+        Rows of ``db_dbattribute`` (or ``db_dbnode``) written, and notes.
 
     Raises:
         MissingExtraError: There are symbols to read, and numpy is not installed.
@@ -47,7 +54,7 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
             trajectory is missing or is no list of symbols.
     """
     connection = context.connection
-    counts = await QUERIES["trajectory_counts"].fetchrow(connection)
+    counts = await QUERIES[_query("trajectory_counts", context)].fetchrow(connection)
     assert counts is not None
     if counts["nodes"] == 0:
         return StepOutcome()
@@ -62,13 +69,15 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
     rows = done = moved = 0
     bare: list[str] = []
     missing: list[str] = []
-    async for nodes in read_in_batches(connection, "trajectories", size=_NODES_AT_ONCE):
+    async for nodes in read_in_batches(
+        connection, _query("trajectories", context), size=_NODES_AT_ONCE
+    ):
         found = await to_thread.run_sync(_read_symbols, repository, nodes)
         for node, symbols in zip(nodes, found, strict=True):
             if symbols is None:
                 (missing if node["has_array"] else bare).append(node["uuid"])
         if context.options.without_repository or not missing:
-            rows += await _write_symbols(connection, nodes, found)
+            rows += await _write_symbols(context, nodes, found)
         moved += len(found) - found.count(None)
         done += len(nodes)
         context.progress("symbols of trajectories read from files", done, counts["nodes"])
@@ -93,7 +102,7 @@ async def _check_repository(context: StepContext) -> None:
         MissingExtraError: There are symbols to read, and numpy is not installed.
         StorageMigrationError: There are symbols to read and no repository.
     """
-    number = await QUERIES["trajectories_waiting"].fetchval(context.connection)
+    number = await QUERIES[_query("trajectories_waiting", context)].fetchval(context.connection)
     if number == 0:
         return
     repository = context.options.repository
@@ -101,6 +110,10 @@ async def _check_repository(context: StepContext) -> None:
         await to_thread.run_sync(_check_numpy)
     elif not context.options.without_repository:
         raise _no_repository(repository, number)
+
+
+def _query(name: str, context: StepContext) -> str:
+    return _OF_JSON[name] if context.line == "sqlalchemy" else name
 
 
 def _no_repository(repository: Path | None, number: int) -> StorageMigrationError:
@@ -153,7 +166,7 @@ def _check_numpy() -> None:
 
 
 async def _write_symbols(
-    connection: asyncpg.Connection,
+    context: StepContext,
     nodes: Sequence[asyncpg.Record],
     found: Sequence[list[str] | None],
 ) -> int:
@@ -166,8 +179,11 @@ async def _write_symbols(
         return 0
     ids = [pk for pk, _ in with_symbols]
     texts = [json.dumps(symbols) for _, symbols in with_symbols]
-    await QUERIES["trajectory_symbols_delete"].execute(connection, ids)
-    await QUERIES["trajectory_symbols_insert"].execute(connection, ids, texts)
+    if context.line == "sqlalchemy":
+        await QUERIES["trajectory_symbols_update_json"].execute(context.connection, ids, texts)
+        return len(ids)
+    await QUERIES["trajectory_symbols_delete"].execute(context.connection, ids)
+    await QUERIES["trajectory_symbols_insert"].execute(context.connection, ids, texts)
     return sum(1 + len(symbols) for _, symbols in with_symbols)
 
 

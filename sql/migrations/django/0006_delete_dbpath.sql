@@ -1,6 +1,7 @@
 -- migration: django_0006
 -- from: 1.0.5
 -- to: 1.0.6
+-- also: 70c7d732f1b2
 -- changes: Drops db_dbpath, and the trigger on db_dblink that kept it up to date.
 -- why: The transitive closure of the links grew beyond what could be kept; it follows from the
 --     links. AiiDA up to 0.9 made the trigger and its function after each of Django's migrations; a

@@ -1,11 +1,16 @@
 -- migration: django_0007
 -- from: 1.0.6
 -- to: 1.0.7
+-- also: a6048f0ffca8
 -- changes: Links from inline calculations to data, wrongly of type `returnlink`, become
 --     `createlink`. Links without a type get the one that follows from the two nodes: `inputlink`,
 --     `createlink`, `returnlink` or `calllink`.
 -- why: Links made before they had types, or imported without, were left empty. (AiiDA 1.6.9's own
 --     step writes 1.0.8 as the version, which is a slip.)
+-- sqlalchemy why: Links made before they had types, or imported without, were left empty, or null
+--     where the column came later; AiiDA's own step means to fill these too, and passes over them.
+--     AiiDA 0.7 let two nodes have one link at the most, and the labels of a node's incoming links
+--     had to differ; both constraints go here, where there are any.
 -- tables: db_dblink
 -- rows: select count(*)
 --     from db_dblink as link
@@ -17,7 +22,7 @@
 --             and target.type like 'data.%'
 --         )
 --         or (
---             link.type = ''
+--             coalesce(link.type, '') = ''
 --             and target.type like 'calculation.%'
 --             and (
 --                 source.type like 'data.%'
@@ -25,7 +30,7 @@
 --             )
 --         )
 --         or (
---             link.type = ''
+--             coalesce(link.type, '') = ''
 --             and target.type like 'data.%'
 --             and (
 --                 source.type like 'calculation.job.%'
@@ -57,7 +62,7 @@ with retyped as (
             and target.type like 'data.%'
         )
         or (
-            link.type = ''
+            coalesce(link.type, '') = ''
             and target.type like 'calculation.%'
             and (
                 source.type like 'data.%'
@@ -65,7 +70,7 @@ with retyped as (
             )
         )
         or (
-            link.type = ''
+            coalesce(link.type, '') = ''
             and target.type like 'data.%'
             and (
                 source.type like 'calculation.job.%'
@@ -80,3 +85,10 @@ update db_dblink as link
 set type = retyped.type
 from retyped
 where link.id = retyped.id;
+
+-- sqlalchemy alone:
+-- Before the constraints can be looked at, what waits to be checked has to be.
+set constraints all immediate;
+
+select pg_temp.aiidadb_drop_unique('db_dblink', array['input_id', 'output_id']);
+select pg_temp.aiidadb_drop_unique('db_dblink', array['output_id', 'label']);

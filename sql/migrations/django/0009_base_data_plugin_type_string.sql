@@ -1,6 +1,7 @@
 -- migration: django_0009
 -- from: 1.0.8
 -- to: 1.0.9
+-- also: 0aebbeab274d
 -- changes: Nodes of type `data.base.X.` become `data.x.X.` for X of Bool, Float, Int, Str and List.
 -- why: The classes moved in AiiDA's source, and the type of a node is where its class lives.
 -- tables: db_dbnode

@@ -1,6 +1,7 @@
 -- migration: django_0020
 -- from: 1.0.19
 -- to: 1.0.20
+-- also: 239cea6d2452
 -- changes: Calculations become process nodes: job, inline and work calculations get the types
 --     `node.process.X`, and job calculations keep the plugin that they ran in process_type. Links
 --     that calculations and workflows must not have are removed: `returnlink` and `calllink` that
@@ -75,6 +76,8 @@ using aiidadb_departing_links as departing
 where link.id = departing.link_id;
 
 -- Of the calculations of a workflow those that came from a decorated function tell its name.
+
+-- django alone:
 update db_dbnode as workflow
 set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
 where
@@ -88,6 +91,16 @@ where
             and attribute.key = 'function_name'
     );
 
+-- sqlalchemy alone:
+update db_dbnode as workflow
+set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
+where
+    workflow.type in (
+        'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
+    )
+    and workflow.attributes ? 'function_name';
+
+-- both lines:
 -- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where
 -- that is no entry point known, its class is put behind it.
 create or replace function pg_temp.aiidadb_process_type(node_type text, current_type text)

@@ -1,6 +1,7 @@
 -- migration: django_0022
 -- from: 1.0.21
 -- to: 1.0.22
+-- also: e72ad251bcdb
 -- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to
 --     `data.upf`, `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
 -- why: A type string says who made the group. Where two groups would come to bear one label and

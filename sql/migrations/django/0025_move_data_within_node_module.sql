@@ -1,6 +1,7 @@
 -- migration: django_0025
 -- from: 1.0.24
 -- to: 1.0.25
+-- also: 6a5c2ea1439d
 -- changes: Node types `data.X` become `node.data.X`.
 -- why: The classes moved to a module of that name in AiiDA's source, for as long as it took to
 --     write 0028.

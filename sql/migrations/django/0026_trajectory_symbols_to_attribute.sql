@@ -1,14 +1,19 @@
 -- migration: django_0026
 -- from: 1.0.25
 -- to: 1.0.26
+-- also: 12536798d4d3
 -- changes: Trajectories get the attribute `symbols` from the array `symbols.npy` in the file
 --     repository.
 -- why: The symbols of the atoms can then be asked for in the database.
 -- tables: db_dbattribute
+-- sqlalchemy tables: db_dbnode
 -- rows: select count(*)
 --     from db_dbnode as trajectory
 --     join db_dbattribute as array_row on array_row.dbnode_id = trajectory.id
 --     where trajectory.type = 'node.data.array.trajectory.TrajectoryData.'
 --       and array_row.key = 'array|symbols'
+-- sqlalchemy rows: select count(*) from db_dbnode
+--     where type = 'node.data.array.trajectory.TrajectoryData.'
+--         and attributes ? 'array|symbols'
 
 -- call: move_trajectory_symbols

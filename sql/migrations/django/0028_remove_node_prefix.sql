@@ -1,6 +1,7 @@
 -- migration: django_0028
 -- from: 1.0.27
 -- to: 1.0.28
+-- also: 61fc0913fae9
 -- changes: Node types `node.data.X` become `data.X`, and `node.process.X` become `process.X`.
 -- why: All classes of nodes live in one module now, so that its name says nothing.
 -- tables: db_dbnode

@@ -1,6 +1,7 @@
 -- migration: django_0029
 -- from: 1.0.28
 -- to: 1.0.29
+-- also: d254fdfed416
 -- changes: Nodes of type `data.parameter.ParameterData.` become `data.dict.Dict.`.
 -- why: The class was renamed.
 -- tables: db_dbnode

@@ -1,6 +1,7 @@
 -- migration: django_0032
 -- from: 1.0.31
 -- to: 1.0.32
+-- also: 1b8ed3425af9
 -- changes: Writes the legacy workflows, with their data and steps, to a file, and drops their
 --     tables.
 -- why: Workflows have been nodes since 0.7; nothing reads the old ones any more.

@@ -1,6 +1,7 @@
 -- migration: django_0038
 -- from: 1.0.37
 -- to: 1.0.38
+-- also: 26d561acd560
 -- changes: Calculation jobs that still carry a `state` of AiiDA 0.x get what a process has instead:
 --     `process_state`, `process_label`, and either `process_status` or `exit_status`. `state` goes.
 -- why: AiiDA 1.0 made calculation jobs processes, and their old states mean nothing to it. The

@@ -1,6 +1,7 @@
 -- migration: django_0040
 -- from: 1.0.39
 -- to: 1.0.40
+-- also: e734dd5e50d7
 -- changes: On process nodes the attribute `_sealed` becomes `sealed`; `_finished`, `_failed`,
 --     `_aborted` and `_do_abort` go; processes with a `process_state` other than those of an active
 --     process are sealed.

@@ -1,6 +1,7 @@
 -- migration: django_0044
 -- from: 1.0.43
 -- to: 1.0.44
+-- also: bf591f31dd12
 -- changes: The four types of groups that AiiDA itself makes get the names of their entry points.
 -- why: Groups became plugins: their type is the entry point of their class, and all of AiiDA's own
 --     begin with `core`. Types of others' groups stay.

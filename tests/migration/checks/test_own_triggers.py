@@ -206,4 +206,4 @@ def test_a_step_that_drops_a_trigger_says_what_it_is() -> None:
         "db_dblink",
         "update_tc()",
     )
-    assert [step.drops_trigger for step in STEPS.values() if step.drops_trigger] == [trigger]
+    assert {step.drops_trigger for step in STEPS.values() if step.drops_trigger} == {trigger}

@@ -4,8 +4,8 @@
 -- parameters: $1 reason text: one of those that departing_log_counts gives
 -- step: django_0024
 -- result: id int, time text, loggername varchar, levelname varchar, objpk int,
---     objname varchar, message text, metadata text; one row per log, by id. Times in UTC,
---     as text, for Python cannot hold all of them
+--     objname varchar, message text, metadata text; one row per log, by id. The metadata as JSON:
+--     where they are text, a string. Times in UTC, as text, for Python cannot hold all of them
 select
     log.id,
     to_json(log.time at time zone 'UTC') #>> '{}' as time,
@@ -14,7 +14,7 @@ select
     log.objpk,
     log.objname,
     log.message,
-    log.metadata
+    to_jsonb(log.metadata)::text as metadata
 from aiidadb_departing_logs as departing
 inner join db_dblog as log on log.id = departing.log_id
 where departing.reason = $1::text

@@ -2,7 +2,7 @@
 -- purpose: The legacy workflows, with columns named and ordered as the fields that AiiDA writes to
 --     a file; read by a cursor
 -- parameters: none
--- schema: django_0031
+-- schema: django_0031, sqlalchemy_32_3d6190594e19
 -- result: id int, uuid text, ctime text, mtime text, label varchar, description text,
 --     nodeversion int, lastsyncedversion int, state varchar, report text, module text,
 --     module_class text, script_path text, script_md5 varchar, user int; one row per workflow, by

@@ -1,7 +1,7 @@
 -- name: legacy_workflow_counts
 -- purpose: How many rows the tables of legacy workflows have, which step 0032 drops
 -- parameters: none
--- schema: django_0031
+-- schema: django_0031, sqlalchemy_32_3d6190594e19
 -- result: workflow bigint, workflow_data bigint, workflow_step bigint; one row: how many there are
 --     of each
 select

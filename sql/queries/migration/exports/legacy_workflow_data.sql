@@ -2,7 +2,7 @@
 -- purpose: The data of legacy workflows, with columns named and ordered as the fields that AiiDA
 --     writes to a file; read by a cursor
 -- parameters: none
--- schema: django_0031
+-- schema: django_0031, sqlalchemy_32_3d6190594e19
 -- result: id int, name varchar, time text, data_type varchar, value_type varchar,
 --     json_value text, aiida_obj int, parent int; one row per datum, by id. The time in
 --     UTC, as text, for Python cannot hold all of them

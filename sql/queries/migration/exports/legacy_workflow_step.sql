@@ -2,7 +2,7 @@
 -- purpose: The steps of legacy workflows, with columns named and ordered as the fields that AiiDA
 --     writes to a file, the pks of their calculations and workflows with them; read by a cursor
 -- parameters: none
--- schema: django_0031
+-- schema: django_0031, sqlalchemy_32_3d6190594e19
 -- result: id int, name varchar, time text, nextcall varchar, state varchar, parent int,
 --     user int, calculations int[], sub_workflows int[]; one row per step, by id.
 --     The time in UTC, as text, for Python cannot hold all of them

@@ -94,9 +94,17 @@ async def is_free(backend: aiidadb.Backend) -> None:
 # ------------------------------------------------------------------------------ the same rows
 
 
-@pytest.mark.quick
 @pytest.mark.usefixtures("small_batches")
-async def test_the_rows_are_those_of_the_list_in_its_order(backend: aiidadb.Backend) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param([8], marks=pytest.mark.quick, id="one limit"),
+        pytest.param([1, 27, None, 2**70], marks=pytest.mark.thorough, id="all limits"),
+    ],
+)
+async def test_the_rows_are_those_of_the_list_in_its_order(
+    backend: aiidadb.Backend, limits: list[int | None]
+) -> None:
     for options in (
         {},
         {"all_users": False},
@@ -111,7 +119,7 @@ async def test_the_rows_are_those_of_the_list_in_its_order(backend: aiidadb.Back
     ):
         rows = await listing(backend, **options)
         assert [row async for row in listing(backend, **options)] == rows, options
-        for limit in {1, 8, 27, len(rows) or 1, 2**70}:
+        for limit in (len(rows) or 1 if limit is None else limit for limit in limits):
             assert await listing(backend, limit=limit, **options) == rows[:limit]
             streamed = [row async for row in listing(backend, limit=limit, **options)]
             assert streamed == rows[:limit], (options, limit)

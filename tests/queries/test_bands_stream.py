@@ -127,6 +127,26 @@ async def test_the_rows_are_those_of_the_list_in_its_order(
 
 
 @pytest.mark.quick
+@pytest.mark.usefixtures("small_batches")
+async def test_bands_without_a_structure_make_nobody_look_whether_the_schema_was_migrated(
+    backend: aiidadb.Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes a connection of its own. That no bands are found does."""
+    looks = []
+
+    async def look() -> None:
+        looks.append(backend.version)
+
+    monkeypatch.setattr(backend._session, "refuse_if_migrated", look)
+    assert None in {row.structure_pk async for row in listing(backend)}
+    assert {row.structure_pk for row in await listing(backend, link_types=["return"])} == {None}
+    assert looks == []
+    assert await listing(backend, group_name="none") == []
+    assert backend.version is not None
+    assert len(looks) == (not backend.version.has_core_prefix)
+
+
+@pytest.mark.quick
 async def test_a_listing_is_asked_for_anew_each_time(backend: aiidadb.Backend) -> None:
     first = listing(backend, limit=1)
     assert await first == await first == [row async for row in first]

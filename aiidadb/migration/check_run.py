@@ -1,8 +1,7 @@
-"""The check before a migration's first change, and the repair that it may ask for."""
+"""The check before a migration's first change."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -10,10 +9,9 @@ import asyncpg
 
 from aiidadb.exceptions import LockTimeout
 from aiidadb.migration.checks.before_migrating import check_database, refuse
-from aiidadb.migration.checks.json_text import mend_json_text
 from aiidadb.migration.migration_lock import describe_session
-from aiidadb.migration.report import MigrationProgress, StepReport
-from aiidadb.migration.transaction import atomic, roll_back
+from aiidadb.migration.report import MigrationProgress
+from aiidadb.migration.transaction import roll_back
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -22,10 +20,7 @@ if TYPE_CHECKING:
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.plan import MigrationPlan
 
-__all__ = ["REPAIR", "check_or_refuse", "look", "repair"]
-
-REPAIR: Final = "repair"
-"""The name of the step that mends, in reports."""
+__all__ = ["check_or_refuse", "look"]
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0
@@ -83,33 +78,6 @@ async def check_or_refuse(
         else:
             refuse(plan, check, errors, repair=options.repair)
             return check
-
-
-async def repair(connection: asyncpg.Connection, plan: MigrationPlan) -> StepReport:
-    """Mend what a check has found to be repairable, in a transaction of its own.
-
-    Args:
-        connection: The one that migrates.
-        plan: What runs afterwards.
-
-    Returns:
-        What was done, as a step that leads from the plan's origin to itself.
-
-    Raises:
-        UnknownOutcome: The connection was lost during the commit.
-    """
-    begin = time.perf_counter()
-    async with atomic(connection, REPAIR):
-        rows = await mend_json_text(connection, plan)
-    note = f"rows whose JSON was rewritten so that JSONB can hold it: {rows}"
-    return StepReport(
-        name=REPAIR,
-        origin=plan.origin,
-        version=plan.origin,
-        seconds=time.perf_counter() - begin,
-        rows=rows,
-        notes=(note,),
-    )
 
 
 async def _look(

@@ -7,9 +7,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiidadb.migration.check_run import check_or_refuse, repair
+from aiidadb.migration.check_run import check_or_refuse
 from aiidadb.migration.findings import MigrationCheck
 from aiidadb.migration.plan import make_plan
+from aiidadb.migration.repair_step import RepairStep
 from aiidadb.migration.report import MigrationProgress, MigrationReport
 from aiidadb.migration.step_runner import StepRunner
 from aiidadb.migration.steps import PRELUDE
@@ -110,7 +111,10 @@ class _Runner:
     async def _run_each(self) -> tuple[StepReport, ...]:
         reports = []
         if self._check.repairable:
-            reports.append(await repair(self._connection, self._plan))
+            mending = RepairStep(self._plan)
+            tell = partial(self._tell, -1, mending.name)
+            one = StepRunner(self._connection, mending, None, self._options, tell)
+            reports.append(await one.run())
         if self._plan.steps:
             await self._connection.execute(PRELUDE)
         for position, planned in enumerate(self._plan.steps):

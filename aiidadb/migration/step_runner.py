@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiidadb.migration.options import MigrationOptions
+    from aiidadb.migration.repair_step import RepairStep
     from aiidadb.migration.step_file import MigrationStep
 
 __all__ = ["StepRunner"]
@@ -57,7 +58,7 @@ class StepRunner:
 
     Args:
         connection: From :func:`aiidadb.migration.connection.migrating_connection`.
-        step: The step.
+        step: The step, or what mends before the first one.
         settlement: A statement for the beginning of its transaction, or None.
         options: How to run it.
         tell: Told what is done, how many rows are, and how many there are in all, if that is known.
@@ -66,7 +67,7 @@ class StepRunner:
     def __init__(
         self,
         connection: asyncpg.Connection,
-        step: MigrationStep,
+        step: MigrationStep | RepairStep,
         settlement: str | None,
         options: MigrationOptions,
         tell: Callable[[str, int, int | None], None],
@@ -157,7 +158,8 @@ class StepRunner:
                     self._connection, self._options, self._tell, self._step.version.line
                 )
                 outcomes.append(await part.run(context))
-        await self._connection.execute(self._step.bookkeeping)
+        if self._step.bookkeeping is not None:
+            await self._connection.execute(self._step.bookkeeping)
         # What COMMIT would find fault with is found here, where it is still the step's.
         await self._connection.execute("set constraints all immediate")
         if self._options.dry_run:

@@ -320,12 +320,7 @@ class _Run:
         self, bands: list[int], link_types: Collection[str] | None
     ) -> dict[int, int]:
         return await get_closest_parents(
-            self._session,
-            bands,
-            (),
-            {"node_type": _STRUCTURE},
-            link_types=link_types,
-            doubts=False,
+            self._session, bands, (), {"node_type": _STRUCTURE}, link_types=link_types
         )
 
 

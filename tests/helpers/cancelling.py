@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-    from typing import Any, TypeAlias
+from tests.helpers.processes import LIMIT
 
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any, Literal, TypeAlias
+
+    How: TypeAlias = Literal["Task.cancel", "asyncio.timeout"]
     Way: TypeAlias = Callable[[Coroutine[Any, Any, None], float], Awaitable[None]]
 
 __all__ = [
@@ -23,6 +27,7 @@ __all__ = [
     "by_timeout",
     "by_two_kinds",
     "by_wait_for",
+    "cancel_when",
     "outcome_of",
 ]
 
@@ -83,6 +88,33 @@ EACH_WAY: Final = (
     by_scope,
     by_two_kinds,
 )
+
+
+async def cancel_when(begun: threading.Event, call: Coroutine[Any, Any, object], how: How) -> None:
+    """Cancel a call once something has happened in it, and wait for its end.
+
+    Args:
+        begun: Set when that has happened, in whatever thread.
+        call: The call; it must not end before.
+        how: ``Task.cancel``, or ``asyncio.timeout``.
+    """
+    limits: list[asyncio.Timeout] = []
+
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT) as limit:
+            limits.append(limit)
+            await call
+
+    running = asyncio.create_task(limited())
+    assert await asyncio.to_thread(begun.wait, LIMIT)
+    if how == "Task.cancel":
+        running.cancel()
+    else:
+        limits[0].reschedule(asyncio.get_running_loop().time())
+    done, _ = await asyncio.wait([running], timeout=LIMIT)
+    assert done
+    assert running.cancelled() == (how == "Task.cancel")
+    assert running.cancelled() or isinstance(running.exception(), TimeoutError)
 
 
 async def outcome_of(

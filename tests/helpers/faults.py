@@ -62,7 +62,7 @@ def trap(step_name: str | None, strike: Strike, after: int | None) -> Iterator[N
     """Let something happen in the middle of a step's transaction.
 
     Args:
-        step_name: The step; None for every one.
+        step_name: The step, or ``repair``; None for every one.
         strike: What happens; awaited with the migrating connection.
         after: After how many scripts that were sent; None for after all, right before the commit.
     """
@@ -123,8 +123,11 @@ def migrate_in_process(
     strike: Strike | None = None,
     step_name: str = "",
     after: int | None = None,
+    *,
+    target: str | None = None,
+    repair: bool = False,
 ) -> None:
-    """Migrate to the newest version. For a process of its own.
+    """Migrate, to the newest version where no other is named. For a process of its own.
 
     Args:
         dsn: The database.
@@ -135,13 +138,18 @@ def migrate_in_process(
             :func:`pause`.
         step_name: In which step.
         after: Where in it, as for :func:`trap`.
+        target: Which version to migrate to.
+        repair: Mend what can be mended first.
     """
 
     async def migrate() -> int:
         profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
         async with aiidadb.open_backend(profile, schema_check=False) as backend:
             report = await backend.schema.migrate(
-                export_directory=exports, without_repository=repository is None
+                target,
+                export_directory=exports,
+                without_repository=repository is None,
+                repair=repair,
             )
             return len(report.steps)
 
@@ -154,10 +162,10 @@ def migrate_in_process(
         answer.write_text(json.dumps(result), "utf-8")
 
 
-def start_process(*arguments: object) -> ForkServerProcess:
+def start_process(*arguments: object, **options: object) -> ForkServerProcess:
     """Start :func:`migrate_in_process` in a process."""
     _CONTEXT.set_forkserver_preload(["pytest", __name__])
-    process = _CONTEXT.Process(target=migrate_in_process, args=arguments)
+    process = _CONTEXT.Process(target=migrate_in_process, args=arguments, kwargs=options)
     process.start()
     return process
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.sql import QUERIES
-from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,23 +15,22 @@ if TYPE_CHECKING:
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.sql import Query
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["find_rows", "query_for"]
 
 _FIRST_RENAMING: Final = 22  # of the type strings of groups; the other is 44
-_WITH_NAMES: Final = "group_label_clash_before_0021"  # groups have a label afterwards
+_WITH_LABELS: Final = 21  # groups have a name before
 
 
 def query_for(names: Sequence[str], origin: SchemaVersion) -> Query | None:
     """The first of some questions that is for a version; None where there is none.
 
-    A question is for all versions of a line between the first and the last that its header names.
+    A question is for all versions between the first and the last that its header names.
     """
     for name in names:
         query = QUERIES[name]
-        named = (SchemaVersion.parse(schema) for schema in query.schemas)
-        ends = [version for version in named if version.line == origin.line]
-        if ends and min(ends) <= origin <= max(ends):
+        if min(query.schemas) <= origin.schema_name <= max(query.schemas):
             return query
     return None
 
@@ -67,14 +65,14 @@ async def _find_group_clashes(
 ) -> list[Finding]:
     """Those of 0022 first; those that come with 0044 are found with both renamings at once."""
     pending = {
-        int(planned.step.file[:4]): planned.name
+        planned.version.number: planned.name
         for planned in plan.steps
-        if kind.concerns(planned.step)
+        if planned.version.line == "django" and planned.version.number in kind.steps
     }
     for number, step in pending.items():
         rows = await query.fetch(connection, _FIRST_RENAMING in pending, number != _FIRST_RENAMING)
         for row in rows:
-            column = "name" if query.name == _WITH_NAMES else "label"
+            column = "label" if plan.origin.number >= _WITH_LABELS else "name"
             rename = (
                 f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "  # noqa: S608
                 f"where id in ({', '.join(map(str, row['pks']))})"

@@ -40,6 +40,7 @@ from aiidadb.migration.repository.container_objects import ObjectWriter
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from tests.helpers.aiida_storage import aiida_profile_dictionary
+from tests.helpers.cancelling import cancel_when
 from tests.helpers.choices import some_of
 from tests.helpers.examples import examples
 from tests.helpers.old_nodes import (
@@ -51,14 +52,15 @@ from tests.helpers.old_nodes import (
     size_of_all,
     snapshot,
 )
-from tests.helpers.processes import LIMIT, finished
+from tests.helpers.processes import finished
 from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
     from aiidadb.migration.python_step import StepOutcome
+    from tests.helpers.cancelling import How
     from tests.helpers.databases import Databases
     from tests.migration.conftest import At
 
@@ -931,7 +933,7 @@ async def test_an_index_that_cannot_be_written_is_told_and_nothing_is_left(
 
 @pytest.mark.parametrize("how", ["Task.cancel", "asyncio.timeout"])
 async def test_cancelled_it_ends_and_the_next_run_finishes(
-    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch, how: How
 ) -> None:
     connection = await at(46)
     nodes = await add_some(connection, repository)
@@ -946,7 +948,7 @@ async def test_cancelled_it_ends_and_the_next_run_finishes(
 
     with monkeypatch.context() as patched:
         patched.setattr(container_objects, "_content", slowly)
-        await cancelled(move(connection, repository), started, how)
+        await cancel_when(started, move(connection, repository), how)
     assert len(read) < len(nodes)
     await move(connection, repository)
     await check_whole(connection, repository, nodes)
@@ -970,35 +972,12 @@ async def test_cancelled_within_a_large_file_nothing_of_it_is_left(
 
     with monkeypatch.context() as patched:
         patched.setattr(pack_writer, "pieces_of", slowly)
-        await cancelled(move(connection, repository), started, "Task.cancel")
+        await cancel_when(started, move(connection, repository), "Task.cancel")
     assert sum(written) < 5_000_000
     assert dead_bytes(repository) == 0
     shutil.rmtree(node_folder(repository, orphan))
     await move(connection, repository)
     await check_whole(connection, repository, nodes)
-
-
-async def cancelled(
-    work: Coroutine[None, None, object], started: threading.Event, how: str
-) -> None:
-    """Cancel some work when it has started, and wait for its end."""
-    limits: list[asyncio.Timeout] = []
-
-    async def limited() -> None:
-        async with asyncio.timeout(LIMIT) as limit:
-            limits.append(limit)
-            await work
-
-    running = asyncio.create_task(limited())
-    assert await asyncio.to_thread(started.wait, LIMIT)
-    if how == "Task.cancel":
-        running.cancel()
-    else:
-        limits[0].reschedule(asyncio.get_running_loop().time())
-    done, _ = await asyncio.wait([running], timeout=LIMIT)
-    assert done
-    assert running.cancelled() == (how == "Task.cancel")
-    assert running.cancelled() or isinstance(running.exception(), TimeoutError)
 
 
 async def test_two_processes_never_fill_one_container_at_once(at: At, repository: Path) -> None:

@@ -38,7 +38,7 @@ def steps() -> list[str]:
 async def database_of(databases: Databases, schema: str) -> str:
     if schema in HEADS:
         return await clone_of_schema(databases, schema)
-    version = SchemaVersion.parse(schema.removeprefix(f"sqlalchemy_{schema[11:13]}_"))
+    version = SchemaVersion.parse(schema)
     return await database_at(databases, version.number, version.line)
 
 

@@ -20,7 +20,7 @@ from aiidadb.migration.values.exports import (
     EXPORT_LOGS,
     EXPORT_WORKFLOWS,
 )
-from aiidadb.migration.values.orphans import EXPORT_ORPHANS, EXPORT_STRAYS
+from aiidadb.migration.values.orphans import EXPORT_LONG_LEVELS, EXPORT_ORPHANS, EXPORT_STRAYS
 from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from aiidadb.sql import sql_directory
 from aiidadb.version.schema_version import Line, SchemaVersion
@@ -43,6 +43,7 @@ PYTHON_STEPS: Final = (
     EXPORT_STRAYS,
     BUILD_JSON_FROM_EAV,
     MOVE_REPOSITORY,
+    EXPORT_LONG_LEVELS,
     EXPORT_ORPHANS,
 )
 """The steps written in Python, in the order in which a database takes them."""

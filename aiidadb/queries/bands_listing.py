@@ -320,7 +320,12 @@ class _Run:
         self, bands: list[int], link_types: Collection[str] | None
     ) -> dict[int, int]:
         return await get_closest_parents(
-            self._session, bands, (), {"node_type": _STRUCTURE}, link_types=link_types
+            self._session,
+            bands,
+            (),
+            {"node_type": _STRUCTURE},
+            link_types=link_types,
+            doubts=False,
         )
 
 

@@ -66,8 +66,13 @@ async def get_closest_parents(
     link_types: Collection[str] | None = None,
     chunk_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    doubts: bool = True,
 ) -> dict[int, int]:
-    """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`."""
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_closest_parents`.
+
+    Without ``doubts``, nodes of a type were found before, as this database spells it: that none has
+    a parent does not come of a migration.
+    """
     if not lookups.keys() <= _LOOKUPS:
         raise _no_such_argument(next(name for name in lookups if name not in _LOOKUPS))
     starts = await _as_starts(pks)
@@ -86,7 +91,7 @@ async def get_closest_parents(
             parents = await _find(search, starts, size, progress)
     if not parents:
         _, values = bind(first=1)  # without starts too, so that what cannot be meant is refused
-        if starts and values:
+        if doubts and starts and values:
             await session.doubt_empty_answer()
     return parents or {}
 

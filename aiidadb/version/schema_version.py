@@ -31,6 +31,7 @@ Line = Literal["django", "sqlalchemy", "main"]
 
 _DJANGO = re.compile(r"(?:1\.0\.|django_)0*(\d+)")
 _MAIN = re.compile(r"main_(\d{4})")
+_SQLALCHEMY = re.compile(r"(?:sqlalchemy_\d\d_)?([0-9a-f]{11,12})")
 
 
 @total_ordering
@@ -87,8 +88,11 @@ class SchemaVersion:
                 return cls("django", int(found[1]))
             if found := _MAIN.fullmatch(text):
                 return cls("main", int(found[1]))
-            if text in NUMBERS:
-                return cls("sqlalchemy", NUMBERS[text])
+            found = _SQLALCHEMY.fullmatch(text)
+            if found and found[1] in NUMBERS:
+                version = cls("sqlalchemy", NUMBERS[found[1]])
+                if text in (found[1], version.schema_name):
+                    return version
         kind = InvalidInputError if isinstance(text, str) else InvalidTypeError
         raise kind(
             f"{quote(text)} is not a schema version: give '1.0.N' (AiiDA 0.x and 1.x), a revision "

@@ -136,9 +136,33 @@ NULLS = """
 """
 
 
-async def test_what_is_null_gets_what_aiida_gives_it(databases: Databases, head: str) -> None:
+async def test_what_is_null_gets_what_aiida_gives_it(head: str, tmp_path: Path) -> None:
     await run_script(head, NULLS)
-    await migrate(head)
+    async with opened(head) as backend:
+        check = await backend.schema.check()
+    assert {
+        (found.code, found.message.partition(":")[0], found.action): found.pks
+        for found in check.findings
+        if found.code in ("missing_key", "long_level", "missing_value")
+    } == {
+        ("missing_key", "db_dbauthinfo", "exported"): (2, 3),
+        ("missing_key", "db_dbcomment", "exported"): (2, 3),
+        ("missing_key", "db_dbgroup_dbnodes", "exported"): (2, 3),
+        ("long_level", "db_dblog", "exported"): (1,),
+    }
+    report = await migrate(head, export_directory=tmp_path / "exports")
+    levels, orphans = (json.loads(path.read_text("utf-8")) for path in report.files)
+    assert [(row["table"], row["reason"], row["row"]["levelname"]) for row in levels] == [
+        ("db_dblog", "long_level", "x" * 60)
+    ]
+    assert [(row["table"], row["reason"], row["row"]["id"]) for row in orphans] == [
+        ("db_dbgroup_dbnodes", "no_node", 2),
+        ("db_dbgroup_dbnodes", "no_group", 3),
+        ("db_dbcomment", "no_node", 2),
+        ("db_dbcomment", "no_user", 3),
+        ("db_dbauthinfo", "no_user", 2),
+        ("db_dbauthinfo", "no_computer", 3),
+    ]
     row = """
         select array[
             (select string_agg(id::text, ',') from db_dbgroup_dbnodes),
@@ -176,8 +200,9 @@ async def test_what_is_null_gets_what_aiida_gives_it(databases: Databases, head:
 )
 async def test_what_has_no_value_that_could_be_made_up_is_refused(head: str, row: str) -> None:
     await run_script(head, f"{NULLS}; {row}")
-    with pytest.raises(aiidadb.AiidaDbError, match="null"):
+    with pytest.raises(StorageMigrationError, match=r"missing_value.*Nothing was changed"):
         await migrate(head)
+    assert await fetchval(head, REVISION) == f"{{{HEAD}}}"
 
 
 async def test_nodes_get_a_uuid_before_their_files_are_moved(head: str) -> None:

@@ -120,7 +120,7 @@ def test_a_step_that_would_end_its_transaction_is_refused(
         ("-- why: for this test", "-- reason: for this test", "why"),
         ("-- why: ", "-- extra: a\n-- why: ", "unknown keys extra"),
         ("-- to: 1.0.2", "-- to: 1.0.3", "django_0002, but leads to 1.0.3"),
-        ("-- to: 1.0.2", "-- to: tomorrow", "no schema version"),
+        ("-- to: 1.0.2", "-- to: tomorrow", "not a schema version"),
         ("-- tables: db_dbnode", "-- tables: db_dbnode; drop", "not the name of a table"),
         ("-- tables: db_dbnode", "-- tables: db_dbnode.uuid", "not the name of a table"),
         (
@@ -206,7 +206,7 @@ def test_a_file_that_serves_both_lines_is_read_for_each(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("-- also: 0edcdd5a30f0\n", "", "whose header tells of two"),
-        ("-- also: 0edcdd5a30f0", "-- also: 0edcdd5a30f1", "no schema version"),
+        ("-- also: 0edcdd5a30f0", "-- also: 0edcdd5a30f1", "not a schema version"),
         ("-- also: 0edcdd5a30f0", "-- also: 1.0.46", "not a revision of the sqlalchemy line"),
         ("-- sqlalchemy drops", "-- sqlalchemy to", "unknown keys sqlalchemy to"),
         ("-- sqlalchemy drops", "-- django drops", "drops is not the name of a table"),

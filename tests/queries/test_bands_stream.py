@@ -94,9 +94,17 @@ async def is_free(backend: aiidadb.Backend) -> None:
 # ------------------------------------------------------------------------------ the same rows
 
 
-@pytest.mark.quick
 @pytest.mark.usefixtures("small_batches")
-async def test_the_rows_are_those_of_the_list_in_its_order(backend: aiidadb.Backend) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param([8], marks=pytest.mark.quick, id="one limit"),
+        pytest.param([1, 27, None, 2**70], marks=pytest.mark.thorough, id="all limits"),
+    ],
+)
+async def test_the_rows_are_those_of_the_list_in_its_order(
+    backend: aiidadb.Backend, limits: list[int | None]
+) -> None:
     for options in (
         {},
         {"all_users": False},
@@ -111,11 +119,31 @@ async def test_the_rows_are_those_of_the_list_in_its_order(backend: aiidadb.Back
     ):
         rows = await listing(backend, **options)
         assert [row async for row in listing(backend, **options)] == rows, options
-        for limit in {1, 8, 27, len(rows) or 1, 2**70}:
+        for limit in (len(rows) or 1 if limit is None else limit for limit in limits):
             assert await listing(backend, limit=limit, **options) == rows[:limit]
             streamed = [row async for row in listing(backend, limit=limit, **options)]
             assert streamed == rows[:limit], (options, limit)
     await is_free(backend)
+
+
+@pytest.mark.quick
+@pytest.mark.usefixtures("small_batches")
+async def test_bands_without_a_structure_make_nobody_look_whether_the_schema_was_migrated(
+    backend: aiidadb.Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes a connection of its own. That no bands are found does."""
+    looks = []
+
+    async def look() -> None:
+        looks.append(backend.version)
+
+    monkeypatch.setattr(backend._session, "refuse_if_migrated", look)
+    assert None in {row.structure_pk async for row in listing(backend)}
+    assert {row.structure_pk for row in await listing(backend, link_types=["return"])} == {None}
+    assert looks == []
+    assert await listing(backend, group_name="none") == []
+    assert backend.version is not None
+    assert len(looks) == (not backend.version.has_core_prefix)
 
 
 @pytest.mark.quick

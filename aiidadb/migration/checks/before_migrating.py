@@ -41,6 +41,7 @@ _CODES: Final = {
     "export_workflows": "export_directory",
     "export_strays": "export_directory",
     "export_orphans": "export_directory",
+    "export_long_levels": "export_directory",
     "move_trajectory_symbols": "missing_symbols",
     "move_repository": "repository",
 }

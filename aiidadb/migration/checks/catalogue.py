@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.findings import Action
     from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.migration.step_file import MigrationStep
 
 __all__ = ["KINDS", "Kind"]
 
@@ -27,14 +28,16 @@ class Kind:
 
     Attributes:
         code: Its name.
-        steps: The numbers of the Django line's steps that stop at it or drop it, ascending; empty
-            for what keeps any step from beginning.
+        steps: The numbers of the Django line's steps that stop at it or drop it, ascending; a file
+            that is a step of the sqlalchemy line too counts there as well. With none of them, nor
+            of the other line's own, it keeps any step from beginning.
         action: What a migration does with it.
         what: What it is, behind the number and the place: "12 rows of db_dbnode ...".
         aiida: What AiiDA's own migration does with it.
         remedy: What to do about it; empty where nothing has to be done.
         queries: The questions that find it, each for some versions, as its header tells; none where
             Python looks for it.
+        sqlalchemy_steps: The numbers of steps of the sqlalchemy line, from files of its own.
     """
 
     code: str
@@ -44,16 +47,25 @@ class Kind:
     aiida: str
     remedy: str = ""
     queries: tuple[str, ...] = ()
+    sqlalchemy_steps: tuple[int, ...] = ()
 
     def step_of(self, plan: MigrationPlan) -> str | None:
         """The name of the first step of a plan that this concerns; None where there is none."""
-        if not self.steps:
+        if not self.steps and not self.sqlalchemy_steps:
             return ""
         for planned in plan.steps:
-            version = planned.version
-            if version.line == "django" and version.number in self.steps:
+            if self.concerns(planned.step):
                 return planned.name
         return None
+
+    def concerns(self, step: MigrationStep) -> bool:
+        """Whether a step stops at it or drops it."""
+        version = step.version
+        if version.line == "main":
+            return False
+        if version.line == "sqlalchemy" and version.number in self.sqlalchemy_steps:
+            return True
+        return any(step.file.startswith(f"{number:04}_") for number in self.steps)
 
     def found(
         self,
@@ -322,6 +334,34 @@ KINDS: Final[Mapping[str, Kind]] = {
             "files whose name is not valid UTF-8",
             _STOPS,
             "rename them",
+        ),
+        Kind(
+            "missing_key",
+            (),
+            "exported",
+            "rows that connect two others and name only one of them",
+            "AiiDA deletes them and says nothing.",
+            queries=("missing_key",),
+            sqlalchemy_steps=(49,),
+        ),
+        Kind(
+            "long_level",
+            (),
+            "exported",
+            "logs with a level of more than 50 characters",
+            "AiiDA cuts it and says nothing.",
+            queries=("long_level",),
+            sqlalchemy_steps=(49,),
+        ),
+        Kind(
+            "missing_value",
+            (),
+            "refused",
+            "rows without a value that AiiDA 2.x wants and nobody can make up",
+            _STOPS,
+            "give each of them one: update … set … where id = …",
+            ("missing_value", "missing_value_before_0030"),
+            (50,),
         ),
         Kind(
             "missing_owner",

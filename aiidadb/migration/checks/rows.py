@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.sql import QUERIES
+from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,22 +16,23 @@ if TYPE_CHECKING:
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.sql import Query
-    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["find_rows", "query_for"]
 
 _FIRST_RENAMING: Final = 22  # of the type strings of groups; the other is 44
-_WITH_LABELS: Final = 21  # groups have a name before
+_WITH_NAMES: Final = "group_label_clash_before_0021"  # groups have a label afterwards
 
 
 def query_for(names: Sequence[str], origin: SchemaVersion) -> Query | None:
     """The first of some questions that is for a version; None where there is none.
 
-    A question is for all versions between the first and the last that its header names.
+    A question is for all versions of a line between the first and the last that its header names.
     """
     for name in names:
         query = QUERIES[name]
-        if min(query.schemas) <= origin.schema_name <= max(query.schemas):
+        named = (SchemaVersion.parse(schema) for schema in query.schemas)
+        ends = [version for version in named if version.line == origin.line]
+        if ends and min(ends) <= origin <= max(ends):
             return query
     return None
 
@@ -65,14 +67,14 @@ async def _find_group_clashes(
 ) -> list[Finding]:
     """Those of 0022 first; those that come with 0044 are found with both renamings at once."""
     pending = {
-        planned.version.number: planned.name
+        int(planned.step.file[:4]): planned.name
         for planned in plan.steps
-        if planned.version.line == "django" and planned.version.number in kind.steps
+        if kind.concerns(planned.step)
     }
     for number, step in pending.items():
         rows = await query.fetch(connection, _FIRST_RENAMING in pending, number != _FIRST_RENAMING)
         for row in rows:
-            column = "label" if plan.origin.number >= _WITH_LABELS else "name"
+            column = "name" if query.name == _WITH_NAMES else "label"
             rename = (
                 f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "  # noqa: S608
                 f"where id in ({', '.join(map(str, row['pks']))})"

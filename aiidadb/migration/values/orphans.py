@@ -1,8 +1,9 @@
 """Rows that lead nowhere or hold what nobody can read, written to a file before they are lost.
 
 They are attributes and extras of nodes that are gone, and values of datatypes that nobody knows
-(0037); links, memberships, comments, logs and authinfos of what is gone (0050). Each step lists
-them in a temporary table first, and deletes from there.
+(0037); links, memberships, comments, logs and authinfos of what is gone (0050), and those that name
+nothing, in the sqlalchemy line (49). Each step lists them in a temporary table first, and deletes
+from there. Levels of logs are written before they are cut (49).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["EXPORT_ORPHANS", "EXPORT_STRAYS"]
+__all__ = ["EXPORT_LONG_LEVELS", "EXPORT_ORPHANS", "EXPORT_STRAYS"]
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -39,12 +40,19 @@ async def _export_strays(context: StepContext) -> StepOutcome:
 
 
 async def _export_orphans(context: StepContext) -> StepOutcome:
-    """Write the rows that step 0050 deletes because what they belong to is gone."""
+    """Write the rows that a step deletes because what they belong to is gone, or is not named."""
     return await _export(
         context,
         "orphaned_rows",
-        "rows that belong to nodes, groups, users or computers that are gone",
+        "rows that belong to nodes, groups, users or computers that are gone, or name none",
         "orphaned_row",
+    )
+
+
+async def _export_long_levels(context: StepContext) -> StepOutcome:
+    """Write the logs whose level is too long for AiiDA 2.x, before it is cut."""
+    return await _export(
+        context, "long_levels", "logs whose level was cut to 50 characters", "long_level_row"
     )
 
 
@@ -95,4 +103,7 @@ def _as_json(rows: Sequence[asyncpg.Record], *, is_first: bool) -> Iterator[str]
 
 
 EXPORT_STRAYS: Final = PythonStep("export_strays", _export_strays, check_export_directory)
+EXPORT_LONG_LEVELS: Final = PythonStep(
+    "export_long_levels", _export_long_levels, check_export_directory
+)
 EXPORT_ORPHANS: Final = PythonStep("export_orphans", _export_orphans, check_export_directory)

@@ -4,11 +4,12 @@
 -- changes: What is null where AiiDA 2.x wants a value gets one: a uuid of its own, the current
 --     time, an empty text, an empty dict; levels of logs are cut to 50 characters. Comments,
 --     memberships of groups and computers' settings of users that lack one of the two rows they
---     connect go.
+--     connect are written to a file and go.
 -- why: The SQLAlchemy backend allowed null nearly everywhere, the main line hardly anywhere; the
 --     next step forbids it. mtime is kept. What has no value that could be made up (the type of a
 --     node or of a link, the ends of a link, the user of a group) is left for the next step to
---     refuse.
+--     refuse. Where AiiDA deletes and cuts without a word, what is lost
+--     is in a file.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblog,
 --     db_dbnode, db_dbsetting, db_dbuser
 
@@ -17,6 +18,44 @@ create or replace function pg_temp.aiidadb_dict(written jsonb) returns jsonb
 language sql immutable as $$
     select case when written is null or written = 'null' then '{}' else written end
 $$;
+
+-- Nothing can come in between what is written and what is removed.
+lock table db_dbauthinfo, db_dbcomment, db_dbgroup_dbnodes, db_dblog in access exclusive mode;
+
+create temporary table aiidadb_orphan (
+    subject text not null,
+    row_id integer not null,
+    reason text not null
+) on commit drop;
+
+insert into aiidadb_orphan (subject, row_id, reason)
+select
+    'db_dbauthinfo',
+    access.id,
+    case when access.aiidauser_id is null then 'no_user' else 'no_computer' end
+from db_dbauthinfo as access
+where access.aiidauser_id is null
+    or access.dbcomputer_id is null
+union all
+select
+    'db_dbcomment',
+    comment.id,
+    case when comment.dbnode_id is null then 'no_node' else 'no_user' end
+from db_dbcomment as comment
+where comment.dbnode_id is null
+    or comment.user_id is null
+union all
+select
+    'db_dbgroup_dbnodes',
+    member.id,
+    case when member.dbnode_id is null then 'no_node' else 'no_group' end
+from db_dbgroup_dbnodes as member
+where member.dbnode_id is null
+    or member.dbgroup_id is null;
+
+-- call: export_long_levels
+
+-- call: export_orphans
 
 delete from db_dbauthinfo
 where aiidauser_id is null

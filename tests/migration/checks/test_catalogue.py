@@ -12,10 +12,12 @@ from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.steps import STEPS
 from aiidadb.sql import sql_directory
 from aiidadb.version.schema_version import SchemaVersion
+from aiidadb.version.sqlalchemy_revisions import REVISIONS
 
 DOCUMENT = Path(aiidadb.__file__).parent / "docs" / "migrations.md"
 ROW = re.compile(
-    r"\| `(\w+)` \| (.+) \| ([\d., ]+|any) \| (exported|repairable|refused) \| (?:`sql/(.+)`|–) \|"
+    r"\| `(\w+)` \| (.+) \| ([\da-f., ]+|any) \| (exported|repairable|refused) \| "
+    r"(?:`sql/(.+)`|–) \|"
 )
 
 
@@ -27,7 +29,13 @@ def test_the_documentation_has_the_table_of_the_code() -> None:
     assert [(code, versions, action) for code, _, versions, action, _ in rows] == [
         (
             kind.code,
-            ", ".join(f"1.0.{number - 1}" for number in kind.steps) or "any",
+            ", ".join(
+                [
+                    *(f"1.0.{number - 1}" for number in kind.steps),
+                    *(REVISIONS[number - 2] for number in kind.sqlalchemy_steps),
+                ]
+            )
+            or "any",
             kind.action,
         )
         for kind in KINDS.values()
@@ -43,4 +51,8 @@ def test_the_documentation_has_the_table_of_the_code() -> None:
 def test_every_kind_names_steps_that_are_there_and_says_what_to_do() -> None:
     for kind in KINDS.values():
         assert all(SchemaVersion("django", number) in STEPS for number in kind.steps)
+        assert all(
+            STEPS[SchemaVersion("sqlalchemy", number)].file.startswith(f"{number:02}_")
+            for number in kind.sqlalchemy_steps
+        )
         assert bool(kind.remedy) == (kind.action != "exported")

@@ -3,8 +3,9 @@ r"""The whole chain of the SQLAlchemy backend, from AiiDA 0.12.5 to the head of 
 Measured are aiidadb on this line, aiidadb on the Django line with as many nodes, and aiida-core
 2.1.2 on this line, its last release that migrates such a database: 2.2 and later fail with "pending
 trigger events". All take the files too. The databases are genuine ones of AiiDA 0.12.5, multiplied;
-each run has a copy of the database and of the repository. aiida-core stops at ``main_0001``, its
-head; aiidadb goes on to ``main_0002``. What a Python takes to start and to import is not counted.
+each run has a copy of the database and the files as they were. aiida-core stops at ``main_0001``,
+its head; aiidadb goes on to ``main_0002``. What a Python takes to start and to import is not
+counted.
 
 aiida-core takes part where ``--aiida-2-1-python`` names the Python of an environment that has it::
 
@@ -25,6 +26,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,56 +45,59 @@ _DJANGO: Final = "aiidadb, Django line"
 _PEER: Final = "aiida-core 2.1.2"
 
 
+@dataclass(frozen=True)
 class Source:
-    """A multiplied database and its repository, of which every run has a copy."""
+    """A multiplied database and its repository."""
 
-    def __init__(self, server: Server, dsn: str, repository: Path) -> None:
-        self._server = server
-        self.dsn = dsn
-        self._repository = repository
-
-    @contextlib.asynccontextmanager
-    async def copy(self) -> AsyncIterator[tuple[str, Path]]:
-        """A copy, dropped at the end: its DSN and its repository."""
-        async with self._server.clone(self.dsn) as dsn:
-            with tempfile.TemporaryDirectory(dir=self._repository.parent) as directory:
-                repository = Path(directory) / "repository"
-                # Migrations delete files, and change none: hard links will do.
-                await asyncio.to_thread(
-                    shutil.copytree, self._repository, repository, copy_function=os.link
-                )
-                yield dsn, repository
+    server: Server
+    dsn: str
+    repository: Path
 
 
 async def migrate_with_aiidadb(source: Source) -> float:
-    """Run our chain to its end; gives its seconds."""
-    async with source.copy() as (dsn, repository):
-        profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
-        async with aiidadb.open_backend(profile, schema_check=False) as backend:
-            started = time.perf_counter()
-            await backend.schema.migrate(export_directory=repository.parent)
-            return time.perf_counter() - started
+    """Run our chain to its end on a copy of the database; gives its seconds."""
+    async with source.server.clone(source.dsn) as dsn:
+        profile = aiidadb.Profile.from_dsn(dsn, repository=source.repository)
+        try:
+            async with aiidadb.open_backend(profile, schema_check=False) as backend:
+                started = time.perf_counter()
+                report = await backend.schema.migrate(
+                    export_directory=source.repository.parent / "exports"
+                )
+                seconds = time.perf_counter() - started
+        finally:
+            # What it adds; nodes' folders are as they were.
+            shutil.rmtree(source.repository / "container", ignore_errors=True)
+            shutil.rmtree(source.repository.parent / "exports", ignore_errors=True)
+    assert str(report.version) == "main_0002", "the whole way"
+    return seconds
 
 
 async def migrate_with_aiida(source: Source, python: Path) -> float:
-    """Have aiida-core 2.1.2 migrate, in a process of its own; gives its seconds."""
-    async with source.copy() as (dsn, repository):
-        directory = repository.parent
-        told = directory / "told.json"
-        process = await asyncio.create_subprocess_exec(
-            python,
-            Path(__file__).with_name("migrate_with_aiida_2_1.py"),
-            json.dumps(_profile(dsn, repository)),
-            told,
-            cwd=directory,
-            env={**os.environ, "AIIDA_PATH": str(directory), "PYTHONPATH": ""},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        if process.returncode:
-            raise SystemExit(f"{_PEER} failed:\n{output.decode()[-3000:]}")
-        return float(json.loads(told.read_text(encoding="utf-8"))["seconds"])
+    """Have aiida-core 2.1.2 migrate copies, in a process of its own; gives its seconds."""
+    async with source.server.clone(source.dsn) as dsn:
+        with tempfile.TemporaryDirectory(dir=source.repository.parent) as name:
+            directory = Path(name)
+            repository = directory / "repository"
+            # It deletes files and changes none: hard links will do.
+            await asyncio.to_thread(
+                shutil.copytree, source.repository, repository, copy_function=os.link
+            )
+            told = directory / "told.json"
+            process = await asyncio.create_subprocess_exec(
+                python,
+                Path(__file__).with_name("migrate_with_aiida_2_1.py"),
+                json.dumps(_profile(dsn, repository)),
+                told,
+                cwd=directory,
+                env={**os.environ, "AIIDA_PATH": str(directory), "PYTHONPATH": ""},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            output, _ = await process.communicate()
+            if process.returncode:
+                raise SystemExit(f"{_PEER} failed:\n{output.decode()[-3000:]}")
+            return float(json.loads(told.read_text(encoding="utf-8"))["seconds"])
 
 
 def _profile(dsn: str, repository: Path) -> dict[str, object]:

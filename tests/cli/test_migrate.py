@@ -220,3 +220,43 @@ def test_a_repair_is_told_before_and_after(run, legacy_dsn):
     done = run("migrate", "--yes", "--repair", *arguments)
     assert (done.status, done.err) == (0, "")
     assert re.search(r"^repair +\d", done.out, re.MULTILINE)
+
+
+# ------------------------------------------------------------------ the SQLAlchemy backend
+
+
+@pytest_asyncio.fixture
+async def sqlalchemy_dsn(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """What AiiDA 0.12.5 itself made with that backend, at 7a6587e16f4c."""
+    monkeypatch.chdir(tmp_path)  # steps write files there
+    dsn = await load_dump(databases, "legacy_sqla/1_aiida-0.12.5_7a6587e16f4c")
+    yield dsn
+    await databases.drop(dsn)
+
+
+def test_a_database_of_the_sqlalchemy_backend_is_migrated_to_a_revision_and_on(run, sqlalchemy_dsn):
+    facts = run("status", "--dsn", sqlalchemy_dsn, "--json").json
+    assert facts["schema_version"] == "7a6587e16f4c"
+    assert facts["opened_by"] == "AiiDA 0.12.3 to 0.12.5"
+    assert "SQLAlchemy" in facts["aiida"]
+    assert facts["problem"] is None
+
+    how = ("migrate", "--dsn", sqlalchemy_dsn, "--without-repository")
+    plan = run(*how, "--plan", "--json", "--to", "0edcdd5a30f0").json
+    assert (plan["from"], plan["to"], len(plan["steps"])) == ("7a6587e16f4c", "0edcdd5a30f0", 38)
+    assert plan["steps"][-1]["name"] == "44_0edcdd5a30f0_dbgroup_extras"
+    assert run(*how, "--plan").out.startswith("From 7a6587e16f4c to main_0002: 47 steps")
+    script = run(*how, "--sql").out
+    assert "select pg_temp.aiidadb_note_revision('0edcdd5a30f0');" in script
+    assert "aiidadb_note_setting('" not in script.partition("begin;")[2]
+    assert run(*how, "--check").status == 0
+    assert "Rolled back" in run(*how, "--dry-run").out
+
+    assert run(*how, "--yes", "--to", "0edcdd5a30f0").status == 0
+    assert run("status", "--dsn", sqlalchemy_dsn, "--json").json["schema_version"] == "0edcdd5a30f0"
+    told = run(*how, "--yes", "--to", "1.0.45")
+    assert (told.status, "neither to the other" in told.err) == (1, True)
+    assert run(*how, "--yes").status == 0
+    assert run("status", "--dsn", sqlalchemy_dsn, "--json").json["schema_version"] == "main_0002"

@@ -20,7 +20,7 @@ import asyncpg
 import aiidadb
 from aiidadb.migration import step_runner
 from aiidadb.migration.plan import route
-from aiidadb.version.schema_version import MAIN_HEAD, SQLALCHEMY_HEAD, SchemaVersion
+from aiidadb.version.schema_version import MAIN_HEAD, SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -51,7 +51,7 @@ BEFORE_THE_COMMIT: Final = None
 CHAIN: Final = route(SchemaVersion("django", 1), MAIN_HEAD)
 """The steps of a database of the first version on its way to the newest."""
 
-SQLALCHEMY_CHAIN: Final = route(SQLALCHEMY_HEAD, MAIN_HEAD)
+SQLALCHEMY_CHAIN: Final = route(SchemaVersion("sqlalchemy", 1), MAIN_HEAD)
 """The same, of the line of the SQLAlchemy backend."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -27,7 +27,7 @@ from aiidadb.exceptions import (
     UnreachableStorage,
 )
 from aiidadb.migration.repository import container
-from aiidadb.version.schema_version import SQLALCHEMY_HEAD
+from aiidadb.version.sqlalchemy_revisions import REVISIONS
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import (
@@ -46,11 +46,11 @@ from tests.helpers.old_database import (
     OldDatabase,
     State,
     make_old_database,
-    make_sqlalchemy_database,
     state_of,
 )
 from tests.helpers.processes import LIMIT
 from tests.helpers.single_steps import database_at
+from tests.helpers.sqlalchemy_database import make_first_database
 from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Way:
 
 
 DJANGO = Way("1.0.1", CHAIN, make_old_database)
-SQLALCHEMY = Way(str(SQLALCHEMY_HEAD), SQLALCHEMY_CHAIN, make_sqlalchemy_database)
+SQLALCHEMY = Way(REVISIONS[0], SQLALCHEMY_CHAIN, make_first_database)
 
 # One step of each kind: of SQL alone, in Python, with files, from line to line, and the last.
 ONE_OF_EACH_KIND = (
@@ -93,7 +93,11 @@ ONE_OF_EACH_KIND = (
     "hand_over",
     "0002_recompute_hash_calc_job_node",
 )
-SOME_OF_SQLALCHEMY = ("46_1feaea71bd5a_migrate_repository", *ONE_OF_EACH_KIND[3:])
+SOME_OF_SQLALCHEMY = (
+    "02_70c7d732f1b2_delete_dbpath",  # notes a revision where there was none
+    "46_1feaea71bd5a_migrate_repository",
+    *ONE_OF_EACH_KIND[3:],
+)
 each_step = pytest.mark.parametrize(
     ("way", "steps"),
     [

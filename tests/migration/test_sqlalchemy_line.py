@@ -16,7 +16,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.repository import container
 from aiidadb.migration.steps import STEPS
-from tests.helpers.aiida_process import run_aiida
+from tests.helpers.aiida_process import migrate_by_aiida, run_aiida
 from tests.helpers.aiida_reading import READ_IT_ALL, files_before, give_aiida_a_profile
 from tests.helpers.choices import some_of
 from tests.helpers.comparison import differences
@@ -358,3 +358,25 @@ async def test_answers_hold_where_everything_that_may_be_null_is(head: str) -> N
         await backend.delete_nodes_and_connections([13])
         setting = await backend.settings.get("a")
         assert (setting.value, setting.time) == (None, None)
+
+
+# ------------------------------------------------------------------ aiida-core takes over
+
+
+@pytest.mark.parametrize(
+    "target",
+    some_of(
+        ["1de112340b16", "1de112340b17", "1de112340b18", "main_0001"],
+        chosen=["1de112340b18"],
+    ),
+)
+async def test_aiida_goes_on_from_where_we_stopped(
+    genuine: OldDatabase, databases: Databases, target: str
+) -> None:
+    """Its own steps up to 1de112340b16 are those that it stumbles over, with pending triggers."""
+    await migrate(genuine.dsn, target, repository=genuine.repository)
+    await migrate_by_aiida(genuine.dsn, genuine.repository)
+    theirs = await load_dump(databases, "legacy_sqla/3_after_aiida-2.9.4_main_0002")
+    (difference,) = await differences(genuine.dsn, theirs, names=True)
+    assert str(container.read_container_id(genuine.repository)) in difference
+    await databases.drop(theirs)

@@ -148,6 +148,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "directories for exports that cannot be written",
             "AiiDA writes into the current directory, or fails.",
             "name another one with export_directory (--export-directory)",
+            sqlalchemy_steps=(6, 11, 49),
         ),
         Kind(
             "repeated_node_uuid",
@@ -166,6 +167,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _STOPS,
             f"{_NEW_UUIDS}; of workflows, with an UPDATE of the column",
             ("repeated_uuid",),
+            sqlalchemy_steps=(25,),
         ),
         Kind(
             "malformed_uuid",
@@ -188,6 +190,15 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("repeated_email",),
         ),
         Kind(
+            "doubled_membership",
+            (),
+            "exported",
+            "memberships of nodes in groups that are there once more",
+            _STOPS,
+            queries=("doubled_membership_check",),
+            sqlalchemy_steps=(6, 11),
+        ),
+        Kind(
             "removed_link",
             (20,),
             "exported",
@@ -203,6 +214,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "AiiDA's own step fails with a bare duplicate key.",
             "give them other labels",
             ("group_label_clash", "group_label_clash_before_0021"),
+            sqlalchemy_steps=(49,),
         ),
         Kind(
             "departing_log",
@@ -360,7 +372,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "rows without a value that AiiDA 2.x wants and nobody can make up",
             _STOPS,
             "give each of them one: update … set … where id = …",
-            ("missing_value", "missing_value_before_0030"),
+            ("missing_value", "missing_value_before_0030", "missing_value_before_0007"),
             (50,),
         ),
         Kind(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["find_rows", "query_for"]
 
-_FIRST_RENAMING: Final = 22  # of the type strings of groups; the other is 44
+# The files that rename the type strings of groups; the last gives one to those without.
+_RENAMINGS: Final = (22, 44, 49)
 _WITH_NAMES: Final = "group_label_clash_before_0021"  # groups have a label afterwards
 
 
@@ -65,14 +66,16 @@ async def find_rows(
 async def _find_group_clashes(
     connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind, query: Query
 ) -> list[Finding]:
-    """Those of 0022 first; those that come with 0044 are found with both renamings at once."""
+    """Those of 0022 first; those that come with later steps are found with all of them at once."""
     pending = {
-        int(planned.step.file[:4]): planned.name
+        int(planned.step.file.partition("_")[0]): planned.name
         for planned in plan.steps
         if kind.concerns(planned.step)
     }
     for number, step in pending.items():
-        rows = await query.fetch(connection, _FIRST_RENAMING in pending, number != _FIRST_RENAMING)
+        # Which of the renamings will have been made once this step is done.
+        made = [renaming in pending and renaming <= number for renaming in _RENAMINGS]
+        rows = await query.fetch(connection, *made)
         for row in rows:
             column = "name" if query.name == _WITH_NAMES else "label"
             rename = (

@@ -1,7 +1,8 @@
 -- name: departing_log
 -- purpose: Logs that belong to no node, which 0024 writes to files and deletes
 -- parameters: none
--- schema: django_0001, django_0023
+-- schema: django_0001, django_0023,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_20_7ca08c391c49
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none
 select
     'db_dblog' as subject,

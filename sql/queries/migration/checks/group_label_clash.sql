@@ -3,7 +3,9 @@
 --     and 0044 rename the type strings (by today's names of the columns)
 -- parameters: $1 with_0022 bool: whether 0022 will run
 --     $2 with_0044 bool: whether 0044 will run
--- schema: django_0021, django_0043
+--     $3 with_core bool: whether groups without a type string will get `core`
+-- schema: django_0021, django_0043,
+--     sqlalchemy_18_b8b23ddefad4, sqlalchemy_48_34a831f4286d
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none. The ids are
 --     all of those to rename: of each set that clashes, all but the oldest
 with first_renamed (old, new) as (
@@ -31,7 +33,7 @@ counted as (
         row_number() over (
             partition by
                 grouping.label,
-                coalesce(then_renamed.new, first_renamed.new, grouping.type_string)
+                coalesce(then_renamed.new, first_renamed.new, grouping.type_string, 'core')
             order by grouping.id
         ) as place
     from db_dbgroup as grouping
@@ -41,6 +43,8 @@ counted as (
     left join then_renamed
         on then_renamed.old = coalesce(first_renamed.new, grouping.type_string)
         and $2::bool
+    where grouping.label is not null
+        and (grouping.type_string is not null or $3::bool)
 )
 
 select

@@ -3,7 +3,9 @@
 --     and 0044 rename the type strings (before 0021 renames the columns)
 -- parameters: $1 with_0022 bool: whether 0022 will run
 --     $2 with_0044 bool: whether 0044 will run
--- schema: django_0001, django_0020
+--     $3 with_core bool: whether groups without a type string will get `core`
+-- schema: django_0001, django_0020,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_17_239cea6d2452
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none. The ids are
 --     all of those to rename: of each set that clashes, all but the oldest
 with first_renamed (old, new) as (
@@ -31,7 +33,7 @@ counted as (
         row_number() over (
             partition by
                 grouping.name,
-                coalesce(then_renamed.new, first_renamed.new, grouping.type)
+                coalesce(then_renamed.new, first_renamed.new, grouping.type, 'core')
             order by grouping.id
         ) as place
     from db_dbgroup as grouping
@@ -41,6 +43,8 @@ counted as (
     left join then_renamed
         on then_renamed.old = coalesce(first_renamed.new, grouping.type)
         and $2::bool
+    where grouping.name is not null
+        and (grouping.type is not null or $3::bool)
 )
 
 select

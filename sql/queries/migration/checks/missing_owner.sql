@@ -2,7 +2,8 @@
 -- purpose: Nodes whose user or computer is gone, and groups and comments whose user is gone: 0050
 --     makes their foreign keys anew
 -- parameters: none
--- schema: django_0001, django_0049
+-- schema: django_0001, django_0049,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_50_1de112340b17
 -- result: subject text, number bigint, pks bigint[], example text; one row per column with some;
 --     the example is the id that leads nowhere
 with entry as (
@@ -33,7 +34,8 @@ with entry as (
         grouping.id,
         grouping.user_id as named
     from db_dbgroup as grouping
-    where not exists (
+    where grouping.user_id is not null
+        and not exists (
             select from db_dbuser as owner
             where owner.id = grouping.user_id
         )
@@ -44,7 +46,8 @@ with entry as (
         comment.id,
         comment.user_id as named
     from db_dbcomment as comment
-    where not exists (
+    where comment.user_id is not null
+        and not exists (
             select from db_dbuser as owner
             where owner.id = comment.user_id
         )

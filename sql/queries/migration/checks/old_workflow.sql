@@ -2,7 +2,8 @@
 -- purpose: Rows of the workflows of AiiDA 0.x, with their data and steps, which 0032 writes to a
 --     file and drops
 -- parameters: none
--- schema: django_0001, django_0031
+-- schema: django_0001, django_0031,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_32_3d6190594e19
 -- result: subject text, number bigint, pks bigint[], example text; one row per table with some
 select
     entry.subject,

@@ -2,40 +2,49 @@
 -- purpose: Links, memberships, comments, logs and authinfos that lead to nodes, groups, users or
 --     computers that are gone, which 0050 writes to a file and deletes
 -- parameters: none
--- schema: django_0024, django_0049
+-- schema: django_0024, django_0049,
+--     sqlalchemy_21_041a79fc615f, sqlalchemy_50_1de112340b17
 -- result: subject text, number bigint, pks bigint[], example text; one row per table with some
 with entry as (
     select
         'db_dblink' as subject,
         link.id
     from db_dblink as link
-    where not exists (
-            select from db_dbnode as node
-            where node.id = link.input_id
-        )
-        or not exists (
-            select from db_dbnode as node
-            where node.id = link.output_id
+    -- One without an end at all is refused, as missing_value.
+    where num_nulls(link.input_id, link.output_id) = 0
+        and (
+            not exists (
+                select from db_dbnode as node
+                where node.id = link.input_id
+            )
+            or not exists (
+                select from db_dbnode as node
+                where node.id = link.output_id
+            )
         )
     union all
     select
         'db_dbgroup_dbnodes' as subject,
         member.id
     from db_dbgroup_dbnodes as member
-    where not exists (
-            select from db_dbnode as node
-            where node.id = member.dbnode_id
-        )
-        or not exists (
-            select from db_dbgroup as grouping
-            where grouping.id = member.dbgroup_id
+    where num_nulls(member.dbnode_id, member.dbgroup_id) = 0
+        and (
+            not exists (
+                select from db_dbnode as node
+                where node.id = member.dbnode_id
+            )
+            or not exists (
+                select from db_dbgroup as grouping
+                where grouping.id = member.dbgroup_id
+            )
         )
     union all
     select
         'db_dbcomment' as subject,
         comment.id
     from db_dbcomment as comment
-    where not exists (
+    where num_nulls(comment.dbnode_id, comment.user_id) = 0
+        and not exists (
             select from db_dbnode as node
             where node.id = comment.dbnode_id
         )
@@ -53,14 +62,17 @@ with entry as (
         'db_dbauthinfo' as subject,
         access.id
     from db_dbauthinfo as access
-    where not exists (
-            select from db_dbuser as owner
-            where owner.id = access.aiidauser_id
-        )
-        or not exists (
-            select
-            from db_dbcomputer as computer
-            where computer.id = access.dbcomputer_id
+    where num_nulls(access.aiidauser_id, access.dbcomputer_id) = 0
+        and (
+            not exists (
+                select from db_dbuser as owner
+                where owner.id = access.aiidauser_id
+            )
+            or not exists (
+                select
+                from db_dbcomputer as computer
+                where computer.id = access.dbcomputer_id
+            )
         )
 )
 

@@ -2,7 +2,8 @@
 -- purpose: Links that calculations and workflows of AiiDA 1.0 cannot have, which 0020 writes to a
 --     file and deletes
 -- parameters: none
--- schema: django_0007, django_0017
+-- schema: django_0007, django_0017,
+--     sqlalchemy_03_a6048f0ffca8, sqlalchemy_16_140c971ae0a3
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none
 select
     'db_dblink' as subject,

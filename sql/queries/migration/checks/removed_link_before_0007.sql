@@ -2,7 +2,8 @@
 -- purpose: Those of removed_link, in a database whose links 0007 has still to give their types: of
 --     the links that 0020 would delete, it makes creations of what inline calculations returned
 -- parameters: none
--- schema: django_0003, django_0006
+-- schema: django_0003, django_0006,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_02_70c7d732f1b2
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none
 select
     'db_dblink' as subject,

@@ -2,13 +2,14 @@
 -- purpose: Nodes whose uuid another node bears too, in whatever spelling: 0014 makes the column
 --     unique, and 0018 makes uuids of the texts
 -- parameters: none
--- schema: django_0001, django_0017
+-- schema: django_0001, django_0017,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_11_59edaf8a8b79
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none
 with spelled as (
     -- as get_duplicate_uuids compares them
     select
         node.id,
-        lower(translate(node.uuid, '-{}', '')) as uuid
+        lower(translate(node.uuid::text, '-{}', '')) as uuid
     from db_dbnode as node
 ),
 

@@ -2,14 +2,15 @@
 -- purpose: Comments, computers, groups and workflows whose uuid another one bears too, in whatever
 --     spelling: 0018 makes uuids of the texts, and the columns unique
 -- parameters: none
--- schema: django_0001, django_0017
+-- schema: django_0001, django_0017,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_24_6a5c2ea1439d
 -- result: subject text, number bigint, pks bigint[], example text; one row per table with some
 with bearer as (
     -- as get_duplicate_uuids compares them
     select
         entry.subject,
         entry.id,
-        lower(translate(entry.uuid, '-{}', '')) as uuid
+        lower(translate(entry.uuid::text, '-{}', '')) as uuid
     from (
         select
             'db_dbcomment' as subject,

@@ -10,4 +10,5 @@ select
     coalesce(node.attributes ? 'array|symbols', false) as has_array
 from db_dbnode as node
 where node.type = 'node.data.array.trajectory.TrajectoryData.'
+    and node.uuid is not null
 order by node.id

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.connecting.session import Session
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["Setting", "SettingsManager"]
 
 _UNDEFINED_TABLE: Final = "42P01"
 _MAX_KEY_LENGTH: Final = 1024
+_SHORT: Final = 255
 _MISSING: Final = object()
 
 T = TypeVar("T")
@@ -46,7 +48,7 @@ class Setting:
         value: Its JSON value; None where it is null, or Python cannot hold it.
         description: What it is for; may be empty.
         time: When it was last written, with time zone; None where that is a time that Python cannot
-            hold: before Christ, after 9999, or infinite.
+            hold: before Christ, after 9999, or infinite. In the sqlalchemy line it may be missing.
         problem: What Python cannot hold of it; None where it can hold all.
     """
 
@@ -129,10 +131,12 @@ class SettingsManager:
         """Write a setting, new or not.
 
         Args:
-            key: A non-empty string without a ``.``, of 1,024 characters at most.
+            key: A non-empty string without a ``.``, of 1,024 characters at most; of 255 in a
+                database of the sqlalchemy line.
             value: Any JSON value; it comes back equal. A large one is read in a thread: it must not
                 be changed before this returns.
-            description: What it is for; None keeps the old one.
+            description: What it is for; None keeps the old one. As the key, it has at most 255
+                characters in a database of the sqlalchemy line.
 
         Raises:
             InvalidInputError: Key, value or description cannot be stored; nothing was sent.
@@ -147,6 +151,7 @@ class SettingsManager:
                 )
             require_text(description, "the description")
         key = _require_key(key)
+        _require_short(self._session.version, key=key, description=description or "")
         with _served(self._session):
             await self._session.write(QUERIES["setting_set"], key, text, description)
 
@@ -219,6 +224,18 @@ def _require_key(key: str) -> str:
     if len(key) > _MAX_KEY_LENGTH:
         raise InvalidInputError(f"the key is longer than {_MAX_KEY_LENGTH} characters")
     return require_text(key, "the key", quoted=True)
+
+
+def _require_short(version: SchemaVersion | None, **texts: str) -> None:
+    """Refuse what the columns of the sqlalchemy line cannot hold."""
+    if version is None or version.has_long_settings:
+        return
+    for name, text in texts.items():
+        if len(text) > _SHORT:
+            raise InvalidInputError(
+                f"the {name} of a setting has at most {_SHORT} characters in a database at "
+                f"{version}, and this one has {len(text)}"
+            )
 
 
 def _no_such(key: str) -> NotExistent:

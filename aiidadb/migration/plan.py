@@ -13,7 +13,7 @@ from aiidadb.exceptions import (
 from aiidadb.migration.connection import SESSION_SETTINGS
 from aiidadb.migration.steps import HAND_OVERS, PRELUDE, REST_OF_0024, STEPS
 from aiidadb.version.aiida_releases import releases_for
-from aiidadb.version.schema_version import MAIN_HEAD, Line
+from aiidadb.version.schema_version import MAIN_HEAD, Line, are_comparable
 
 if TYPE_CHECKING:
     from aiidadb.migration.python_step import PythonStep
@@ -190,7 +190,7 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
             f"the database has schema version {origin}, which is ahead of what is known here "
             f"({_known()}): a newer AiiDA made it; use a newer aiidadb"
         )
-    if not target.is_comparable_to(origin):
+    if not are_comparable(target, origin):
         raise InvalidInputError(
             f"the database has schema version {origin}, of the {origin.line} line, and {target} is "
             f"of the {target.line} line: both lead to {MAIN_HEAD}, and neither to the other"
@@ -209,7 +209,7 @@ def route(origin: SchemaVersion, target: SchemaVersion) -> list[MigrationStep]:
     steps = [
         step
         for version, step in STEPS.items()
-        if version.is_comparable_to(origin) and origin < version <= target
+        if are_comparable(version, origin) and origin < version <= target
     ]
     hand_over = HAND_OVERS.get(next(reversed(_steps_of(origin.line))))
     return [hand_over if hand_over and step.origin is None else step for step in steps]

@@ -28,7 +28,8 @@ class BandsRow:
         formula: Of the structure that the bands belong to; ``<<NOT FOUND>>`` where there is none,
             ``<<UNKNOWN>>`` where it does not tell its atoms.
         ctime: When the bands node was created, with time zone UTC; None where that is a time that
-            Python cannot hold: before Christ, after 9999, or infinite.
+            Python cannot hold: before Christ, after 9999, or infinite. In the sqlalchemy line it
+            may be missing.
         label: The label of the bands node.
         structure_pk: The pk of that structure; None where there is none.
         problem: What is odd: ``ctime`` and the time as PostgreSQL writes it, or why the formula

@@ -291,7 +291,8 @@ class _Run:
                     formula = species.formula
                     if species.problem is not None:
                         problem = "; ".join(filter(None, (problem, species.problem)))
-                rows.append(BandsRow(pk, formula, ctime, label, structure, problem))
+                # In the sqlalchemy line a label may be missing.
+                rows.append(BandsRow(pk, formula, ctime, label or "", structure, problem))
             if number % STEP == 0:
                 yield
         return rows

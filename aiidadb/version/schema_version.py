@@ -24,6 +24,7 @@ __all__ = [
     "SQLALCHEMY_HEAD",
     "Line",
     "SchemaVersion",
+    "are_comparable",
     "head_for",
 ]
 
@@ -146,15 +147,19 @@ class SchemaVersion:
         """
         return self._has_since(django=37, sqlalchemy=1)
 
+    @property
+    def has_long_settings(self) -> bool:
+        """Whether keys of settings may have 1,024 characters, and descriptions any number.
+
+        In the sqlalchemy line both have 255 at most, up to 1de112340b16.
+        """
+        return self._has_since(django=1, sqlalchemy=50)
+
     def _has_since(self, *, django: int, sqlalchemy: int) -> bool:
         """Whether a database has what comes with the steps of these numbers."""
         return self.line == "main" or self.number >= (
             django if self.line == "django" else sqlalchemy
         )
-
-    def is_comparable_to(self, other: SchemaVersion) -> bool:
-        """Whether one of the two is before the other: not so between the lines of AiiDA 1.x."""
-        return self.line == other.line or "main" in (self.line, other.line)
 
     def __str__(self) -> str:
         if self.line == "sqlalchemy":
@@ -164,7 +169,7 @@ class SchemaVersion:
     def __lt__(self, other: SchemaVersion) -> bool:
         if not isinstance(other, SchemaVersion):
             return NotImplemented
-        if not self.is_comparable_to(other):
+        if not are_comparable(self, other):
             raise InvalidInputError(
                 f"{self} is of the {self.line} line and {other} of the {other.line} line: neither "
                 "comes before the other"
@@ -177,6 +182,11 @@ LAST_WITH_DJANGO = SchemaVersion("django", 49)  # with the next step Django's ow
 SQLALCHEMY_HEAD = SchemaVersion("sqlalchemy", 44)
 MAIN_HEAD = SchemaVersion("main", 2)
 _LAST_OF_DJANGO = SchemaVersion("django", LAST_WITH_DJANGO.number + 1)
+
+
+def are_comparable(one: SchemaVersion, other: SchemaVersion) -> bool:
+    """Whether one of the two is before the other: not so between the lines of AiiDA 1.x."""
+    return one.line == other.line or "main" in (one.line, other.line)
 
 
 def head_for(version: SchemaVersion) -> SchemaVersion:

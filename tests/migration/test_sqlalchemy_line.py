@@ -346,7 +346,8 @@ async def test_answers_hold_where_everything_that_may_be_null_is(head: str) -> N
         assert statistics["ctime_by_day"] == {}
         assert (await queries.get_creation_statistics(user_pk=1))["total"] == 6
         (row,) = await queries.get_bands_and_parents_structure(all_users=True)
-        assert (row.pk, row.structure_pk, row.ctime, row.label) == (13, 11, None, None)
+        assert (row.pk, row.structure_pk, row.ctime, row.label) == (13, 11, None, "")
+        assert row.as_strings() == ["13", row.formula, "", ""]
         assert await queries.get_bands_and_parents_structure(group_name=["a"], all_users=True) == []
         parents = await queries.get_closest_parents([13], node_type="data.structure.StructureData.")
         assert dict(parents) == {13: 11}
@@ -380,3 +381,13 @@ async def test_aiida_goes_on_from_where_we_stopped(
     (difference,) = await differences(genuine.dsn, theirs, names=True)
     assert str(container.read_container_id(genuine.repository)) in difference
     await databases.drop(theirs)
+
+
+async def test_what_is_too_long_for_a_setting_of_this_line_is_said(head: str) -> None:
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(head)) as backend:
+        await backend.settings.set("a", {"b": 1}, "c" * 255)
+        assert (await backend.settings.get("a")).description == "c" * 255
+        for key, description in (("k" * 300, None), ("a", "c" * 300)):
+            with pytest.raises(InvalidInputError, match="255"):
+                await backend.settings.set(key, 1, description)
+        assert [setting.key for setting in await backend.settings.get_all()] == ["a"]

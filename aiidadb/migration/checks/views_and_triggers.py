@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.steps import STEPS
 from aiidadb.sql import QUERIES
+from aiidadb.version.schema_version import are_comparable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,6 @@ def _own_triggers(plan: MigrationPlan) -> Iterator[tuple[OwnTrigger, bool]]:
     They fit the database until the step that drops them, whether the plan goes that far or not.
     """
     for version, step in STEPS.items():
-        is_of_line = version.is_comparable_to(plan.origin)
+        is_of_line = are_comparable(version, plan.origin)
         if step.drops_trigger is not None and is_of_line and version > plan.origin:
             yield step.drops_trigger, version <= plan.target

@@ -407,7 +407,9 @@ async def test_the_configuration_is_read_in_a_thread(configuration, monkeypatch)
     assert threading.get_ident() not in threads
 
 
-@pytest.mark.parametrize("given", [5, b"main", ["main"], object()], ids=repr)
+@pytest.mark.parametrize(
+    "given", [5, b"main", ["main"], object()], ids=["number", "bytes", "list", "object"]
+)
 async def test_what_is_no_profile_is_refused_before_it_is_opened(given):
     with pytest.raises(InvalidTypeError, match="not a profile"):
         aiidadb.open_backend(given)

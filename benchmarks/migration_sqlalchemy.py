@@ -83,6 +83,7 @@ async def migrate_with_aiida(source: Source, python: Path) -> float:
             await asyncio.to_thread(
                 shutil.copytree, source.repository, repository, copy_function=os.link
             )
+            await asyncio.to_thread(os.sync)  # or its run would wait for the copy to be written
             told = directory / "told.json"
             process = await asyncio.create_subprocess_exec(
                 python,

@@ -84,7 +84,7 @@ async def test_aiida_2_9_4_reads_every_node_and_file_of_databases_of_0_x(
     revision, nodes, logs = RELEASES[release]
     dsn = await load_dump(databases, f"legacy_sqla/1_aiida-{release}_{revision}")
     repository = unpack(f"legacy_sqla/repository_aiida-{release}", tmp_path / "files")
-    before = files_before(repository)
+    before = files_before(repository, spent=())
     async with opened(dsn) as backend:
         assert str(await backend.schema.get_schema_version_database()) == revision
 
@@ -98,6 +98,9 @@ async def test_aiida_2_9_4_reads_every_node_and_file_of_databases_of_0_x(
         await run_aiida(READ_IT_ALL, tmp_path / "home")
     )
     assert (len(told), found, unreferenced, valid) == (nodes, logs, [], True)
+    for uuid, (kind, *_) in told.items():
+        if kind == "TrajectoryData":  # an attribute now; other arrays may have that name
+            before[uuid].pop("symbols.npy", None)
     assert {uuid: facts[3] for uuid, facts in told.items() if facts[3]} == {
         uuid: of_node for uuid, of_node in before.items() if of_node
     }

@@ -38,6 +38,7 @@ _RUNS: Final = (
     ("eav_to_jsonb.py", "--rows", "5000000"),
     ("files_move.py",),
     ("migration_chain.py",),
+    ("migration_sqlalchemy.py",),
     ("report.py",),
 )
 

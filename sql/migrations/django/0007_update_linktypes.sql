@@ -87,7 +87,7 @@ from retyped
 where link.id = retyped.id;
 
 -- sqlalchemy alone:
--- Before the constraints can be looked at, what waits to be checked has to be.
+-- A table cannot be altered while foreign keys of its changed rows wait to be checked.
 set constraints all immediate;
 
 select pg_temp.aiidadb_drop_unique('db_dblink', array['input_id', 'output_id']);

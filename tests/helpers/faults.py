@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -21,11 +22,14 @@ import aiidadb
 from aiidadb.migration import step_runner
 from aiidadb.migration.plan import route
 from aiidadb.version.schema_version import MAIN_HEAD, SchemaVersion
+from tests.helpers.processes import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
+
+    from aiidadb.demo.embedded_server import EmbeddedServer
 
     Strike: TypeAlias = Callable[[asyncpg.Connection], Awaitable[None]]
 
@@ -35,11 +39,13 @@ __all__ = [
     "CHAIN",
     "SQLALCHEMY_CHAIN",
     "Proxy",
+    "crash",
     "die",
     "end_of",
     "migrate_in_process",
     "pause",
     "proxy",
+    "restart",
     "start_process",
     "take_long",
     "trap",
@@ -274,3 +280,25 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
             for task in served:
                 task.cancel()
             await asyncio.gather(*served, return_exceptions=True)
+
+
+async def crash(server: EmbeddedServer) -> None:
+    """Stop the server at once, as by a power cut, and start it again as it was started."""
+    await restart(server, "immediate")
+
+
+async def restart(server: EmbeddedServer, mode: str) -> None:
+    """Stop the server in one of pg_ctl's modes, and start it again with this process's limits."""
+
+    def run() -> None:
+        subprocess.run(
+            [server.binaries / "pg_ctl", "restart", "-m", mode, "-w", "-D", server.data.name],
+            user=server.system_user,
+            cwd=server.data.parent,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            check=True,
+            timeout=LIMIT,
+        )
+
+    await asyncio.to_thread(run)

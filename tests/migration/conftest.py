@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
+from tests.helpers.databases import Databases
 from tests.helpers.old_database import OldDatabase, make_old_database
 from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.helpers.databases import Databases
 
 At = Callable[[int], Awaitable[asyncpg.Connection]]
 
@@ -76,6 +76,19 @@ async def old(databases: Databases, tmp_path: Path) -> AsyncIterator[OldDatabase
     made = await make_old_database(databases, tmp_path / "old_repository")
     yield made
     await databases.drop(made.dsn)
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[EmbeddedServer]:
+    """A server of its own, which may be stopped, and loses nothing when it is."""
+    with embedded_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def durable(durable_server: EmbeddedServer) -> Databases:
+    """Makes databases on it."""
+    return Databases(durable_server.dsn)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import json
 import random
 import resource
 import signal
-import subprocess
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +18,6 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import (
     AiidaDbError,
     DatabaseError,
@@ -28,6 +27,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration.repository import container
 from aiidadb.version.sqlalchemy_revisions import REVISIONS
+from tests.helpers.cancelling import cancel_when
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
 from tests.helpers.faults import (
@@ -35,9 +35,11 @@ from tests.helpers.faults import (
     BEFORE_THE_COMMIT,
     CHAIN,
     SQLALCHEMY_CHAIN,
+    crash,
     die,
     end_of,
     proxy,
+    restart,
     start_process,
     take_long,
     trap,
@@ -54,11 +56,13 @@ from tests.helpers.sqlalchemy_database import make_first_database
 from tests.helpers.table_rows import insert
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from aiidadb.demo.embedded_server import EmbeddedServer
     from aiidadb.migration.report import MigrationProgress, MigrationReport
     from aiidadb.migration.step_file import MigrationStep
+    from tests.helpers.cancelling import How
 
 POINTS = (AFTER_ITS_FIRST_SCRIPT, BEFORE_THE_COMMIT)
 
@@ -284,6 +288,26 @@ async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
         assert await state_of(on_way.dsn) == await states_on_way.at(str(step.version))
 
 
+@pytest.mark.thorough
+@each_step
+@pytest.mark.parametrize("how", ["Task.cancel", "asyncio.timeout"])
+async def test_a_task_cancelled_in_any_step_leaves_the_version_before_it(
+    on_way: OldDatabase, states_on_way: States, steps: Sequence[MigrationStep], how: How
+) -> None:
+    async def strike(step_name: str, point: int | None) -> None:
+        begun = threading.Event()
+
+        async def wait(_connection: asyncpg.Connection) -> None:
+            begun.set()
+            await asyncio.sleep(LIMIT)
+
+        with trap(step_name, wait, point):
+            await cancel_when(begun, migrate(on_way), how)
+        assert await no_session_is_left(on_way.dsn)
+
+    await walk(on_way, states_on_way, steps, strike, in_turn=True)
+
+
 async def wait_for_statement(dsn: str) -> None:
     """Wait until the migration is in the statement that takes long."""
     connection = await asyncpg.connect(dsn)
@@ -312,18 +336,20 @@ async def test_the_lock_of_a_killed_client_does_not_wait_for_its_statement(
         assert len((await migrate(old, "1.0.2")).steps) == 1
 
 
-@pytest.mark.parametrize("native", [False, True])
-async def test_cancelling_cancels_the_statement_on_the_server(
-    old: OldDatabase, native: bool
-) -> None:
+@pytest.mark.parametrize("how", ["Task.cancel", "asyncio.timeout", "anyio"])
+async def test_cancelling_cancels_the_statement_on_the_server(old: OldDatabase, how: str) -> None:
     before = await state_of(old.dsn)
     with anyio.fail_after(10), trap(CHAIN[0].name, take_long, AFTER_ITS_FIRST_SCRIPT):
-        if native:
+        if how == "Task.cancel":
             task = asyncio.create_task(migrate(old))
             await wait_for_statement(old.dsn)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+        elif how == "asyncio.timeout":
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await migrate(old)
         else:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(migrate, old)
@@ -355,40 +381,10 @@ async def test_a_commit_whose_answer_is_lost_is_told_as_that(
 # ------------------------------------------------------------------ the server
 
 
-async def crash(server: EmbeddedServer) -> None:
-    """Stop the server at once, as by a power cut, and start it again as it was started."""
-    await restart(server, "immediate")
-
-
-async def restart(server: EmbeddedServer, mode: str) -> None:
-    def run() -> None:
-        subprocess.run(
-            [server.binaries / "pg_ctl", "restart", "-m", mode, "-w", "-D", server.data.name],
-            user=server.system_user,
-            cwd=server.data.parent,
-            stdout=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            check=True,
-            timeout=LIMIT,
-        )
-
-    await asyncio.to_thread(run)
-
-
-@pytest.fixture(scope="module")
-def durable_server() -> Iterator[EmbeddedServer]:
-    """A server of its own, which may be stopped, and loses nothing when it is."""
-    with embedded_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def durable(durable_server: EmbeddedServer) -> Databases:
-    return Databases(durable_server.dsn)
-
-
-async def make_durable_database(durable: Databases, directory: Path) -> OldDatabase:
-    old = await make_old_database(durable, directory)
+async def make_durable_database(
+    durable: Databases, directory: Path, way: Way = DJANGO
+) -> OldDatabase:
+    old = await way.make(durable, directory)
     # PostgreSQL copies a sequence into a new database as it is in memory. Up to the next checkpoint
     # a crash takes it back to that, and it gives numbers out a second time.
     await run_script(durable.server_dsn, "checkpoint")
@@ -400,20 +396,33 @@ def durable_states(durable: Databases, tmp_path_factory: pytest.TempPathFactory)
     return States(durable, tmp_path_factory.mktemp("undisturbed"))
 
 
+@pytest.fixture(scope="module")
+def durable_states_of_sqlalchemy(
+    durable: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> States:
+    return States(durable, tmp_path_factory.mktemp("undisturbed"), SQLALCHEMY)
+
+
+STEPS_OF_A_TEST = 8  # each takes two starts of a server
+
+
 @pytest.mark.parametrize(
-    "names",
+    ("way", "steps"),
     [
-        pytest.param(ONE_OF_EACH_KIND[1:3], id="some steps"),
         pytest.param(
-            [
-                *ONE_OF_EACH_KIND,
-                "0002_db_state_change",
-                "0024_dblog_update",
-                "0032_remove_legacy_workflows",
-                "0050_sqlalchemy_parity",
-            ],
-            id="more steps",
-            marks=pytest.mark.thorough,
+            DJANGO,
+            [step for step in CHAIN if step.name in ONE_OF_EACH_KIND[1:3]],
+            id="some steps",
+        ),
+        *(
+            pytest.param(
+                way,
+                way.chain[first : first + STEPS_OF_A_TEST],
+                id=f"{STEPS_OF_A_TEST} steps from {way.versions[first]} on",
+                marks=pytest.mark.thorough,
+            )
+            for way in (DJANGO, SQLALCHEMY)
+            for first in range(0, len(way.chain), STEPS_OF_A_TEST)
         ),
     ],
 )
@@ -421,30 +430,35 @@ async def test_a_server_that_crashes_in_a_step_comes_back_at_the_version_before_
     durable_server: EmbeddedServer,
     durable: Databases,
     durable_states: States,
+    durable_states_of_sqlalchemy: States,
     tmp_path: Path,
-    names: Sequence[str],
+    way: Way,
+    steps: Sequence[MigrationStep],
 ) -> None:
-    old = await make_durable_database(durable, tmp_path / "files")
+    old = await make_durable_database(durable, tmp_path / "files", way)
+    states = durable_states if way is DJANGO else durable_states_of_sqlalchemy
 
     async def strike(_connection: asyncpg.Connection) -> None:
         await crash(durable_server)
 
-    steps = [step for step in CHAIN if step.name in names]
-    assert len(steps) == len(names)
     for position, step in enumerate(steps):
         point = POINTS[position % 2]
         await migrate(old, str(step.origin))
         with trap(step.name, strike, point), pytest.raises(DatabaseError) as raised:
             await migrate(old)
         assert isinstance(raised.value, UnreachableStorage | UnknownOutcome), raised.value
-        expected = await durable_states.at(str(step.origin))
+        assert await version_of(old) == str(step.origin)
+        expected = await states.at(str(step.origin))
         assert await state_of(old.dsn) == expected, (step.name, point)
         # What was told as done is on the disk.
         await migrate(old, str(step.version))
         await crash(durable_server)
-        expected = await durable_states.at(str(step.version))
+        expected = await states.at(str(step.version))
         assert await state_of(old.dsn) == expected, step.name
+    await migrate(old)
+    assert await state_of(old.dsn) == await states.at("main_0002")
     assert container.read_container_id(old.repository) == await repository_uuid(old.dsn)
+    await durable.drop(old.dsn)
 
 
 async def repository_uuid(dsn: str) -> str:

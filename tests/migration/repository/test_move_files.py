@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
 import resource
 import shutil
 import signal
-import sqlite3
 import sys
 import threading
 import tracemalloc
@@ -42,6 +40,7 @@ from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.cancelling import cancel_when
 from tests.helpers.choices import some_of
+from tests.helpers.containers import dead_bytes, objects
 from tests.helpers.examples import examples
 from tests.helpers.old_nodes import (
     add_files,
@@ -94,25 +93,6 @@ async def container_of(connection: asyncpg.Connection) -> str | None:
 
 async def dsn_of(databases: Databases, connection: asyncpg.Connection) -> str:
     return databases.dsn(await connection.fetchval("select current_database()"))
-
-
-def objects(place: Path) -> dict[str, bytes]:
-    """All that a container holds, checked."""
-    from disk_objectstore import Container
-
-    with Container(place) as container:
-        assert not any(vars(container.validate()).values())
-        keys = list(container.list_all_objects())
-        assert len(set(keys)) == len(keys)
-        return {key: container.get_object_content(key) for key in keys}
-
-
-def dead_bytes(repository: Path) -> int:
-    """How many bytes of a container's packs belong to no object."""
-    place = container_path(repository)
-    with contextlib.closing(sqlite3.connect(place / "packs.idx")) as index:
-        ((live,),) = index.execute("select coalesce(sum(length), 0) from db_object")
-    return size_of_all(place / "packs") - int(live)
 
 
 def read(place: Path, tree: dict[str, object], name: str) -> bytes:

@@ -39,7 +39,7 @@ from tests.helpers.terminal import COMMAND
         (["--repository", "a", "bands", "--repository", "b", "list"], "--repository is given"),
         (["--dsn", "postgresql:///x", "stats", "--profile", "p"], "not both"),
         (["-p", "main", "demo"], "demo takes no --profile"),
-        (["migrate", "--json", "--dsn", "postgresql:///x"], "--plan or --dry-run"),
+        (["migrate", "--json", "--dsn", "postgresql:///x"], "--plan, --check or --dry-run"),
         (["init", "--to", "1.0.44", "--dsn", "postgresql:///x"], "--to"),
         (["settings", "set", "k", "text", "--dsn", "postgresql:///x"], "'\"text\"'"),
     ],

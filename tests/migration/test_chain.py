@@ -123,7 +123,7 @@ async def test_aiida_opens_and_reads_a_database_from_before_0_10_after_the_whole
     repository = unpack(f"legacy/repository_aiida-{release}", tmp_path / "files")
     made = OldDatabase(dsn, repository)
     await migrate(made)
-    give_aiida_a_profile(tmp_path / "home", made)
+    give_aiida_a_profile(tmp_path / "home", dsn, repository)
     told, _logs, unreferenced, valid, objects = json.loads(
         await run_aiida(READ_IT_ALL, tmp_path / "home")
     )

@@ -139,6 +139,15 @@ async def version_of(old: OldDatabase) -> str:
         return str(await backend.schema.get_schema_version_database())
 
 
+async def checkpoint(databases: Databases) -> None:
+    """Let no crash take back what a new database was copied from.
+
+    PostgreSQL copies a sequence into a new database as it is in memory. Up to the next checkpoint
+    a crash takes it back to that, and it gives numbers out a second time.
+    """
+    await run_script(databases.server_dsn, "checkpoint")
+
+
 class States:
     """What the old database is at each version when nothing goes wrong, found when asked for."""
 
@@ -155,6 +164,7 @@ class States:
             place = self._way.versions.index(version)
             if self._old is None or place < self._reached:
                 self._old = await self._way.make(self._databases, self._directory / version)
+                await checkpoint(self._databases)
             await migrate(self._old, version)
             self._reached = place
             self._found[version] = await state_of(self._old.dsn)
@@ -385,9 +395,7 @@ async def make_durable_database(
     durable: Databases, directory: Path, way: Way = DJANGO
 ) -> OldDatabase:
     old = await way.make(durable, directory)
-    # PostgreSQL copies a sequence into a new database as it is in memory. Up to the next checkpoint
-    # a crash takes it back to that, and it gives numbers out a second time.
-    await run_script(durable.server_dsn, "checkpoint")
+    await checkpoint(durable)
     return old
 
 

@@ -123,11 +123,13 @@ _LINKS: Final = """
             ('work', 'upf', 'pseudo', 'createlink')
     ) as wanted (other_kind, each_kind, label, type)
     join ranked as each on each.kind = wanted.each_kind
+    join (
+        -- each kind counted once, not once per link
+        select kind, max(of_kind) as nodes from ranked group by kind
+    ) as counted on counted.kind = wanted.other_kind
     join ranked as other
         on other.kind = wanted.other_kind
-        and other.number = each.number % (
-            select max(of_kind) from ranked where kind = wanted.other_kind
-        )
+        and other.number = each.number % counted.nodes
     order by each.id, wanted.label
 """
 _STATES: Final = """

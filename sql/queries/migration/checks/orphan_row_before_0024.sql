@@ -10,33 +10,25 @@ with entry as (
         'db_dblink' as subject,
         link.id
     from db_dblink as link
+    left join db_dbnode as source on source.id = link.input_id
+    left join db_dbnode as target on target.id = link.output_id
     -- One without an end at all is refused, as missing_value.
     where num_nulls(link.input_id, link.output_id) = 0
         and (
-            not exists (
-                select from db_dbnode as node
-                where node.id = link.input_id
-            )
-            or not exists (
-                select from db_dbnode as node
-                where node.id = link.output_id
-            )
+            source.id is null
+            or target.id is null
         )
     union all
     select
         'db_dbgroup_dbnodes' as subject,
         member.id
     from db_dbgroup_dbnodes as member
+    left join db_dbnode as node on node.id = member.dbnode_id
+    left join db_dbgroup as grouping on grouping.id = member.dbgroup_id
     where num_nulls(member.dbnode_id, member.dbgroup_id) = 0
         and (
-            not exists (
-                select from db_dbnode as node
-                where node.id = member.dbnode_id
-            )
-            or not exists (
-                select from db_dbgroup as grouping
-                where grouping.id = member.dbgroup_id
-            )
+            node.id is null
+            or grouping.id is null
         )
     union all
     select
@@ -53,17 +45,12 @@ with entry as (
         'db_dbauthinfo' as subject,
         access.id
     from db_dbauthinfo as access
+    left join db_dbuser as owner on owner.id = access.aiidauser_id
+    left join db_dbcomputer as computer on computer.id = access.dbcomputer_id
     where num_nulls(access.aiidauser_id, access.dbcomputer_id) = 0
         and (
-            not exists (
-                select from db_dbuser as owner
-                where owner.id = access.aiidauser_id
-            )
-            or not exists (
-                select
-                from db_dbcomputer as computer
-                where computer.id = access.dbcomputer_id
-            )
+            owner.id is null
+            or computer.id is null
         )
 )
 

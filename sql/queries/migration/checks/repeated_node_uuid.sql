@@ -5,26 +5,19 @@
 -- schema: django_0001, django_0017,
 --     sqlalchemy_01_e15ef2630a1b, sqlalchemy_11_59edaf8a8b79
 -- result: subject text, number bigint, pks bigint[], example text; one row, or none
-with spelled as (
+with shared as (
     -- as get_duplicate_uuids compares them
-    select
-        node.id,
-        lower(translate(node.uuid::text, '-{}', '')) as uuid
+    select lower(translate(node.uuid::text, '-{}', '')) as uuid
     from db_dbnode as node
-),
-
-shared as (
-    select spelled.uuid
-    from spelled
-    group by spelled.uuid
+    group by lower(translate(node.uuid::text, '-{}', ''))
     having count(*) > 1
 )
 
 select
     'db_dbnode' as subject,
     count(*) as number,
-    (array_agg(spelled.id::bigint order by spelled.id))[:10] as pks,
-    min(spelled.uuid) as example
-from spelled
-inner join shared on shared.uuid = spelled.uuid
+    (array_agg(node.id::bigint order by node.id))[:10] as pks,
+    min(shared.uuid) as example
+from db_dbnode as node
+inner join shared on shared.uuid = lower(translate(node.uuid::text, '-{}', ''))
 having count(*) > 0

@@ -268,6 +268,7 @@ def _tell_plan(
     elif plan.steps:
         _show_plan(plan)
         _show_findings(check.findings, repair=repair)
+        _say_that_repair_is_needed(check, repair=repair)
     else:
         echo(_nothing_to_do(plan))
 
@@ -280,6 +281,7 @@ def _tell_check(
         echo_json({"from": str(plan.origin), "to": str(plan.target), "findings": check.findings})
     elif check.findings:
         _show_findings(check.findings, repair=repair)
+        _say_that_repair_is_needed(check, repair=repair)
     else:
         echo(
             f"Nothing stands in the way from {plan.origin} to {plan.target}, and nothing is lost."
@@ -288,6 +290,13 @@ def _tell_check(
         )
     if check.refused:
         raise click.exceptions.Exit(REFUSED)
+
+
+def _say_that_repair_is_needed(check: MigrationCheck, *, repair: bool) -> None:
+    if check.repairable and not repair:
+        paragraph(
+            "aiidadb migrate refuses what is repairable unless it is told to mend it: add --repair."
+        )
 
 
 def _show_findings(findings: Sequence[Finding], *, repair: bool) -> None:
@@ -328,13 +337,16 @@ def _show_plan(plan: MigrationPlan) -> None:
 
 
 def _show_report(report: MigrationReport) -> None:
+    if report.dry_run:  # what is to be thought of before it is done in earnest
+        _show_findings(report.findings, repair=True)
     table(
         "Rolled back, as asked" if report.dry_run else f"Now at {report.version}",
         {"Step": "left", "Seconds": "right", "Rows": "right"},
         ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
     )
     echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
-    _show_findings(report.findings, repair=True)
+    if not report.dry_run:
+        _show_findings(report.findings, repair=True)
     for path in report.files:
         echo(f"Wrote {path}")
     for note in report.notes:

@@ -81,6 +81,17 @@ class MigrationPlan:
     is_half_way: bool = False
 
     @property
+    def form(self) -> SchemaVersion:
+        """The version whose tables and columns the database has.
+
+        It is the origin, but for what aiida-core 2.x left within 0024: logs have the columns of
+        after it there.
+        """
+        if self.steps and self.steps[0].step is REST_OF_0024:
+            return REST_OF_0024.version
+        return self.origin
+
+    @property
     def opened_by(self) -> str | None:
         """The releases of AiiDA that open the database now, such as ``1.4 to 1.6``; None: none."""
         return releases_for(self.origin)

@@ -45,7 +45,7 @@ async def find_attributes(connection: asyncpg.Connection, plan: MigrationPlan) -
         A finding for each kind and table.
     """
     step = KINDS["misplaced_attribute"].step_of(plan)
-    if step is None or query_for(("attribute_signals",), plan.origin) is None:
+    if step is None or query_for(("attribute_signals",), plan.form) is None:
         return []
     signals = await QUERIES["attribute_signals"].fetch(connection)
     found: list[Finding] = []

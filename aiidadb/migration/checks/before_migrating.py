@@ -21,6 +21,7 @@ from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.files import find_files
 from aiidadb.migration.checks.json_text import find_json_text
 from aiidadb.migration.checks.rows import find_rows
+from aiidadb.migration.checks.settings import find_settings
 from aiidadb.migration.checks.table_owners import check_table_owners
 from aiidadb.migration.checks.views_and_triggers import check_views_and_triggers
 from aiidadb.migration.findings import Finding, MigrationCheck
@@ -102,6 +103,7 @@ class _Finder:
                 await self._findings(find_rows(connection, plan, kind))
         await self._findings(find_json_text(connection, plan))
         await self._findings(find_attributes(connection, plan))
+        await self._findings(find_settings(connection, plan))
         self.found += await find_files(self._context, plan)
 
     async def _refusal(self, code: str, step: str, looking: Awaitable[object]) -> None:
@@ -137,10 +139,6 @@ class _Finder:
             self.found += await looking
         except asyncpg.InsufficientPrivilegeError as error:
             self._note_unreadable(error)
-        except asyncpg.UndefinedColumnError:
-            # aiida-core 2.x commits one half of 0024 by itself: logs have their new columns then.
-            if not self._plan.is_half_way:
-                raise
         finally:
             await savepoint.rollback()
 

@@ -298,6 +298,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             "AiiDA makes null of them and says nothing.",
         ),
         Kind(
+            "unreadable_setting",
+            (37,),
+            "exported",
+            "settings with a value that Python does not have, of an unknown datatype, or of "
+            "datatype json that is no JSON",
+            "AiiDA makes null of them and says nothing.",
+        ),
+        Kind(
             "repository",
             (47,),
             "refused",

@@ -167,7 +167,7 @@ def _may_read(status: os.stat_result) -> bool:
 async def _find_missing_symbols(
     context: StepContext, plan: MigrationPlan, step: str, repository: Path
 ) -> list[Finding]:
-    query = query_for(("trajectory_files", "trajectory_files_json"), plan.origin)
+    query = query_for(("trajectory_files", "trajectory_files_json"), plan.form)
     if query is None:
         return []
     missing: list[int] = []

@@ -85,7 +85,7 @@ async def find_json_text(connection: asyncpg.Connection, plan: MigrationPlan) ->
         A finding for each kind and column.
     """
     step = KINDS["malformed_json"].step_of(plan)
-    query = query_for(_ALL, plan.origin)
+    query = query_for(_ALL, plan.form)
     if step is None or query is None:
         return []
     looking = connection.transaction()
@@ -117,7 +117,7 @@ async def mend_json_text(connection: asyncpg.Connection, plan: MigrationPlan) ->
     Returns:
         How many rows were changed.
     """
-    if KINDS["unstorable_json"].step_of(plan) is None or query_for(_EACH, plan.origin) is None:
+    if KINDS["unstorable_json"].step_of(plan) is None or query_for(_EACH, plan.form) is None:
         return 0
     mended: dict[str, list[tuple[int, str]]] = defaultdict(list)
     async for verdict, subject, pk, written in _odd_texts(connection, plan):
@@ -133,7 +133,7 @@ async def mend_json_text(connection: asyncpg.Connection, plan: MigrationPlan) ->
 async def _odd_texts(
     connection: asyncpg.Connection, plan: MigrationPlan
 ) -> AsyncIterator[tuple[Verdict, str, int, str]]:
-    query = query_for(_EACH, plan.origin)
+    query = query_for(_EACH, plan.form)
     assert query is not None
     async for rows in read_in_batches(connection, query.name, size=_ROWS_AT_ONCE):
         verdicts = await in_thread(_judge_all, (row["written"] for row in rows))

@@ -52,7 +52,7 @@ async def find_rows(
         A finding for each table that has some; none where no step of the plan is concerned.
     """
     step = kind.step_of(plan)
-    query = query_for(kind.queries, plan.origin)
+    query = query_for(kind.queries, plan.form)
     if step is None or query is None:
         return []
     if kind.code == "group_label_clash":

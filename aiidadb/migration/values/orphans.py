@@ -1,9 +1,9 @@
 """Rows that lead nowhere or hold what nobody can read, written to a file before they are lost.
 
-They are attributes and extras of nodes that are gone, and values of datatypes that nobody knows
-(0037); links, memberships, comments, logs and authinfos of what is gone (0050), and those that name
-nothing, in the sqlalchemy line (49). Each step lists them in a temporary table first, and deletes
-from there. Levels of logs are written before they are cut (49).
+They are attributes and extras of nodes that are gone, and values (also of settings) of datatypes
+that nobody knows (0037); links, memberships, comments, logs and authinfos of what is gone (0050),
+and those that name nothing, in the sqlalchemy line (49). Each step lists them in a temporary table
+first, and deletes from there. Levels of logs are written before they are cut (49).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _ROWS_AT_ONCE: Final = 500
 
 
 async def _export_strays(context: StepContext) -> StepOutcome:
-    """Write the rows of attributes and extras that step 0037 cannot take along."""
+    """Write the rows of attributes, extras and settings that step 0037 cannot take along."""
     return await _export(
         context,
         "lost_attributes",
-        "rows of attributes and extras that have no node or no value",
+        "rows of attributes, extras and settings that have no node or no value",
         "stray_row",
     )
 

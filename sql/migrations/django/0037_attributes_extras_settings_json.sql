@@ -10,10 +10,10 @@
 --     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
 --     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
---     in a document are refused; those whose node is gone, which AiiDA drops, and values of unknown
---     datatypes, which become null as in AiiDA, are written to a file. A setting that is a list or
---     a dict gets it, and the rows of its items go, where AiiDA writes null and leaves the items as
---     settings of their own.
+--     in a document are refused; those whose node is gone, which AiiDA drops, and values, also of
+--     settings, of unknown datatypes, which become null as in AiiDA, are written to a file. A
+--     setting that is a list or a dict gets it, and the rows of its items go, where AiiDA writes
+--     null and leaves the items as settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
 --     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
@@ -289,19 +289,19 @@ $$;
 
 -- Rows that are lost: those whose node is gone, and those of values that nobody can read.
 create temporary table aiidadb_lost_row (
-    extra boolean not null,
+    subject text not null,  -- the table that the row is in
     row_id integer not null,
     reason text not null
 ) on commit drop;
 
-insert into aiidadb_lost_row (extra, row_id, reason)
+insert into aiidadb_lost_row (subject, row_id, reason)
 select
-    entry.extra,
+    entry.subject,
     entry.id,
     case when node.id is null then 'no_node' else 'unreadable' end
 from (
     select
-        false as extra,
+        'db_dbattribute' as subject,
         id,
         dbnode_id,
         datatype,
@@ -309,7 +309,7 @@ from (
     from db_dbattribute
     union all
     select
-        true as extra,
+        'db_dbextra' as subject,
         id,
         dbnode_id,
         datatype,
@@ -323,6 +323,21 @@ where node.id is null
             then false
         when entry.datatype = 'json' then pg_temp.aiidadb_jsonb(entry.tval) is null
         else true
+    end
+union all
+select
+    'db_dbsetting' as subject,
+    setting.id,
+    'unreadable' as reason
+from db_dbsetting as setting
+where
+    case
+        when setting.datatype = 'json' then pg_temp.aiidadb_jsonb(setting.tval) is null
+        when setting.datatype in ('list', 'dict') then false
+        else
+            pg_temp.aiidadb_row_token(
+                setting.datatype, '', setting.ival, setting.fval, setting.dval
+            ) = '?'
     end;
 
 -- call: export_strays
@@ -330,13 +345,13 @@ where node.id is null
 delete from db_dbattribute as entry
 using aiidadb_lost_row as lost
 where lost.reason = 'no_node'
-    and not lost.extra
+    and lost.subject = 'db_dbattribute'
     and entry.id = lost.row_id;
 
 delete from db_dbextra as entry
 using aiidadb_lost_row as lost
 where lost.reason = 'no_node'
-    and lost.extra
+    and lost.subject = 'db_dbextra'
     and entry.id = lost.row_id;
 
 -- call: build_json_from_eav

@@ -7,7 +7,6 @@
 --     nodes with something: how many rows have no node, how many have values that are none, and
 --     whether there are rows without their list or dict, or beyond its length
 with entry as (
-    -- what is behind the last dot is a row's place in its list or dict
     select
         false as extra,
         dbnode_id,
@@ -15,8 +14,7 @@ with entry as (
         datatype,
         ival,
         fval,
-        dval,
-        strpos(reverse(key), '.') as dot
+        dval
     from db_dbattribute
     union all
     select
@@ -26,9 +24,47 @@ with entry as (
         datatype,
         ival,
         fval,
-        dval,
-        strpos(reverse(key), '.') as dot
+        dval
     from db_dbextra
+),
+
+-- `offset 0` keeps this level and the next from being merged into the one above them, where each
+-- text would be taken apart as often as it is used.
+parted as (
+    -- what is behind the last dot is a row's place in its list or dict
+    select
+        extra,
+        dbnode_id,
+        key,
+        datatype,
+        ival,
+        fval,
+        dval,
+        strpos(key, '.') > 0 as is_item,
+        split_part(key, '.', -1) as last
+    from entry
+    offset 0
+),
+
+hashed as (
+    select
+        extra,
+        dbnode_id,
+        datatype,
+        ival,
+        fval,
+        dval,
+        case when datatype in ('list', 'dict') then hashtext(key) end as own,
+        case when is_item then hashtext(left(key, -1 - length(last))) end as holder,
+        -- of nearly all that is no number, the first byte says so
+        case
+            when is_item
+                and last collate "C" >= '0'
+                and last collate "C" < ':'
+                then last
+        end as place
+    from parted
+    offset 0
 ),
 
 weighed as (
@@ -51,31 +87,36 @@ weighed as (
         end as is_odd,
         -- Each item takes away what its list or dict gives, which is as much for each as it says
         -- it has: where the items and their holders belong together, nothing is left.
-        case when entry.datatype in ('list', 'dict')
+        case when entry.own is not null
                 then least(coalesce(entry.ival, 0), 1000000)
-                * (hashtext(entry.key)::bigint + entry.dbnode_id)
+                * (entry.own::bigint + entry.dbnode_id)
             else 0
         end
-        - case when entry.dot > 0
-                then hashtext(left(entry.key, -entry.dot))::bigint + entry.dbnode_id
+        - case when entry.holder is not null
+                then entry.holder::bigint + entry.dbnode_id
             else 0
         end as items,
-        -- The places in a list are 0 to its length less one. Keys of dicts that are numbers
-        -- disturb this; the closer look finds that nothing is wrong with them.
+        -- The places in a list are 0 to its length less one, each written in one way: as many
+        -- different numbers have no smaller sum. The ten million that go with each tell items of
+        -- lists from others. Keys of dicts that are numbers disturb this; the closer look finds
+        -- that nothing is wrong with them.
         case when entry.datatype = 'list'
                 then least(coalesce(entry.ival, 0), 1000000)::bigint
-                * (least(coalesce(entry.ival, 0), 1000000) - 1)
+                * (least(coalesce(entry.ival, 0), 1000000) + 19999999)
                 / 2
-                * (hashtext(entry.key) & 65535)
+                * (entry.own & 65535 | 1)
             else 0
         end
-        - case when entry.dot between 2 and 10
-                and translate(right(entry.key, entry.dot - 1), '0123456789', '') = ''
-                then right(entry.key, entry.dot - 1)::bigint
-                * (hashtext(left(entry.key, -entry.dot)) & 65535)
-            else 0
-        end as places
-    from entry
+        - case
+            when entry.place is null then 0
+            when octet_length(entry.place) = 1 then entry.place::bigint + 10000000
+            when translate(entry.place, '0123456789', '') <> '' then 0
+            -- 007, or more than a list has
+            when octet_length(entry.place) > 9 or entry.place like '0%' then 10000000000
+            else entry.place::bigint + 10000000
+        end
+        * (coalesce(entry.holder, 0) & 65535 | 1) as places
+    from hashed as entry
     left join db_dbnode as node on node.id = entry.dbnode_id
 ),
 

@@ -1,6 +1,6 @@
 -- name: stray_row
--- purpose: The rows of attributes and extras that are lost in step 0037, as they are written to a
---     file; read by a cursor
+-- purpose: The rows of attributes, extras and settings that are lost in step 0037, as they are
+--     written to a file; read by a cursor
 -- parameters: none
 -- step: django_0037
 -- result: subject text, reason text, content text; one row per row, with its columns as JSON
@@ -10,7 +10,7 @@ select
     to_jsonb(entry)::text as content
 from aiidadb_lost_row as lost
 inner join db_dbattribute as entry on entry.id = lost.row_id
-where not lost.extra
+where lost.subject = 'db_dbattribute'
 union all
 select
     'db_dbextra' as subject,
@@ -18,4 +18,12 @@ select
     to_jsonb(entry)::text as content
 from aiidadb_lost_row as lost
 inner join db_dbextra as entry on entry.id = lost.row_id
-where lost.extra
+where lost.subject = 'db_dbextra'
+union all
+select
+    'db_dbsetting' as subject,
+    lost.reason,
+    to_jsonb(entry)::text as content
+from aiidadb_lost_row as lost
+inner join db_dbsetting as entry on entry.id = lost.row_id
+where lost.subject = 'db_dbsetting'

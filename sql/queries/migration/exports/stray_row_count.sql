@@ -1,5 +1,6 @@
 -- name: stray_row_count
--- purpose: How many rows of attributes and extras are lost in step 0037, which has listed them
+-- purpose: How many rows of attributes, extras and settings are lost in step 0037, which has listed
+--     them
 -- parameters: none
 -- step: django_0037
 -- result: number bigint; one row

@@ -8,7 +8,7 @@ from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -66,30 +66,39 @@ async def find_rows(
 async def _find_group_clashes(
     connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind, query: Query
 ) -> list[Finding]:
-    """Those of 0022 first; those that come with later steps are found with all of them at once."""
+    """Find all that the pending renamings bring; the step is the first that would stop."""
     pending = {
         int(planned.step.file.partition("_")[0]): planned.name
         for planned in plan.steps
         if kind.concerns(planned.step)
     }
+    made = [renaming in pending for renaming in _RENAMINGS]
+    for row in await query.fetch(connection, *made):
+        step = await _first_to_clash(connection, query, pending)
+        column = "name" if query.name == _WITH_NAMES else "label"
+        rename = (
+            f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "  # noqa: S608
+            f"where id in ({', '.join(map(str, row['pks']))})"
+        )
+        return [
+            kind.found(
+                step,
+                row["subject"],
+                row["number"],
+                row["pks"],
+                example=row["example"],
+                remedy=rename,
+            )
+        ]
+    return []
+
+
+async def _first_to_clash(
+    connection: asyncpg.Connection, query: Query, pending: Mapping[int, str]
+) -> str:
     for number, step in pending.items():
         # Which of the renamings will have been made once this step is done.
         made = [renaming in pending and renaming <= number for renaming in _RENAMINGS]
-        rows = await query.fetch(connection, *made)
-        for row in rows:
-            column = "name" if query.name == _WITH_NAMES else "label"
-            rename = (
-                f"update db_dbgroup set {column} = left({column}, 240) || ' (' || id || ')' "  # noqa: S608
-                f"where id in ({', '.join(map(str, row['pks']))})"
-            )
-            return [
-                kind.found(
-                    step,
-                    row["subject"],
-                    row["number"],
-                    row["pks"],
-                    example=row["example"],
-                    remedy=rename,
-                )
-            ]
-    return []
+        if await query.fetch(connection, *made):
+            return step
+    raise AssertionError("what clashes in the end clashes at a step")

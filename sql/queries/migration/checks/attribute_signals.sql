@@ -41,7 +41,7 @@ parted as (
         fval,
         dval,
         strpos(key, '.') > 0 as is_item,
-        split_part(key, '.', -1) as last
+        right(key, strpos(reverse(key), '.') - 1) as last
     from entry
     offset 0
 ),

@@ -6,6 +6,7 @@ only the versions that it was made for: it is better not to set out than to be s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -91,27 +92,27 @@ class _Finder:
         plan, connection = self._plan, self._connection
         if not plan.steps:
             return
-        await self._refusal("table_owner", "", check_table_owners(connection, plan))
-        await self._refusal("obstacle", "", check_views_and_triggers(connection, plan))
+        await self._refusal("table_owner", "", partial(check_table_owners, connection, plan))
+        await self._refusal("obstacle", "", partial(check_views_and_triggers, connection, plan))
         for planned in plan.steps:
             for step in planned.step.python_steps:
                 code = _CODES.get(step.name, step.name)
-                await self._refusal(code, planned.name, step.check(self._context))
+                await self._refusal(code, planned.name, partial(step.check, self._context))
         self._context.progress("looking for rows that would stop a step", 0, None)
         for kind in KINDS.values():
             if kind.queries:
-                await self._findings(find_rows(connection, plan, kind))
-        await self._findings(find_json_text(connection, plan))
-        await self._findings(find_attributes(connection, plan))
-        await self._findings(find_settings(connection, plan))
+                await self._findings(partial(find_rows, connection, plan, kind))
+        await self._findings(partial(find_json_text, connection, plan))
+        await self._findings(partial(find_attributes, connection, plan))
+        await self._findings(partial(find_settings, connection, plan))
         self.found += await find_files(self._context, plan)
 
-    async def _refusal(self, code: str, step: str, looking: Awaitable[object]) -> None:
+    async def _refusal(self, code: str, step: str, look: Callable[[], Awaitable[object]]) -> None:
         """Turn the error of a check into a finding; the same error of several steps into one."""
         savepoint = self._connection.transaction()
         await savepoint.start()
         try:
-            await looking
+            await look()
         except asyncpg.InsufficientPrivilegeError as error:
             self._note_unreadable(error)
         except (StorageMigrationError, PermissionDenied, MissingExtraError) as error:
@@ -132,11 +133,11 @@ class _Finder:
         finally:
             await savepoint.rollback()  # nothing was written
 
-    async def _findings(self, looking: Awaitable[list[Finding]]) -> None:
+    async def _findings(self, look: Callable[[], Awaitable[list[Finding]]]) -> None:
         savepoint = self._connection.transaction()
         await savepoint.start()
         try:
-            self.found += await looking
+            self.found += await look()
         except asyncpg.InsufficientPrivilegeError as error:
             self._note_unreadable(error)
         finally:

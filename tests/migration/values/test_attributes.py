@@ -696,7 +696,8 @@ async def test_rows_of_a_node_that_is_missing_are_written_to_a_file(at: At, tmp_
     ]
     assert (kept[0]["row"]["key"], kept[0]["row"]["fval"]) == ("of.nothing", "NaN")
     assert exported.notes == (
-        "2 rows of attributes and extras that have no node or no value: written to " + str(path),
+        "2 rows of attributes, extras and settings that have no node or no value: written to "
+        + str(path),
     )
 
 

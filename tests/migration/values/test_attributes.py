@@ -787,6 +787,7 @@ async def settings_of(connection: asyncpg.Connection) -> dict[str, str | None]:
     return {row["key"]: row["val"] for row in found}
 
 
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
 async def test_settings_of_every_type_become_json(at: At) -> None:
     connection = await at(36)
     values: dict[str, Value] = {
@@ -826,6 +827,7 @@ async def test_settings_of_every_type_become_json(at: At) -> None:
     assert "2 (setting 'broken': datatype 'json', '{'; setting 'float'" in note
 
 
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
 async def test_settings_that_are_lists_or_dicts_keep_them(at: At) -> None:
     """AiiDA writes null, and leaves their items as settings of their own."""
     connection = await at(36)
@@ -958,6 +960,7 @@ def test_what_aiida_fails_at_is_refused_and_nothing_else(
     stored=st.lists(st.tuples(DOCUMENTS, DOCUMENTS), min_size=5, max_size=15),
     holes=st.lists(st.integers(1, 50), max_size=5),
 )
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
 async def test_every_node_has_the_text_that_aiidas_own_step_leaves(
     databases: Databases,
     aiida_step: Peer,

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from typing import TYPE_CHECKING
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 import aiidadb
+from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.migration.checks.files import _Walk
+from aiidadb.migration.repository.node_folders import nodes_path
 from tests.helpers.databases import connected
 from tests.helpers.migrating import opened
 from tests.helpers.old_nodes import add_files, add_node, node_folder
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
     from tests.helpers.databases import Databases
 
+_NOBODY: Final = 65534  # a user and group without rights, on every Unix
 FOLDER = "data.folder.FolderData."
 UUIDS = [f"{number:02x}111111-0000-4000-8000-000000000000" for number in range(8)]
 
@@ -75,6 +82,66 @@ async def test_all_that_cannot_be_moved_is_found_at_once(
         query = "select count(*) from db_dbnode where repository_metadata #> '{o,sub,o,a}' is null"
         assert await connection.fetchval(query) == 0
     await databases.drop(dsn)
+
+
+def test_files_and_directories_that_may_not_be_read_are_found(tmp_path: Path) -> None:
+    places = [add_files(tmp_path, uuid, {"sub/in": b"", "mine": b""}) for uuid in UUIDS[:4]]
+    modes = {
+        places[0] / "mine": 0,
+        places[1] / "sub": 0,  # cannot be listed
+        places[2] / "sub": 0o444,  # can be listed, and nothing in it be looked at
+        places[3]: 0,
+    }
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        if os.geteuid() == 0:
+            os.chown(path, _NOBODY, _NOBODY)
+    for path, mode in modes.items():
+        path.chmod(mode)
+    try:
+        assert as_nobody(_walk, nodes_path(tmp_path), below=tmp_path) == {"unreadable_file": 4}
+    finally:
+        for path in modes:
+            path.chmod(0o700)
+
+
+async def _walk(nodes: str) -> dict[str, int]:
+    walk = _Walk(Path(nodes))
+    for number in range(256):
+        await in_thread(walk.look_at_shard, f"{number:02x}")
+    return dict(walk.counts)
+
+
+def as_nobody(
+    look: Callable[[str], Awaitable[dict[str, int]]], nodes: Path, *, below: Path
+) -> dict[str, int]:
+    """What a process sees that is not the superuser's; it stands in a directory that it may enter.
+
+    Where the tests are not root's, that is any process. Root's directories of tests are closed to
+    others: the process goes there before it lays down its rights.
+    """
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # The child takes no lock that a thread of this process may hold.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.chdir(below)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(_NOBODY)
+                os.setuid(_NOBODY)
+            found = asyncio.run(look(str(nodes.relative_to(below))))
+            os.write(writing, json.dumps(found).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        written = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(written)
 
 
 async def test_files_of_others_that_may_not_be_read_are_found(

@@ -7,6 +7,7 @@
 --     nodes with something: how many rows have no node, how many have values that are none, and
 --     whether there are rows without their list or dict, or beyond its length
 with entry as (
+    -- what is behind the last dot is a row's place in its list or dict
     select
         false as extra,
         dbnode_id,
@@ -14,7 +15,8 @@ with entry as (
         datatype,
         ival,
         fval,
-        dval
+        dval,
+        strpos(reverse(key), '.') as dot
     from db_dbattribute
     union all
     select
@@ -24,47 +26,9 @@ with entry as (
         datatype,
         ival,
         fval,
-        dval
+        dval,
+        strpos(reverse(key), '.') as dot
     from db_dbextra
-),
-
--- `offset 0` keeps this level and the next from being merged into the one above them, where each
--- text would be taken apart as often as it is used.
-parted as (
-    -- what is behind the last dot is a row's place in its list or dict
-    select
-        extra,
-        dbnode_id,
-        key,
-        datatype,
-        ival,
-        fval,
-        dval,
-        strpos(key, '.') > 0 as is_item,
-        right(key, strpos(reverse(key), '.') - 1) as last
-    from entry
-    offset 0
-),
-
-hashed as (
-    select
-        extra,
-        dbnode_id,
-        datatype,
-        ival,
-        fval,
-        dval,
-        case when datatype in ('list', 'dict') then hashtext(key) end as own,
-        case when is_item then hashtext(left(key, -1 - length(last))) end as holder,
-        -- of nearly all that is no number, the first byte says so
-        case
-            when is_item
-                and last collate "C" >= '0'
-                and last collate "C" < ':'
-                then last
-        end as place
-    from parted
-    offset 0
 ),
 
 weighed as (
@@ -87,13 +51,13 @@ weighed as (
         end as is_odd,
         -- Each item takes away what its list or dict gives, which is as much for each as it says
         -- it has: where the items and their holders belong together, nothing is left.
-        case when entry.own is not null
+        case when entry.datatype in ('list', 'dict')
                 then least(coalesce(entry.ival, 0), 1000000)
-                * (entry.own::bigint + entry.dbnode_id)
+                * (hashtext(entry.key)::bigint + entry.dbnode_id)
             else 0
         end
-        - case when entry.holder is not null
-                then entry.holder::bigint + entry.dbnode_id
+        - case when entry.dot > 0
+                then hashtext(left(entry.key, -entry.dot))::bigint + entry.dbnode_id
             else 0
         end as items,
         -- The places in a list are 0 to its length less one, each written in one way: as many
@@ -104,19 +68,26 @@ weighed as (
                 then least(coalesce(entry.ival, 0), 1000000)::bigint
                 * (least(coalesce(entry.ival, 0), 1000000) + 19999999)
                 / 2
-                * (entry.own & 65535 | 1)
+                * (hashtext(entry.key) & 65535 | 1)
             else 0
         end
         - case
-            when entry.place is null then 0
-            when octet_length(entry.place) = 1 then entry.place::bigint + 10000000
-            when translate(entry.place, '0123456789', '') <> '' then 0
+            when entry.dot < 2 then 0
+            -- of nearly all that is no number, the first byte says so
+            when right(entry.key, entry.dot - 1) collate "C" < '0'  -- noqa: RF02
+                or right(entry.key, entry.dot - 1) collate "C" >= ':'  -- noqa: RF02
+                then 0
+            when entry.dot > 2
+                and translate(right(entry.key, entry.dot - 1), '0123456789', '') <> ''
+                then 0
             -- 007, or more than a list has
-            when octet_length(entry.place) > 9 or entry.place like '0%' then 10000000000
-            else entry.place::bigint + 10000000
-        end
-        * (coalesce(entry.holder, 0) & 65535 | 1) as places
-    from hashed as entry
+            when entry.dot > 10
+                or (entry.dot > 2 and right(entry.key, entry.dot - 1) like '0%')
+                then 10000000000 * (hashtext(left(entry.key, -entry.dot)) & 65535 | 1)
+            else (right(entry.key, entry.dot - 1)::bigint + 10000000)
+                * (hashtext(left(entry.key, -entry.dot)) & 65535 | 1)
+        end as places
+    from entry
     left join db_dbnode as node on node.id = entry.dbnode_id
 ),
 

@@ -25,9 +25,12 @@ def interruptible() -> Iterator[None]:
     """Let signals end the processes that are started here, also where this process ignores them.
 
     What a process ignores is ignored by those that it starts: SIGINT in the background of a shell
-    script, SIGHUP under ``nohup``.
+    script, SIGHUP under ``nohup``. Only the main thread can change that: processes that another one
+    starts are waited for, and nobody sends them a signal.
     """
     ignored = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        ignored.clear()
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
     try:

@@ -49,44 +49,43 @@ weighed as (
                 or entry.dval >= '10000-01-01 00:00:00+00'
             else true
         end as is_odd,
-        -- Each item takes away what its list or dict gives, which is as much for each as it says
-        -- it has: where the items and their holders belong together, nothing is left.
-        case when entry.datatype in ('list', 'dict')
-                then least(coalesce(entry.ival, 0), 1000000)
-                * (hashtext(entry.key)::bigint + entry.dbnode_id)
-            else 0
-        end
-        - case when entry.dot > 0
-                then hashtext(left(entry.key, -entry.dot))::bigint + entry.dbnode_id
-            else 0
-        end as items,
-        -- The places in a list are 0 to its length less one, each written in one way: as many
+        -- Each item takes away what its list or dict gives, once for each that it says it has:
+        -- where items and holders belong together, nothing is left. The items of a list tell
+        -- their places too, which are 0 to its length less one, each written in one way: as many
         -- different numbers have no smaller sum. The ten million that go with each tell items of
         -- lists from others. Keys of dicts that are numbers disturb this; the closer look finds
         -- that nothing is wrong with them.
-        case when entry.datatype = 'list'
+        case entry.datatype
+            when 'list'
                 then least(coalesce(entry.ival, 0), 1000000)::bigint
-                * (least(coalesce(entry.ival, 0), 1000000) + 19999999)
-                / 2
-                * (hashtext(entry.key) & 65535 | 1)
+                * (least(coalesce(entry.ival, 0), 1000000) + 20000001) / 2
+                * (hashtext(entry.key)::bigint + entry.dbnode_id & 65535 | 1)
+            when 'dict'
+                then least(coalesce(entry.ival, 0), 1000000)::bigint
+                * (hashtext(entry.key)::bigint + entry.dbnode_id & 65535 | 1)
             else 0
         end
         - case
-            when entry.dot < 2 then 0
-            -- of nearly all that is no number, the first byte says so
-            when right(entry.key, entry.dot - 1) collate "C" < '0'  -- noqa: RF02
-                or right(entry.key, entry.dot - 1) collate "C" >= ':'  -- noqa: RF02
-                then 0
-            when entry.dot > 2
-                and translate(right(entry.key, entry.dot - 1), '0123456789', '') <> ''
-                then 0
-            -- 007, or more than a list has
-            when entry.dot > 10
-                or (entry.dot > 2 and right(entry.key, entry.dot - 1) like '0%')
-                then 10000000000 * (hashtext(left(entry.key, -entry.dot)) & 65535 | 1)
-            else (right(entry.key, entry.dot - 1)::bigint + 10000000)
-                * (hashtext(left(entry.key, -entry.dot)) & 65535 | 1)
-        end as places
+            when entry.dot = 0 then 0
+            else (hashtext(left(entry.key, -entry.dot))::bigint + entry.dbnode_id & 65535 | 1)
+                * case
+                    when entry.dot = 1 then 1::bigint
+                    when entry.dot = 2
+                        then case strpos('0123456789', right(entry.key, 1))
+                            when 0 then 1
+                            else strpos('0123456789', right(entry.key, 1)) + 10000000
+                        end
+                    -- of nearly all that is no number, the first byte says so
+                    when right(entry.key, entry.dot - 1) collate "C" < '0'  -- noqa: RF02
+                        or right(entry.key, entry.dot - 1) collate "C" >= ':'  -- noqa: RF02
+                        or translate(right(entry.key, entry.dot - 1), '0123456789', '') <> ''
+                        then 1
+                    -- 007, or more than a list has
+                    when entry.dot > 10 or right(entry.key, entry.dot - 1) like '0%'
+                        then 10000000000
+                    else right(entry.key, entry.dot - 1)::bigint + 10000001
+                end
+        end as balance
     from entry
     left join db_dbnode as node on node.id = entry.dbnode_id
 ),
@@ -97,7 +96,7 @@ summed as (
         weighed.block,
         count(*) filter (where weighed.is_stray) as strays,
         count(*) filter (where weighed.is_odd) as odd,
-        sum(weighed.items) <> 0 or sum(weighed.places) <> 0 as unsettled
+        sum(weighed.balance) <> 0 as unsettled
     from weighed
     group by weighed.extra, weighed.block
 )

@@ -121,8 +121,9 @@ class BandsListing(Coroutine[Any, Any, list[BandsRow]], AsyncIterable[BandsRow])
 
     What :meth:`aiidadb.QueryManager.get_bands_and_parents_structure` gives. Nothing is sent before
     it is awaited, which gives a list of :class:`BandsRow`, or iterated over with ``async for``,
-    which gives the same rows in the same order. Each time the database is asked anew. Wherever a
-    coroutine is taken, as by ``asyncio.create_task``, it is one.
+    which gives the same rows in the same order. Each time the database is asked anew. Wherever
+    asyncio takes a coroutine, as in ``asyncio.create_task``, it is one; anyio's ``start_soon`` took
+    nothing but those of ``async def`` before its later releases.
     """
 
     __slots__ = ("_asked", "_coroutine", "_session")

@@ -9,9 +9,9 @@ lane while it holds a connection, so lanes and connections cannot wait for each 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Any, Final
 
+from aiidadb.connecting.places import Places
 from aiidadb.exceptions import ClosedError, PoolOptionsError, PoolTimeout
 from aiidadb.messages import quote
 
@@ -55,8 +55,7 @@ class Lanes:
     def __init__(self, number: int, seconds: float | None) -> None:
         self._number = number
         self._seconds = seconds
-        self._free = number
-        self._queue: deque[asyncio.Future[None]] = deque()  # empty where a lane is free
+        self._places = Places(number)
         self._holders: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -77,9 +76,7 @@ class Lanes:
         """
         if self._closed:
             raise _reset()
-        if self._free:
-            self._free -= 1
-        else:
+        if not self._places.enter():
             await self._wait(bounds)
         self._holders.add(task)
 
@@ -90,15 +87,12 @@ class Lanes:
             task: Which had the lane.
         """
         self._holders.discard(task)
-        self._pass_on()
+        self._places.leave()
 
     def close(self) -> None:
         """Refuse a lane to all who wait for one, and all who come."""
         self._closed = True
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_exception(_reset())
+        self._places.end_waits()
 
     def timed_out(self) -> PoolTimeout:
         """The error for those who waited for too long."""
@@ -111,30 +105,19 @@ class Lanes:
         )
 
     async def _wait(self, bounds: set[asyncio.Timeout]) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+        turn = self._places.queue_up()
         try:
             async with asyncio.timeout(self._seconds) as bound:
                 bounds.add(bound)
                 try:
-                    await turn
+                    has_lane = await turn
                 finally:
                     bounds.discard(bound)
         except BaseException:
-            if turn in self._queue:
-                self._queue.remove(turn)
-            elif not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # the lane came as the wait was ended
+            self._places.give_up(turn)
             raise
-
-    def _pass_on(self) -> None:
-        # Handed over, not set free: who comes now must not overtake those who wait.
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        if not has_lane:
+            raise _reset()
 
 
 def _reset() -> ClosedError:

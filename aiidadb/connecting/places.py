@@ -24,7 +24,7 @@ __all__ = ["Places", "acquire", "place_found"]
 
 
 class Places:
-    """The places of one pool, for all backends on it, and the queue for them.
+    """So many places, for all backends on one pool, and the queue for them, in the order of asking.
 
     Args:
         number: How many there are.
@@ -60,6 +60,11 @@ class Places:
         if not turn.done():
             self._queue.remove(turn)
             turn.set_result(False)
+
+    def end_waits(self) -> None:
+        """Let nobody wait any longer."""
+        for turn in tuple(self._queue):
+            self.end_wait(turn)
 
     def give_up(self, turn: asyncio.Future[bool]) -> None:
         """Leave the queue because of an error, also where a place was given meanwhile."""

@@ -15,7 +15,11 @@ __all__ = ["read_in_batches"]
 
 
 async def read_in_batches(
-    connection: asyncpg.Connection, query: str, *values: object, size: int
+    connection: asyncpg.Connection,
+    query: str,
+    *values: object,
+    size: int,
+    table: str | None = None,
 ) -> AsyncIterator[list[asyncpg.Record]]:
     """Read the rows of a question by a cursor of the transaction.
 
@@ -24,14 +28,16 @@ async def read_in_batches(
         query: The question's name.
         values: Its parameters.
         size: How many rows a batch has, the last one fewer.
+        table: The table that it is asked of, where the question leaves that open.
 
     Yields:
         Rows, none twice; no empty batch.
     """
+    asked = QUERIES[query] if table is None else QUERIES[query].on_table(table)
     batch: list[asyncpg.Record] = []
     # Iterated to its end, asyncpg's cursor closes its portal. With an open one no table that it
     # reads could be altered in the same transaction.
-    async for row in connection.cursor(QUERIES[query].text, *values, prefetch=size):
+    async for row in connection.cursor(asked.text, *values, prefetch=size):
         batch.append(row)
         if len(batch) == size:
             yield batch

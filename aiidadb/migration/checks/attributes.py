@@ -31,7 +31,6 @@ _ROWS_AT_ONCE: Final = 500
 _BLOCKS_AT_ONCE: Final = 64
 _BLOCK_BITS: Final = 8  # as attribute_signals has them
 _TABLES: Final = {False: "db_dbattribute", True: "db_dbextra"}
-_NAMES: Final = {False: "attributes", True: "extras"}
 
 
 async def find_attributes(connection: asyncpg.Connection, plan: MigrationPlan) -> list[Finding]:
@@ -56,28 +55,28 @@ async def find_attributes(connection: asyncpg.Connection, plan: MigrationPlan) -
             )
             for row in await QUERIES["stray_attribute"].fetch(connection)
         ]
-    for extra in (False, True):
+    for extra, table in _TABLES.items():
         unsettled = [row["block"] for row in signals if row["extra"] is extra and row["unsettled"]]
-        found += await _find_misplaced(connection, step, extra, unsettled)
+        found += await _find_misplaced(connection, step, table, unsettled)
         odd = [row["block"] for row in signals if row["extra"] is extra and row["odd"]]
         if odd:
-            found += await _find_odd(connection, step, extra, odd)
+            found += await _find_odd(connection, step, table, odd)
     return found
 
 
 async def _find_misplaced(
-    connection: asyncpg.Connection, step: str, extra: bool, blocks: Iterable[int]
+    connection: asyncpg.Connection, step: str, table: str, blocks: Iterable[int]
 ) -> list[Finding]:
     nodes: list[int] = []
     example = None
     for first, last in _runs(blocks):
-        query = f"misplaced_{_NAMES[extra]}"
         async for rows in read_in_batches(
             connection,
-            query,
+            "misplaced_rows",
             first << _BLOCK_BITS,
             (last + 1 << _BLOCK_BITS) - 1,
             size=_ROWS_AT_ONCE,
+            table=table,
         ):
             for node, reason in await in_thread(_misplaced, rows):
                 nodes.append(node)
@@ -85,7 +84,7 @@ async def _find_misplaced(
     if not nodes:
         return []
     kind = KINDS["misplaced_attribute"]
-    return [kind.found(step, _TABLES[extra], len(nodes), nodes, example=example)]
+    return [kind.found(step, table, len(nodes), nodes, example=example)]
 
 
 def _misplaced(rows: Sequence[asyncpg.Record]) -> list[tuple[int, str]]:
@@ -99,12 +98,12 @@ def _misplaced(rows: Sequence[asyncpg.Record]) -> list[tuple[int, str]]:
 
 
 async def _find_odd(
-    connection: asyncpg.Connection, step: str, extra: bool, blocks: Sequence[int]
+    connection: asyncpg.Connection, step: str, table: str, blocks: Sequence[int]
 ) -> list[Finding]:
     found: dict[str, list[int]] = defaultdict(list)
     examples: dict[str, str] = {}
-    query = f"odd_{_NAMES[extra]}"
-    async for rows in read_in_batches(connection, query, blocks, size=_ROWS_AT_ONCE):
+    batches = read_in_batches(connection, "odd_rows", blocks, size=_ROWS_AT_ONCE, table=table)
+    async for rows in batches:
         for row in rows:
             datatype = row["datatype"]
             if datatype in ("float", "date"):
@@ -120,7 +119,7 @@ async def _find_odd(
                 f"{row['moment'] or row['written']}",
             )
     return [
-        KINDS[code].found(step, _TABLES[extra], len(pks), pks, example=examples[code])
+        KINDS[code].found(step, table, len(pks), pks, example=examples[code])
         for code, pks in found.items()
     ]
 

@@ -1,6 +1,8 @@
--- name: odd_attributes
--- purpose: Rows of attributes whose value is none that a document can hold; read by a cursor
+-- name: odd_rows
+-- purpose: Rows of attributes, or extras, whose value is none that a document can hold; read by a
+--     cursor
 -- parameters: $1 blocks int[]: where they are, ids of nodes divided by 256
+-- tables: db_dbattribute, db_dbextra
 -- schema: django_0001, django_0036
 -- result: pk bigint, node int, key text, datatype text, written text, moment text; one row per row,
 --     by id; the text of a value, or the time
@@ -11,7 +13,7 @@ select
     entry.datatype::text as datatype,
     entry.tval as written,
     entry.dval::text as moment
-from db_dbattribute as entry
+from /*{table}*/ db_dbattribute as entry
 inner join db_dbnode as node on node.id = entry.dbnode_id
 where entry.dbnode_id >> 8 = any($1::int[])
     and case entry.datatype

@@ -1,20 +1,21 @@
--- name: misplaced_extras
--- purpose: The rows of nodes some of whose extras may have no place, as 0037 nests them; read by a
---     cursor
+-- name: misplaced_rows
+-- purpose: The rows of nodes some of whose attributes, or extras, may have no place, as 0037 nests
+--     them; read by a cursor
 -- parameters: $1 first int: the lowest id of a node to look at
 --     $2 last int: the highest
+-- tables: db_dbattribute, db_dbextra
 -- schema: django_0001, django_0036
 -- result: node int, tokens text[]; one row per node, by id
 with entry as (
     select
-        extra.dbnode_id,
-        extra.key,
-        extra.datatype,
-        extra.ival,
-        strpos(reverse(extra.key), '.') as dot
-    from db_dbextra as extra
-    inner join db_dbnode as node on node.id = extra.dbnode_id
-    where extra.dbnode_id between $1::int and $2::int
+        record.dbnode_id,
+        record.key,
+        record.datatype,
+        record.ival,
+        strpos(reverse(record.key), '.') as dot
+    from /*{table}*/ db_dbattribute as record
+    inner join db_dbnode as node on node.id = record.dbnode_id
+    where record.dbnode_id between $1::int and $2::int
 ),
 
 suspect as (

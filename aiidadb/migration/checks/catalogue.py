@@ -399,7 +399,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "rows that belong to nodes, groups, users or computers that are gone",
             "AiiDA's own step fails at some, and passes over the others: a dump of the result "
             "cannot be restored.",
-            queries=("orphan_row", "orphan_row_before_0024"),
+            queries=("orphan_row", "orphan_log"),
         ),
     )
 }

@@ -8,7 +8,7 @@ from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import asyncpg
 
@@ -29,19 +29,22 @@ def query_for(names: Sequence[str], origin: SchemaVersion) -> Query | None:
 
     A question is for all versions of a line between the first and the last that its header names.
     """
+    return next(_queries_for(names, origin), None)
+
+
+def _queries_for(names: Sequence[str], origin: SchemaVersion) -> Iterator[Query]:
     for name in names:
         query = QUERIES[name]
         named = (SchemaVersion.parse(schema) for schema in query.schemas)
         ends = [version for version in named if version.line == origin.line]
         if ends and min(ends) <= origin <= max(ends):
-            return query
-    return None
+            yield query
 
 
 async def find_rows(
     connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind
 ) -> list[Finding]:
-    """Ask a kind's own question. Only reads.
+    """Ask a kind's own questions, those that are for the version. Only reads.
 
     Args:
         connection: To the database, at the plan's origin.
@@ -52,15 +55,19 @@ async def find_rows(
         A finding for each table that has some; none where no step of the plan is concerned.
     """
     step = kind.step_of(plan)
-    query = query_for(kind.queries, plan.form)
-    if step is None or query is None:
+    if step is None:
         return []
-    if kind.code == "group_label_clash":
-        return await _find_group_clashes(connection, plan, kind, query)
-    return [
-        kind.found(step, row["subject"], row["number"], row["pks"], example=row["example"])
-        for row in await query.fetch(connection)
-    ]
+    found: list[Finding] = []
+    for query in _queries_for(kind.queries, plan.form):
+        if kind.code == "group_label_clash":
+            found += await _find_group_clashes(connection, plan, kind, query)
+            continue
+        for row in await query.fetch(connection):
+            such = kind.found(
+                step, row["subject"], row["number"], row["pks"], example=row["example"]
+            )
+            found.append(such)
+    return found
 
 
 async def _find_group_clashes(

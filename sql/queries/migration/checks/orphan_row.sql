@@ -1,9 +1,9 @@
 -- name: orphan_row
--- purpose: Links, memberships, comments, logs and authinfos that lead to nodes, groups, users or
+-- purpose: Links, memberships, comments and authinfos that lead to nodes, groups, users or
 --     computers that are gone, which 0050 writes to a file and deletes
 -- parameters: none
--- schema: django_0024, django_0049,
---     sqlalchemy_21_041a79fc615f, sqlalchemy_50_1de112340b17
+-- schema: django_0001, django_0049,
+--     sqlalchemy_01_e15ef2630a1b, sqlalchemy_50_1de112340b17
 -- result: subject text, number bigint, pks bigint[], example text; one row per table with some
 with entry as (
     select
@@ -39,15 +39,6 @@ with entry as (
         and not exists (
             select from db_dbnode as node
             where node.id = comment.dbnode_id
-        )
-    union all
-    select
-        'db_dblog' as subject,
-        log.id
-    from db_dblog as log
-    where not exists (
-            select from db_dbnode as node
-            where node.id = log.dbnode_id
         )
     union all
     select

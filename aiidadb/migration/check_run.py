@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
-import anyio
-import asyncpg
-
-from aiidadb.exceptions import LockTimeout
 from aiidadb.migration.checks.before_migrating import check_database, refuse
-from aiidadb.migration.migration_lock import describe_session
+from aiidadb.migration.patience import with_patience
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.transaction import roll_back
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import asyncpg
+
     from aiidadb.exceptions import AiidaDbError
     from aiidadb.migration.findings import Finding, MigrationCheck
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.plan import MigrationPlan
 
 __all__ = ["check_or_refuse", "look"]
-
-_FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 5.0
-_NAMED_AT_MOST: Final = 3
 
 
 async def look(
@@ -59,46 +56,34 @@ async def check_or_refuse(
         StorageMigrationError: What else is in the way; the notes say what and how to mend it.
         LockTimeout: Others kept a table locked for longer than the options' patience.
     """
-    end = anyio.current_time() + options.patience
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            check, errors = await _look(connection, plan, options)
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-            blockers = await _blockers(connection, plan)
-            if anyio.current_time() >= end:
-                raise LockTimeout(
-                    "nothing was changed: the check before the migration could not read all tables "
-                    f"within {options.patience:g} seconds: {blockers}; end that and run again",
-                    sqlstate="55P03",
-                ) from error
-            options.tell(MigrationProgress(0, len(plan.steps), "", f"waiting: {blockers}"))
-            await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        else:
-            refuse(plan, check, errors, repair=options.repair)
-            return check
+    check, errors = await with_patience(
+        partial(_look, connection, plan, options),
+        connection,
+        plan.tables,
+        options.patience,
+        waiting=lambda whom: _told(plan, options)(whom, 0, None),
+        failed="nothing was changed: the check before the migration could not read all tables",
+    )
+    refuse(plan, check, errors, repair=options.repair)
+    return check
 
 
 async def _look(
     connection: asyncpg.Connection, plan: MigrationPlan, options: MigrationOptions
 ) -> tuple[MigrationCheck, dict[Finding, AiidaDbError]]:
-    def tell(what: str, rows: int, total: int | None) -> None:
-        options.tell(MigrationProgress(0, len(plan.steps), "", what, rows, total))
-
     reading = connection.transaction(isolation="read_committed", readonly=True)
     await reading.start()
     try:
         await QUERIES["check_session"].fetch(connection, plan.schema)
-        return await check_database(connection, plan, options, tell)
+        return await check_database(connection, plan, options, _told(plan, options))
     finally:
         await roll_back(reading, connection)
 
 
-async def _blockers(connection: asyncpg.Connection, plan: MigrationPlan) -> str:
-    rows = await QUERIES["migration_blockers"].fetch(connection, list(plan.tables))
-    if not rows:
-        return "another session used them"
-    return "; ".join(
-        f"{row['table_name']} is used by {describe_session(row)}" for row in rows[:_NAMED_AT_MOST]
-    )
+def _told(plan: MigrationPlan, options: MigrationOptions) -> Callable[[str, int, int | None], None]:
+    """What tells the caller of progress before the first step."""
+
+    def tell(what: str, rows: int, total: int | None) -> None:
+        options.tell(MigrationProgress(0, len(plan.steps), "", what, rows, total))
+
+    return tell

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import asyncpg
 
 from aiidadb.connecting.uninterrupted import in_thread
@@ -22,7 +21,7 @@ from aiidadb.exceptions import (
     UnreachableStorage,
     translate,
 )
-from aiidadb.migration.migration_lock import describe_session
+from aiidadb.migration.patience import LOCKED, with_patience
 from aiidadb.migration.python_step import StepContext, StepOutcome
 from aiidadb.migration.report import StepReport
 from aiidadb.migration.transaction import DRIVER_ERRORS, atomic
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from aiidadb.migration.step_file import MigrationStep
 
 __all__ = ["StepRunner"]
-
-_FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 5.0
 
 # What the caller can do something about keeps its kind; all else is a step that failed.
 _ACTIONABLE: Final = (
@@ -89,29 +85,14 @@ class StepRunner:
             AiidaDbError: What a step written in Python raises; it was undone.
         """
         begin = time.perf_counter()
-        end = anyio.current_time() + self._options.patience
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                outcome = await self._attempt()
-                break
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-                blockers = await self._blockers()
-                if anyio.current_time() >= end:
-                    raise LockTimeout(
-                        f"{self._outcome}: it could not have all its tables within "
-                        f"{self._options.patience:g} seconds: {blockers}; end that and run again",
-                        sqlstate="55P03",
-                    ) from error
-                self._tell(f"waiting: {blockers}", 0, None)
-                await anyio.sleep(min(pause, max(end - anyio.current_time(), 0)))
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            except DRIVER_ERRORS as error:
-                raise self._explained(error) from error
-            except AiidaDbError as error:
-                if not isinstance(error, UnknownOutcome):
-                    error.add_note(self._outcome)
-                raise
+        outcome = await with_patience(
+            self._attempt,
+            self._connection,
+            self._step.tables,
+            self._options.patience,
+            waiting=lambda whom: self._tell(whom, 0, None),
+            failed=f"{self._outcome}: it could not have all its tables",
+        )
         notes = [*outcome.notes, *await self._clear_away(outcome)]
         seconds = time.perf_counter() - begin
         self._tell("done", outcome.rows, outcome.rows)
@@ -138,8 +119,17 @@ class StepRunner:
 
     async def _attempt(self) -> StepOutcome:
         """Run it once. In a dry run the transaction is a savepoint of the one around all steps."""
-        async with atomic(self._connection, f"step {self._name}"):
-            return await self._execute()
+        try:
+            async with atomic(self._connection, f"step {self._name}"):
+                return await self._execute()
+        except LOCKED:
+            raise
+        except DRIVER_ERRORS as error:
+            raise self._explained(error) from error
+        except AiidaDbError as error:
+            if not isinstance(error, UnknownOutcome):
+                error.add_note(self._outcome)
+            raise
 
     async def _execute(self) -> StepOutcome:
         if self._settlement is not None:
@@ -186,14 +176,6 @@ class StepRunner:
             except Exception as error:
                 notes.append(f"clearing away after step {self._name} failed: {error}")
         return notes
-
-    async def _blockers(self) -> str:
-        rows = await QUERIES["migration_blockers"].fetch(self._connection, list(self._step.tables))
-        if not rows:
-            return "another session used them"
-        return "; ".join(
-            f"{row['table_name']} is used by {describe_session(row)}" for row in rows[:3]
-        )
 
     def _explained(self, error: Exception) -> Exception:
         """The error to raise: which step it was, and where the database is now."""

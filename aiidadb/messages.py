@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_CHARACTERS",
     "Secret",
+    "cut",
     "did_you_mean",
     "escape_odd",
     "printable",
@@ -152,6 +153,11 @@ def escape_odd(text: str, *, but: str = "", by: Callable[[str], str] = _escape) 
 def without_password(text: str) -> str:
     """A text that is a URI, or begins with one, with its password replaced."""
     return _PASSWORD_KEY.sub(rf"\1{_CUT}", _PASSWORD.sub(rf"\1:{_CUT}@", text))
+
+
+def cut(text: str, most: int) -> str:
+    """A text cut at its end where it is longer than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def shorten(text: str, most: int = MOST_CHARACTERS) -> str:

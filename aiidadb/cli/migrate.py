@@ -15,6 +15,7 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
+from aiidadb.messages import cut
 from aiidadb.migration.findings import MigrationCheck
 from aiidadb.version.aiida_releases import no_way_back
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
@@ -219,7 +220,7 @@ class _Progress:
 
 
 def _cut(text: str, most: int = 32) -> str:
-    return f"{text if len(text) <= most else text[: most - 1] + '…':<{most}}"
+    return cut(text, most).ljust(most)
 
 
 def _rows(now: MigrationProgress) -> str:

@@ -12,6 +12,7 @@ from aiidadb.cli.output.console import echo, plural, visible
 from aiidadb.cli.output.json_output import deep_calls, echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.criteria.held_times import odd_time_of
+from aiidadb.messages import cut
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend
@@ -103,4 +104,4 @@ def _value(setting: Setting, most: int = 60) -> str:
         return f"({setting.problem.partition(';')[0]})"
     with deep_calls():
         text = visible(json.dumps(setting.value, ensure_ascii=False))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut(text, most)

@@ -17,6 +17,7 @@ from aiidadb.exceptions import (
     PermissionDenied,
     StorageMigrationError,
 )
+from aiidadb.messages import cut
 from aiidadb.migration.checks.attributes import find_attributes
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.files import find_files
@@ -48,6 +49,7 @@ _CODES: Final = {
     "move_repository": "repository",
 }
 _NAMED_AT_MOST: Final = 3
+_REMEDY_AT_MOST: Final = 110  # characters
 
 
 async def check_database(
@@ -184,7 +186,7 @@ def refuse(
         )
     more = "; …" if len(standing) > _NAMED_AT_MOST else ""
     named = "; ".join(
-        f"{finding.code} ({finding.count}): {_cut(finding.remedy)}"
+        f"{finding.code} ({finding.count}): {cut(finding.remedy, _REMEDY_AT_MOST)}"
         for finding in standing[:_NAMED_AT_MOST]
     )
     error = StorageMigrationError(
@@ -195,7 +197,3 @@ def refuse(
         pks = f" (ids {', '.join(map(str, finding.pks))})" if finding.pks else ""
         error.add_note(f"{finding.code}: {finding.message}{pks} To do: {finding.remedy}")
     raise error
-
-
-def _cut(text: str, most: int = 110) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.messages import cut
 from aiidadb.migration.findings import Finding
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Kind"]
 
 _PKS_AT_MOST: Final = 10
+_EXAMPLE_AT_MOST: Final = 120  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Kind:
             places: The first few paths, where files were found.
             remedy: Another remedy than the kind's own.
         """
-        such = "" if example is None else f", such as {_short(example)!r}"
+        such = "" if example is None else f", such as {cut(example, _EXAMPLE_AT_MOST)!r}"
         if places:
             such = f" ({', '.join(places)}{', …' if count > len(places) else ''})"
         return Finding(
@@ -101,10 +103,6 @@ class Kind:
             action=self.action,
             remedy=self.remedy if remedy is None else remedy,
         )
-
-
-def _short(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 _NEW_UUIDS: Final = (

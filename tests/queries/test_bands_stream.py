@@ -84,7 +84,7 @@ def listing(backend: aiidadb.Backend, **options: Any) -> aiidadb.BandsListing:
 async def is_free(backend: aiidadb.Backend) -> None:
     """Wait until no connection is in use and no lane is taken."""
     async with asyncio.timeout(5):
-        while backend._session._taken._in_use or not backend._session._lanes._free:
+        while backend._session._taken._in_use or not backend._session._lanes._places._free:
             await asyncio.sleep(0.001)
     assert not backend._session.in_transaction
     assert not backend._session._lanes._holders
@@ -347,11 +347,11 @@ async def test_the_connection_is_free_when_the_last_rows_are_there(
     async for _ in listing(backend):
         number += 1
         assert len(used) == (number <= MANY - 19)  # 7 and 14 and ten times 20 came before
-        assert backend._session._lanes._free == (number > MANY - 19)
+        assert backend._session._lanes._places._free == (number > MANY - 19)
     for options in ({"group_name": "few"}, {"limit": 7}):
         async for _ in listing(backend, **options):
             assert not used
-            assert backend._session._lanes._free
+            assert backend._session._lanes._places._free
 
 
 @pytest.mark.usefixtures("small_batches")

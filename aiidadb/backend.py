@@ -37,13 +37,15 @@ from aiidadb.queries.deletion import (
     preview_deletion,
 )
 from aiidadb.queries.manager import QueryManager
+from aiidadb.querybuilder.builder import QueryBuilder
+from aiidadb.querybuilder.shape import MAX_BYTES, MAX_DEPTH
 from aiidadb.schema import SchemaManager
 from aiidadb.settings import SettingsManager
 from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Self
@@ -129,6 +131,48 @@ class Backend:
         """
         spelling = spelling_of(self._session.require_version())
         return bind_as_spelled(term, spelling, first=first)
+
+    def query(
+        self,
+        dictionary: Mapping[str, Any] | None = None,
+        /,
+        *,
+        max_rows: int | None = None,
+        timeout: float | None = None,
+        max_depth: int = MAX_DEPTH,
+        max_bytes: int = MAX_BYTES,
+    ) -> QueryBuilder:
+        """AiiDA's QueryBuilder on this database; nothing is asked before it is awaited.
+
+        ::
+
+            query = backend.query(orm.QueryBuilder().append(orm.StructureData).as_dict())
+            rows = await query.all()
+
+        Args:
+            dictionary: A query as ``as_dict()`` of AiiDA 2.x, ``queryhelp`` of 1.x or a client
+                that sends JSON has it; None: an empty one, to put together here.
+            max_rows: How many rows an answer may have; None: any number.
+            timeout: Seconds that each statement may take; None: as the pool says.
+            max_depth: How deep the dictionary may be nested.
+            max_bytes: How large it may be, about as JSON text.
+
+        Returns:
+            The query, as it stands.
+
+        Raises:
+            InvalidInputError: Something in the dictionary cannot be meant, or it is too large.
+            InvalidTypeError: Something in it is not of the type that it must have.
+            IncompatibleStorageSchema: The database had no AiiDA schema when it was opened.
+        """
+        return QueryBuilder(
+            self._session,
+            dictionary,
+            max_rows=max_rows,
+            timeout=timeout,
+            max_depth=max_depth,
+            max_bytes=max_bytes,
+        )
 
     def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """All calls of every manager inside succeed or fail together, and SQL of your own.

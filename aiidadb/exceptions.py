@@ -13,6 +13,7 @@ AiiDA's own names are kept where AiiDA has one::
     ├── InvalidInputError (ValueError)    a value was refused before the server saw it
     │   └── InvalidTypeError (TypeError)      it is not of a type that can be used here
     ├── NotExistent                       what was asked for is not in the database
+    ├── MultipleObjectsError              there are several of what only one was asked for
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     ├── PoolError                         a pool cannot be used in the way asked for
     │   ├── PoolOptionsError                  the pool is already open with other options
@@ -71,6 +72,7 @@ __all__ = [
     "LockTimeout",
     "MissingConfigurationError",
     "MissingExtraError",
+    "MultipleObjectsError",
     "NotAnAiidaDatabase",
     "NotExistent",
     "PermissionDenied",
@@ -147,6 +149,10 @@ class InvalidTypeError(InvalidInputError, TypeError):
 
 class NotExistent(AiidaDbError):
     """What was asked for is not in the database."""
+
+
+class MultipleObjectsError(AiidaDbError):
+    """There are several of what only one was asked for."""
 
 
 class MissingExtraError(AiidaDbError, ImportError):

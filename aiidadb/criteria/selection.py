@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pypika.queries import QueryBuilder
 from pypika.terms import Term
 
-from aiidadb.connecting.asyncpg_internals import close_cursor
 from aiidadb.connecting.held_rows import fetch_held
+from aiidadb.connecting.row_cursor import RowCursor
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import (
     SetOperation,
@@ -57,11 +57,8 @@ async def fetch_selection(
     return rows
 
 
-class SelectionCursor:
-    """The rows of a query, some at a time; used inside one transaction or snapshot.
-
-    Left without an error, it is closed; else that is for the end of the transaction to do. The
-    query itself leaves out what Python cannot hold.
+class SelectionCursor(RowCursor):
+    """The rows of a query, some at a time, as :class:`RowCursor` has them.
 
     Args:
         session: Where to ask.
@@ -72,41 +69,7 @@ class SelectionCursor:
     """
 
     def __init__(self, session: Session, query: Term) -> None:
-        self._session = session
-        self._text, self._values = _bound(session, query)
-        self._cursor: asyncpg.cursor.Cursor | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        cursor = self._cursor
-        if kind is None and cursor is not None:
-            await self._session.run(lambda _: close_cursor(cursor))
-
-    async def fetch(self, number: int) -> list[asyncpg.Record]:
-        """The next rows; fewer than that where there are no more.
-
-        Args:
-            number: How many, at least one.
-
-        Raises:
-            DatabaseError: What the server reported.
-        """
-
-        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            if self._cursor is None:
-                # Without a name, which a pooler between here and the server might not know.
-                statement = await connection.prepare(self._text, name="")
-                self._cursor = await statement.cursor(*self._values)
-            rows: list[asyncpg.Record] = await self._cursor.fetch(number)
-            return rows
-
-        is_first = self._cursor is None
-        rows = await self._session.run(ask)
-        if is_first and not rows:
-            await self._session.doubt_empty_answer()
-        return rows
+        super().__init__(session, *_bound(session, query))
 
 
 def _bound(session: Session, query: Term) -> tuple[str, list[object]]:

@@ -1,0 +1,1 @@
+"""AiiDA's QueryBuilder: its dictionaries compiled to SQL, and run without blocking."""

@@ -1,0 +1,548 @@
+"""AiiDA's QueryBuilder, awaited."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, overload
+
+from pypika import Table
+from pypika.terms import Criterion
+
+from aiidadb.arguments import as_count, as_flag, require_wait
+from aiidadb.criteria.node_types import spelling_of
+from aiidadb.criteria.to_sql import bind_as_spelled
+from aiidadb.exceptions import InvalidInputError, MultipleObjectsError, NotExistent
+from aiidadb.querybuilder.compiler import ALL_ROWS, COUNT, Asked, Guest
+from aiidadb.querybuilder.dictionary import Draft, is_canonical
+from aiidadb.querybuilder.execution import fetch, stream, too_many
+from aiidadb.querybuilder.paging import read_page_end, write_page_end
+from aiidadb.querybuilder.records import Page
+from aiidadb.querybuilder.rows import as_dicts, as_lists, in_steps
+from aiidadb.querybuilder.shape import MAX_BYTES, MAX_DEPTH, shape_of
+from aiidadb.querybuilder.statements import statement_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    import asyncpg
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.querybuilder.compiler import Compiled, Field
+    from aiidadb.querybuilder.dictionary import QueryDict
+    from aiidadb.querybuilder.shape import Shape
+    from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["QueryBuilder"]
+
+Row: TypeAlias = "dict[str, dict[str, Any]]"
+"""By tag and by field what is projected."""
+
+_BATCH: Final = 100
+
+
+class QueryBuilder:
+    """AiiDA's QueryBuilder on an opened database: what it asks can be awaited.
+
+    It comes from :meth:`aiidadb.Backend.query`. Put together, it is as AiiDA's: ``append``,
+    ``add_filter`` and the others give the builder itself, so that calls can be chained. What asks
+    the database is awaited, or iterated over with ``async for``, and asks anew each time::
+
+        query = backend.query()
+        query.append("data.core.structure.StructureData.", tag="s", project=["id", "label"])
+        rows = await query.order_by({"s": {"id": "desc"}}).limit(10).all()
+
+    A query answers as aiida-core 2.9.4 does on the same database, but for a closed table of
+    differences, which is in the documentation. Values come as they are stored: UUIDs as text, times
+    aware in UTC, JSON as Python has it, entities as the records of this package.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        dictionary: Mapping[str, Any] | None = None,
+        *,
+        max_rows: int | None = None,
+        timeout: float | None = None,
+        max_depth: int = MAX_DEPTH,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._session = session
+        self._max_rows = None if max_rows is None else as_count(max_rows, "max_rows")
+        if timeout is not None:
+            require_wait(timeout, "timeout")
+        self._timeout = timeout
+        self._max_depth = as_count(max_depth, "max_depth")
+        self._max_bytes = as_count(max_bytes, "max_bytes")
+        self._guests: list[Guest] = []
+        self._draft: Draft | None = None
+        self._known: Shape | None = None
+        if dictionary is None:
+            self._draft = Draft()
+        elif isinstance(dictionary, dict) and is_canonical(dictionary):
+            self._known = self._shape_of(cast("QueryDict", dictionary))
+        else:
+            self._draft = Draft.read(dictionary)
+        if self._draft is None or self._draft.query["path"]:
+            self._statement(self._shape())  # so that what cannot be meant is refused here
+
+    # ------------------------------------------------------------ putting it together
+
+    def append(
+        self,
+        cls: object = None,
+        entity_type: str | Sequence[str] | None = None,
+        tag: str | None = None,
+        filters: object = None,
+        project: object = None,
+        subclassing: bool = True,
+        edge_tag: str | None = None,
+        edge_filters: object = None,
+        edge_project: object = None,
+        outerjoin: bool = False,
+        joining_keyword: str | None = None,
+        joining_value: object = None,
+        orm_base: str | None = None,
+        **joining: object,
+    ) -> QueryBuilder:
+        """Add a vertex to the path.
+
+        Args:
+            cls: A class of aiida-core's, one of AiiDA's strings for a type, or a list of either.
+            entity_type: The same; one of both is given.
+            tag: What the vertex is called; a name is made if there is none.
+            filters: What it must be.
+            project: What is projected of it.
+            subclassing: Whether subclasses are meant as well.
+            edge_tag: What the edge to the vertex before is called.
+            edge_filters: What the edge must be.
+            edge_project: What is projected of the edge.
+            outerjoin: Whether what has no such vertex is kept.
+            joining_keyword: How it is joined, such as ``with_incoming``.
+            joining_value: The tag of the vertex that it is joined to.
+            orm_base: The entity, where the type alone does not say it.
+            joining: In the place of both one of the keywords, as in ``with_incoming="structure"``,
+                or ``direction``.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidInputError: Something of it cannot be meant.
+            InvalidTypeError: Something of it is not of the type that it must have.
+        """
+        self._change().append(
+            cls,
+            entity_type,
+            tag,
+            filters,
+            project,
+            subclassing=subclassing,
+            edge_tag=edge_tag,
+            edge_filters=edge_filters,
+            edge_project=edge_project,
+            outerjoin=outerjoin,
+            joining_keyword=joining_keyword,
+            joining_value=joining_value,
+            orm_base=orm_base,
+            **joining,
+        )
+        return self
+
+    def inputs(self, **options: Any) -> QueryBuilder:
+        """Append the inputs of the last vertex; takes and raises what :meth:`append` does."""
+        return self._append_next("with_outgoing", options)
+
+    def outputs(self, **options: Any) -> QueryBuilder:
+        """Append the outputs of the last vertex; takes and raises what :meth:`append` does."""
+        return self._append_next("with_incoming", options)
+
+    def children(self, **options: Any) -> QueryBuilder:
+        """Append the descendants of the last vertex; takes and raises what :meth:`append` does."""
+        return self._append_next("with_ancestors", options)
+
+    def parents(self, **options: Any) -> QueryBuilder:
+        """Append the ancestors of the last vertex; takes and raises what :meth:`append` does."""
+        return self._append_next("with_descendants", options)
+
+    def add_filter(self, tag: object, filters: object) -> QueryBuilder:
+        """Add to what a vertex or an edge must be.
+
+        Args:
+            tag: Of the vertex or edge, or the class that one vertex was appended with.
+            filters: In AiiDA's form; those on the same key are replaced. Or a pypika criterion on
+                the vertex's table, such as ``nodes.label == "silicon"``, which comes on top.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidInputError: There is no such tag.
+            InvalidTypeError: It is neither a dictionary nor a criterion.
+        """
+        if isinstance(filters, Criterion):
+            found = self._change().tag_of(tag)
+            version = self._session.require_version()
+            self._guests.append(Guest(found, partial(_bound, filters, version)))
+        else:
+            self._change().add_filter(tag, filters)
+        return self
+
+    def add_projection(self, tag: object, projections: object) -> QueryBuilder:
+        """Say what is projected of a vertex or an edge, in the place of what was said before.
+
+        Args:
+            tag: Of the vertex or edge, or the class that one vertex was appended with.
+            projections: A field, or several: names, or dictionaries such as
+                ``{"attributes.energy": {"cast": "f"}}``; ``*`` is a record, ``**`` every column.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidInputError: There is no such tag, or it is not a projection.
+            InvalidTypeError: Something of it is not of the type that it must have.
+        """
+        self._change().add_projection(tag, projections)
+        return self
+
+    def order_by(self, order: object) -> QueryBuilder:
+        """Say how rows are ordered, in the place of what was said before.
+
+        Args:
+            order: By tag what to order by, such as ``{"node": ["label", {"id": "desc"}]}``, or a
+                list of such dictionaries.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidInputError: There is no such tag or order.
+            InvalidTypeError: Something of it is not of the type that it must have.
+        """
+        self._change().order_by(order)
+        return self
+
+    def limit(self, limit: int | None) -> QueryBuilder:
+        """Say how many rows there are at most.
+
+        Args:
+            limit: How many; None: all.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidInputError: It is negative, or beyond 64 bits.
+            InvalidTypeError: It is not an integer.
+        """
+        self._change().limit(limit)
+        return self
+
+    def offset(self, offset: int | None) -> QueryBuilder:
+        """Say how many rows are passed over; takes and raises what :meth:`limit` does."""
+        self._change().offset(offset)
+        return self
+
+    def distinct(self, value: bool = True) -> QueryBuilder:
+        """Say whether equal rows are given once.
+
+        Args:
+            value: Whether they are.
+
+        Returns:
+            The builder.
+
+        Raises:
+            InvalidTypeError: It is neither True nor False.
+        """
+        self._change().distinct(value)
+        return self
+
+    # ------------------------------------------------------------ what it is
+
+    def as_dict(self) -> QueryDict:
+        """The query as AiiDA 2.x's ``as_dict()`` gives it, for ``from_dict()`` there.
+
+        Returns:
+            The dictionary, which is a copy.
+
+        Raises:
+            InvalidInputError: A pypika criterion was added, which AiiDA has no form for.
+        """
+        if self._guests:
+            raise InvalidInputError("the query has a pypika criterion, which AiiDA has no form for")
+        return self._drafted().as_dict()
+
+    def sql(self) -> tuple[str, list[object]]:
+        """The statement that :meth:`all` sends.
+
+        Returns:
+            SQL with ``$n``, and the parameters as asyncpg takes them.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            InvalidTypeError: Something in it is not of the type that it must have.
+        """
+        shape = self._shape()
+        compiled = self._statement(shape)
+        return compiled.text, compiled.arguments(shape.values)
+
+    def __repr__(self) -> str:
+        tags = ", ".join(vertex["tag"] for vertex in self._query["path"])
+        return f"<aiidadb.QueryBuilder of {tags or 'nothing yet'}>"
+
+    # ------------------------------------------------------------ asking the database
+
+    @overload
+    async def all(
+        self, batch_size: int | None = None, flat: Literal[False] = False
+    ) -> list[list[Any]]: ...
+
+    @overload
+    async def all(self, batch_size: int | None = None, *, flat: Literal[True]) -> list[Any]: ...
+
+    async def all(self, batch_size: int | None = None, flat: bool = False) -> list[Any]:
+        """All rows.
+
+        Args:
+            batch_size: How many rows are fetched at a time; None: all at once.
+            flat: Whether all rows are put into one list.
+
+        Returns:
+            A list of what is projected for each row: vertices in the order of the path, then edges.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            ResourceError: There are more rows than ``max_rows``.
+            DatabaseError: What the server reported.
+        """
+        rows = await self._rows(as_lists, batch_size)
+        return [one for row in rows for one in row] if as_flag(flat, "flat") else rows
+
+    async def dict(self, batch_size: int | None = None) -> list[Row]:
+        """All rows as dictionaries.
+
+        Args:
+            batch_size: How many rows are fetched at a time; None: all at once.
+
+        Returns:
+            For each row by tag, and by field, what is projected.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            ResourceError: There are more rows than ``max_rows``.
+            DatabaseError: What the server reported.
+        """
+        return await self._rows(as_dicts, batch_size)
+
+    @overload
+    async def first(self, flat: Literal[False] = False) -> list[Any] | None: ...
+
+    @overload
+    async def first(self, flat: Literal[True]) -> Any: ...
+
+    async def first(self, flat: bool = False) -> Any:
+        """The first row, whatever the limit is.
+
+        Args:
+            flat: Whether a row of one value is that value.
+
+        Returns:
+            What is projected; None where there is no row.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            DatabaseError: What the server reported.
+        """
+        rows = await self._some(1)
+        if not rows:
+            return None
+        return rows[0][0] if as_flag(flat, "flat") and len(rows[0]) == 1 else rows[0]
+
+    async def one(self) -> list[Any]:
+        """The only row, whatever the limit is.
+
+        Returns:
+            What is projected.
+
+        Raises:
+            MultipleObjectsError: There are several rows.
+            NotExistent: There is none.
+            InvalidInputError: Something in the query cannot be meant.
+            DatabaseError: What the server reported.
+        """
+        rows = await self._some(2)
+        if not rows:
+            raise NotExistent("the query has no row")
+        if len(rows) > 1:
+            raise MultipleObjectsError("the query has more than one row")
+        return rows[0]
+
+    async def count(self) -> int:
+        """How many rows there are, with limit, offset and distinct.
+
+        Returns:
+            The number.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            DatabaseError: What the server reported.
+        """
+        return await self._count(self._shape())
+
+    def iterall(self, batch_size: int | None = _BATCH) -> AsyncGenerator[list[Any], None]:
+        """The rows of :meth:`all` one after the other, from a cursor on the server.
+
+        Args:
+            batch_size: How many rows are fetched at a time; None: a hundred.
+
+        Returns:
+            An asynchronous iterator. It holds a connection, outside of a transaction that of a
+            snapshot, until it ends or is closed; a break closes it with the generator.
+
+        Raises:
+            InvalidInputError: Something in the query cannot be meant.
+            ResourceError: There are more rows than ``max_rows``.
+            DatabaseError: What the server reported.
+        """
+        return self._stream(as_lists, batch_size)
+
+    def iterdict(self, batch_size: int | None = _BATCH) -> AsyncGenerator[Row, None]:
+        """The rows of :meth:`dict` one after the other; takes and raises what :meth:`iterall` does.
+
+        Returns:
+            An asynchronous iterator.
+        """
+        return self._stream(as_dicts, batch_size)
+
+    async def page(self, limit: int, *, after: str | None = None, with_total: bool = False) -> Page:
+        """Some of the rows, from where the page before ended.
+
+        Rows are in the order asked for, those that are equal in it by their pks, or, of distinct
+        rows, by all that is projected. A page is found by its place in the order, not by counting:
+        the thousandth takes no longer than the first, and what is made or deleted meanwhile moves
+        nothing to another page. The query's own limit and offset are passed over.
+
+        Args:
+            limit: How many rows.
+            after: The ``next`` of the page before; None: the first page.
+            with_total: Whether to count the rows of all pages.
+
+        Returns:
+            The rows, and where the next page begins.
+
+        Raises:
+            InvalidInputError: ``after`` is not of this query, or something in that cannot be meant.
+            DatabaseError: What the server reported.
+        """
+        limit = as_count(limit, "limit")
+        bare = self._shape()
+        bare = bare._replace(bounds=(False, False), values=[*bare.values[:-2], None, None])
+        end = None if after is None else read_page_end(bare, after)
+        asked = Asked("page", None if end is None else end.nulls)
+        compiled = self._statement(bare, asked)
+        values = [*bare.values[:-2], limit + 1, None, *(() if end is None else end.keys)]
+        records = await fetch(self._session, compiled, values, seconds=self._timeout)
+        next_page = None
+        if len(records) > limit:
+            del records[limit:]
+            next_page = write_page_end(bare, records[-1][-compiled.keys :])
+        total = await self._count(bare) if as_flag(with_total, "with_total") else None
+        return Page(await in_steps(as_lists, records, compiled.fields), next_page, total)
+
+    # ------------------------------------------------------------ inside
+
+    def _append_next(self, keyword: str, options: Mapping[str, Any]) -> QueryBuilder:
+        given = {"cls": "", **options} if "entity_type" not in options else options
+        return self.append(**{**given, keyword: self._change().last_tag()})
+
+    def _drafted(self) -> Draft:
+        if self._draft is None:
+            assert self._known is not None
+            self._draft = Draft.read(self._known.dictionary())
+        return self._draft
+
+    def _change(self) -> Draft:
+        draft = self._drafted()
+        self._known = None
+        return draft
+
+    @property
+    def _query(self) -> QueryDict:
+        return self._drafted().query
+
+    def _shape(self) -> Shape:
+        if self._known is None:
+            assert self._draft is not None
+            self._known = self._shape_of(self._draft.query)
+        return self._known
+
+    def _shape_of(self, query: QueryDict) -> Shape:
+        return shape_of(query, max_depth=self._max_depth, max_bytes=self._max_bytes)
+
+    def _statement(self, shape: Shape, asked: Asked = ALL_ROWS) -> Compiled:
+        version = self._session.require_version()
+        return statement_of(shape, version, asked=asked, guests=self._guests)
+
+    async def _count(self, shape: Shape) -> int:
+        compiled = self._statement(shape, COUNT)
+        rows = await fetch(self._session, compiled, shape.values, seconds=self._timeout)
+        number: int = rows[0][0]
+        return number
+
+    async def _some(self, number: int) -> list[list[Any]]:
+        shape = _limited(self._shape(), number)
+        compiled = self._statement(shape)
+        rows = await fetch(self._session, compiled, shape.values, seconds=self._timeout)
+        return as_lists(rows, compiled.fields)
+
+    async def _rows(
+        self,
+        make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[Any]],
+        batch_size: int | None,
+    ) -> list[Any]:
+        if batch_size is not None:
+            async with contextlib.aclosing(self._stream(make, batch_size)) as rows:
+                return [row async for row in rows]
+        shape, most = self._shape(), self._max_rows
+        limit = shape.values[-2]
+        if most is not None and (limit is None or limit > most):
+            shape = _limited(shape, most + 1)
+        compiled = self._statement(shape)
+        records = await fetch(self._session, compiled, shape.values, seconds=self._timeout)
+        if most is not None and len(records) > most:
+            raise too_many(most)
+        return await in_steps(make, records, compiled.fields)
+
+    def _stream(
+        self,
+        make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[Any]],
+        batch_size: int | None,
+    ) -> AsyncGenerator[Any, None]:
+        number = _BATCH if batch_size is None else as_count(batch_size, "batch_size")
+        shape = self._shape()
+        return stream(
+            self._session,
+            self._statement(shape),
+            shape.values,
+            make,
+            batch_size=number,
+            most=self._max_rows,
+            seconds=self._timeout,
+        )
+
+
+def _limited(shape: Shape, number: int) -> Shape:
+    """The same query with another limit."""
+    values = [*shape.values]
+    values[-2] = number
+    return shape._replace(bounds=(True, shape.bounds[1]), values=values)
+
+
+def _bound(
+    criterion: Criterion, version: SchemaVersion, table: str, alias: str, first: int
+) -> tuple[str, list[object]]:
+    """A criterion on a table, in SQL for an alias of it."""
+    term = criterion.replace_table(Table(table), Table(table, alias=alias))
+    return bind_as_spelled(term, spelling_of(version), first=first)

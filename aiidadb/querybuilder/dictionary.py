@@ -1,0 +1,527 @@
+"""AiiDA's dictionaries of queries: read in every form that AiiDA takes, written in that of 2.x.
+
+Nothing here knows of SQL or of a database. What is asked for is checked as far as AiiDA checks it
+while a query is put together; the rest is the compiler's.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from aiidadb.arguments import as_flag
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import did_you_mean, quote
+from aiidadb.querybuilder.entity_types import EntityType, entity_type_of, type_filters
+from aiidadb.querybuilder.relations import keywords_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["KEYS", "VERTEX_KEYS", "Draft", "QueryDict", "VertexDict", "is_canonical"]
+
+
+class VertexDict(TypedDict):
+    """An item of a query's path, as ``as_dict()`` gives it."""
+
+    entity_type: str | list[str]
+    orm_base: str
+    tag: str
+    joining_keyword: str | None
+    joining_value: str | None
+    edge_tag: str | None
+    outerjoin: bool
+
+
+class QueryDict(TypedDict):
+    """A query, as ``QueryBuilder.as_dict()`` of AiiDA 2.x gives it."""
+
+    path: list[VertexDict]
+    filters: dict[str, dict[str, Any]]
+    project: dict[str, list[dict[str, dict[str, str]]]]
+    project_map: dict[str, dict[str, str]]
+    order_by: list[dict[str, list[dict[str, dict[str, str]]]]]
+    limit: int | None
+    offset: int | None
+    distinct: bool
+
+
+KEYS: Final = QueryDict.__annotations__.keys()
+VERTEX_KEYS: Final = VertexDict.__annotations__.keys()
+
+_EDGE_MARK: Final = "--"
+_MOST_TAGS: Final = 99
+_TYPE_KEYS: Final[Mapping[str, str]] = {"node": "node_type", "group": "type_string"}
+_APPEND: Final = frozenset(
+    {
+        *VERTEX_KEYS,
+        *("cls", "filters", "project", "subclassing", "edge_filters", "edge_project"),
+    }
+)
+
+
+def is_canonical(dictionary: Mapping[str, object]) -> bool:
+    """Whether a dictionary has the form that :meth:`Draft.as_dict` gives, as far as paths go.
+
+    What is in its parts may still be in a looser form, or wrong.
+    """
+    if dictionary.keys() != KEYS:
+        return False
+    path, filters = dictionary["path"], dictionary["filters"]
+    if type(path) is not list or type(filters) is not dict or not path:
+        return False
+    for vertex in path:
+        if type(vertex) is not dict or vertex.keys() != VERTEX_KEYS:
+            return False
+        entity, tag = vertex["orm_base"], vertex["tag"]
+        if type(entity) is not str or type(tag) is not str:
+            return False
+        own = filters.get(tag)
+        if type(own) is not dict or (entity in _TYPE_KEYS and _TYPE_KEYS[entity] not in own):
+            return False
+    return True
+
+
+class Draft:
+    """A query that is being put together, as AiiDA's QueryBuilder does it.
+
+    What fails changes nothing.
+
+    Attributes:
+        query: What was asked so far.
+    """
+
+    def __init__(self) -> None:
+        self.query: QueryDict = {
+            "path": [],
+            "filters": {},
+            "project": {},
+            "project_map": {},
+            "order_by": [],
+            "limit": None,
+            "offset": None,
+            "distinct": False,
+        }
+        self._tags_of_class: dict[object, list[str]] = {}
+
+    @classmethod
+    def read(cls, dictionary: Mapping[str, Any]) -> Draft:
+        """Read a dictionary of AiiDA 2.x or 1.x, or of a client that sends JSON.
+
+        Raises:
+            InvalidInputError: Something in it cannot be meant.
+            InvalidTypeError: Something in it is not of the type that it must have.
+        """
+        if not isinstance(dictionary, dict):
+            raise InvalidTypeError(f"a query is a dictionary, not {quote(dictionary)}")
+        for key in dictionary:
+            if key not in KEYS:
+                known = did_you_mean(key, KEYS) or f"there are {', '.join(KEYS)}"
+                raise InvalidTypeError(f"a query has no key {quote(key)}: {known}")
+        draft = cls()
+        path = dictionary.get("path") or ()
+        if not isinstance(path, list | tuple):
+            raise InvalidTypeError(f"the path must be a list, not {quote(path)}")
+        for item in path:
+            draft._append_item(item)
+        for name, add in (("project", draft.add_projection), ("filters", draft.add_filter)):
+            parts = dictionary.get(name) or {}
+            if not isinstance(parts, dict):
+                raise InvalidTypeError(f"{name} must be a dictionary of tags, not {quote(parts)}")
+            for tag, part in parts.items():
+                add(tag, part)
+        draft._set_project_map(dictionary.get("project_map") or {})
+        draft.limit(dictionary.get("limit"))
+        draft.offset(dictionary.get("offset"))
+        if order_by := dictionary.get("order_by"):
+            draft.order_by(order_by)
+        draft.distinct(dictionary.get("distinct", False))
+        return draft
+
+    def as_dict(self) -> QueryDict:
+        """The query in AiiDA 2.x's form, as a copy."""
+        return copy.deepcopy(self.query)
+
+    def copied(self) -> Draft:
+        """A copy that can be changed on its own."""
+        other = Draft()
+        other.query = self.as_dict()
+        other._tags_of_class = {one: list(tags) for one, tags in self._tags_of_class.items()}
+        return other
+
+    # ------------------------------------------------------------ the path
+
+    def append(
+        self,
+        cls: object = None,
+        entity_type: object = None,
+        tag: str | None = None,
+        filters: object = None,
+        project: object = None,
+        *,
+        subclassing: bool = True,
+        edge_tag: str | None = None,
+        edge_filters: object = None,
+        edge_project: object = None,
+        outerjoin: bool = False,
+        joining_keyword: str | None = None,
+        joining_value: object = None,
+        orm_base: str | None = None,
+        **joining: object,
+    ) -> None:
+        """Add a vertex; takes and raises what :meth:`aiidadb.QueryBuilder.append` does."""
+        types, is_list = _types_of(cls, entity_type, orm_base)
+        tag = self._new_tag(tag, types)
+        keyword, joined = self._joining(types[0].entity, joining_keyword, joining_value, joining)
+        query = self.query
+        if query["path"]:
+            edge_tag = self._new_edge_tag(edge_tag, joined, tag)
+        elif edge_tag is not None:
+            _require_text(edge_tag, "edge_tag")
+        own: dict[str, Any] = type_filters(types, subclassing=as_flag(subclassing, "subclassing"))
+        if filters is not None:
+            own.update(_filters(filters))
+        vertex: VertexDict = {
+            "entity_type": [one.text for one in types] if is_list else types[0].text,
+            "orm_base": types[0].entity,
+            "tag": tag,
+            "joining_keyword": keyword,
+            "joining_value": joined,
+            "edge_tag": edge_tag,
+            "outerjoin": as_flag(outerjoin, "outerjoin"),
+        }
+        projected, names = _projections(() if project is None else project)
+        edge_own = {} if edge_filters is None else _filters(edge_filters)
+        edge_projected, edge_names = _projections(() if edge_project is None else edge_project)
+        # All of it is right: from here on nothing fails.
+        query["filters"][tag] = own
+        query["project"][tag] = projected
+        self._name(tag, names)
+        if query["path"]:
+            assert edge_tag is not None
+            query["filters"][edge_tag] = edge_own
+            query["project"][edge_tag] = edge_projected
+            self._name(edge_tag, edge_names)
+        query["path"].append(vertex)
+        if cls is not None and not isinstance(cls, str):
+            self._tags_of_class.setdefault(_class_key(cls), []).append(tag)
+
+    def last_tag(self) -> str:
+        """The tag of the last vertex.
+
+        Raises:
+            InvalidInputError: There is none.
+        """
+        if not self.query["path"]:
+            raise InvalidInputError("the query is empty: append something first")
+        return self.query["path"][-1]["tag"]
+
+    def tag_of(self, given: object) -> str:
+        """The tag that a tag or a class stands for.
+
+        Raises:
+            InvalidInputError: None does, or several do.
+        """
+        if isinstance(given, str):
+            if given in self.query["filters"]:
+                return given
+            known = ", ".join(map(quote, self.query["filters"])) or "none"
+            raise InvalidInputError(f"there is no tag {quote(given)}: there are {known}")
+        key = _class_key(given)
+        try:
+            tags = self._tags_of_class.get(key, [])
+        except TypeError:
+            raise InvalidTypeError(f"{quote(given)} is neither a tag nor a class") from None
+        if len(tags) != 1:
+            found = f"the tags {', '.join(tags)}" if tags else "no tag"
+            raise InvalidInputError(f"{quote(given)} stands for {found}: give one tag")
+        return tags[0]
+
+    def _append_item(self, item: object) -> None:
+        if not isinstance(item, dict):
+            self.append(item)
+            return
+        for key in item:
+            if not isinstance(key, str):
+                raise InvalidTypeError(f"a vertex has no key {quote(key)}: keys are texts")
+        self.append(**item)
+
+    def _new_tag(self, tag: str | None, types: list[EntityType]) -> str:
+        taken = self.query["filters"]
+        if tag:
+            _require_text(tag, "tag")
+            if _EDGE_MARK in tag:
+                raise InvalidInputError(
+                    f"the tag {quote(tag)} holds {_EDGE_MARK!r}, which only tags of edges do"
+                )
+            if tag in taken:
+                raise InvalidInputError(f"the tag {quote(tag)} is used already")
+            return tag
+        base = "-".join(one.text.rstrip(".").rsplit(".", 1)[-1] or "node" for one in types)
+        for number in range(1, _MOST_TAGS + 1):
+            if (made := f"{base}_{number}") not in taken:
+                return made
+        raise InvalidInputError(f"there are {_MOST_TAGS} vertices like {quote(base)}: give tags")
+
+    def _new_edge_tag(self, edge_tag: str | None, joined: str | None, tag: str) -> str:
+        if edge_tag is None:
+            assert joined is not None
+            edge_tag = f"{joined}{_EDGE_MARK}{tag}"
+        _require_text(edge_tag, "edge_tag")
+        if edge_tag in self.query["filters"] or edge_tag == tag:
+            raise InvalidInputError(f"the tag {quote(edge_tag)} is used already")
+        return edge_tag
+
+    def _joining(
+        self, entity: str, keyword: object, value: object, given: dict[str, object]
+    ) -> tuple[str | None, str | None]:
+        """How a new vertex is joined: the keyword, and the tag that it is joined to."""
+        path = self.query["path"]
+        known = keywords_of(entity)
+        for name, what in given.items():
+            is_direction = name == "direction" and entity == "node"
+            if name not in known and not is_direction:
+                unknown = did_you_mean(name, [*known, *_APPEND])
+                raise InvalidInputError(
+                    f"{quote(name)} does not join a {entity}: "
+                    f"{unknown or 'there are ' + (', '.join(known) or 'none')}"
+                )
+            if keyword:
+                raise InvalidInputError(f"{quote(keyword)} and {quote(name)} both say how to join")
+            keyword, value = self._direction(what) if is_direction else (name, self.tag_of(what))
+        if not path:
+            return _optional_text(keyword, "joining_keyword"), _optional_text(
+                value, "joining_value"
+            )
+        if keyword is None:
+            keyword = "with_incoming" if entity == "node" else "with_node"
+            value = path[-1]["tag"]
+        _require_text(keyword, "joining_keyword")
+        if keyword not in known:
+            raise InvalidInputError(
+                f"{quote(keyword)} does not join a {entity}: there are {', '.join(known) or 'none'}"
+            )
+        return str(keyword), self.tag_of(value)
+
+    def _direction(self, steps: object) -> tuple[str, str]:
+        path = self.query["path"]
+        if not isinstance(steps, int):
+            raise InvalidTypeError(f"direction must be an integer, not {quote(steps)}")
+        if steps == 0 or abs(steps) > len(path):
+            raise InvalidInputError(
+                f"direction={quote(steps)} points to no vertex: there are {len(path)} before it"
+            )
+        return "with_incoming" if steps > 0 else "with_outgoing", path[-abs(steps)]["tag"]
+
+    # ------------------------------------------------------------ what is asked of it
+
+    def add_filter(self, tag: object, filters: object) -> None:
+        """Add to the filters of a vertex or edge; those of the same key are replaced."""
+        self.query["filters"][self.tag_of(tag)].update(_filters(filters))
+
+    def add_projection(self, tag: object, projections: object) -> None:
+        """Say what is projected of a vertex or edge, in the place of what was said before."""
+        found = self.tag_of(tag)
+        self.query["project"][found], names = _projections(projections)
+        self._name(found, names)
+
+    def order_by(self, order: object) -> None:
+        """Say how rows are ordered, in the place of what was said before."""
+        specs = order if isinstance(order, list | tuple) else [order]
+        found = []
+        for spec in specs:
+            if not isinstance(spec, dict):
+                raise InvalidTypeError(
+                    f"order_by takes dictionaries of tags and fields, not {quote(spec)}"
+                )
+            found.append({self.tag_of(tag): _orders(fields) for tag, fields in spec.items()})
+        self.query["order_by"] = found
+
+    def limit(self, number: object) -> None:
+        """Say how many rows there are at most."""
+        self.query["limit"] = _number_of_rows(number, "limit")
+
+    def offset(self, number: object) -> None:
+        """Say how many rows are passed over."""
+        self.query["offset"] = _number_of_rows(number, "offset")
+
+    def distinct(self, value: object = True) -> None:
+        """Say whether equal rows are one."""
+        if not isinstance(value, bool):
+            raise InvalidTypeError(f"distinct takes True or False, not {quote(value)}")
+        self.query["distinct"] = value
+
+    def _name(self, tag: str, names: dict[str, str]) -> None:
+        if names:
+            self.query["project_map"].setdefault(tag, {}).update(names)
+
+    def _set_project_map(self, given: object) -> None:
+        if not isinstance(given, dict):
+            raise InvalidTypeError(f"project_map must be a dictionary, not {quote(given)}")
+        for tag, names in given.items():
+            if not isinstance(tag, str) or not isinstance(names, dict):
+                raise InvalidTypeError("project_map has a dictionary of names for each tag")
+            if not all(isinstance(one, str) for pair in names.items() for one in pair):
+                raise InvalidTypeError("project_map has texts for fields and for their names")
+        self.query["project_map"] = {tag: dict(names) for tag, names in given.items()}
+
+
+def _types_of(cls: object, entity_type: object, orm_base: object) -> tuple[list[EntityType], bool]:
+    """The types of a vertex, and whether they were given as a list of several."""
+    given = entity_type if cls is None else cls
+    if given is None:
+        raise InvalidInputError("a vertex needs an entity type, or a class")
+    if cls is not None and entity_type is not None:
+        raise InvalidInputError("a vertex has either a class or an entity type, not both")
+    entity = _optional_text(orm_base, "orm_base")
+    several = list(given) if isinstance(given, list | tuple | set) else [given]
+    if not several:
+        raise InvalidInputError("a vertex needs an entity type, or a class: the list is empty")
+    types = [entity_type_of(one, entity) for one in several]
+    entities = dict.fromkeys(one.entity for one in types)
+    if len(entities) > 1:
+        raise InvalidInputError(f"one vertex cannot be both: {' and '.join(entities)}")
+    return types, len(several) > 1
+
+
+def _class_key(given: object) -> object:
+    return tuple(given) if isinstance(given, list | set) else given
+
+
+def _filters(given: object) -> dict[str, Any]:
+    """Filters as a dictionary, with what aiida-core's own objects stand for put in their place."""
+    if not isinstance(given, dict):
+        as_filter = getattr(given, "as_filter", None)
+        if callable(as_filter):  # a boolean field of aiida-core's
+            given = as_filter()
+        items = getattr(given, "items", None)
+        if not callable(items) or isinstance(given, type):
+            raise InvalidTypeError(f"filters must be a dictionary, not {quote(given)}")
+        given = dict(items())
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        name = getattr(key, "backend_key", key)
+        if not isinstance(name, str):
+            raise InvalidTypeError(f"a filter is on the name of a field, not on {quote(key)}")
+        if _is_entity(value):
+            found[f"{name}_id"] = value.pk
+        else:
+            found[name] = _copied(value)
+    return found
+
+
+_IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def _copied(value: Any) -> Any:
+    """A value that does not change with what the caller does to it later."""
+    kind = type(value)
+    if kind in _IMMUTABLE:
+        return value
+    if kind is dict:
+        return {key: _copied(one) for key, one in value.items()}
+    if kind is list:
+        return [one if type(one) in _IMMUTABLE else _copied(one) for one in value]
+    try:
+        return copy.deepcopy(value)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(f"{quote(value)} cannot be the value of a filter") from None
+
+
+def _is_entity(value: object) -> bool:
+    kind = type(value)
+    return kind.__module__.startswith("aiida.") and any(
+        base.__name__ == "Entity" for base in kind.__mro__
+    )
+
+
+def _projections(given: object) -> tuple[list[dict[str, dict[str, str]]], dict[str, str]]:
+    """Projections in AiiDA's form, and what fields are called in ``dict()`` instead."""
+    names: dict[str, str] = {}
+    found = []
+    for one in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(one, dict):
+            items: Iterable[tuple[object, object]] = one.items()
+        elif isinstance(one, str) or hasattr(one, "backend_key"):
+            items = [(one, {})]
+        elif type(one).__name__ == "QbFields":
+            fields: Any = one
+            items = [(fields[name], {}) for name in fields]
+        else:
+            raise InvalidInputError(f"{quote(one)} is not the name of a field, or a dictionary")
+        found.append({_field(field, names): _options(spec) for field, spec in items})
+    return found, names
+
+
+def _field(given: object, names: dict[str, str]) -> str:
+    field = getattr(given, "backend_key", given)
+    if not isinstance(field, str):
+        raise InvalidTypeError(f"a field is named by a text, not by {quote(given)}")
+    name = getattr(given, "key", field)
+    if isinstance(name, str) and name != field:
+        names[field] = name
+    return field
+
+
+def _options(spec: object) -> dict[str, str]:
+    if not isinstance(spec, dict):
+        raise InvalidTypeError(
+            f"what is said of a projection is a dictionary, such as {{'cast': 'f'}}, not "
+            f"{quote(spec)}"
+        )
+    for key, value in spec.items():
+        if key not in ("func", "cast"):
+            raise InvalidInputError(f"a projection takes 'cast' and 'func', not {quote(key)}")
+        if not isinstance(value, str):
+            raise InvalidTypeError(f"{key} of a projection is a text, not {quote(value)}")
+    return dict(spec)
+
+
+def _orders(fields: object) -> list[dict[str, dict[str, str]]]:
+    found = []
+    for one in fields if isinstance(fields, list | tuple) else [fields]:
+        field = getattr(one, "backend_key", one)
+        if isinstance(field, str):
+            found.append({field: {"order": "asc"}})
+        elif isinstance(one, dict):
+            found.append({_field(name, {}): _order(spec) for name, spec in one.items()})
+        else:
+            raise InvalidInputError(f"rows cannot be ordered by {quote(one)}: name a field")
+    return found
+
+
+def _order(spec: object) -> dict[str, str]:
+    if isinstance(spec, str):
+        spec = {"order": spec}
+    if not isinstance(spec, dict):
+        raise InvalidTypeError(f"an order is 'asc' or 'desc', or a dictionary, not {quote(spec)}")
+    for key, value in spec.items():
+        if key not in ("order", "cast"):
+            raise InvalidInputError(f"an order takes 'order' and 'cast', not {quote(key)}")
+        if not isinstance(value, str):
+            raise InvalidTypeError(f"{key} of an order is a text, not {quote(value)}")
+    found = {**spec, "order": spec.get("order", "asc")}
+    if found["order"] not in ("asc", "desc"):
+        raise InvalidInputError(f"an order is 'asc' or 'desc', not {quote(found['order'])}")
+    return found
+
+
+def _number_of_rows(number: object, what: str) -> int | None:
+    if number is None:
+        return None
+    if not isinstance(number, int):
+        raise InvalidTypeError(f"{what} must be a number of rows, or None, not {quote(number)}")
+    if not 0 <= number < 2**63:
+        raise InvalidInputError(f"{what} must be a number of rows, not {quote(number)}")
+    return number
+
+
+def _require_text(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} must be a text, not {quote(value)}")
+
+
+def _optional_text(value: object, what: str) -> str | None:
+    if value is not None:
+        _require_text(value, what)
+    return str(value) if value is not None else None

@@ -1,0 +1,150 @@
+"""Runs compiled statements on a session: at once, or streamed from a cursor on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiidadb.callers_own import is_callers_own
+from aiidadb.connecting.connection import leaving_out_unreadable_json
+from aiidadb.connecting.own_task import InOwnTask
+from aiidadb.connecting.row_cursor import RowCursor
+from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
+from aiidadb.exceptions import CorruptStorage, ResourceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    import asyncpg
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.querybuilder.compiler import Compiled, Field
+
+__all__ = ["fetch", "stream", "too_many"]
+
+T = TypeVar("T")
+
+
+async def fetch(
+    session: Session, compiled: Compiled, values: Sequence[object], *, seconds: float | None
+) -> list[asyncpg.Record]:
+    """All rows of a statement.
+
+    Args:
+        session: Where to run it.
+        compiled: The statement.
+        values: Those of the query.
+        seconds: How long the statement may take; None: as the pool says.
+
+    Raises:
+        InvalidInputError: A value cannot be what it is compared with.
+        DatabaseError: What the server reported.
+    """
+    arguments = compiled.arguments(values)
+    text = compiled.text
+
+    async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+        if compiled.has_walk:
+            # Without a name, so that it is planned for these values: the server would soon plan a
+            # named one once and for all.
+            statement = await connection.prepare(text, name="", timeout=seconds)
+            walked: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=seconds)
+            return walked
+        rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=seconds)
+        return rows
+
+    async def ask_again(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+        with leaving_out_unreadable_json(connection):
+            return await ask(connection)
+
+    with served(session, since=WITH_JSON_COLUMNS):
+        try:
+            rows = await session.run(ask)
+        except (CorruptStorage, RecursionError) as error:
+            if is_callers_own(error):
+                raise
+            rows = await session.run(ask_again)
+        if not rows:
+            await session.doubt_empty_answer()
+    return rows
+
+
+async def stream(
+    session: Session,
+    compiled: Compiled,
+    values: Sequence[object],
+    make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[T]],
+    *,
+    batch_size: int,
+    most: int | None,
+    seconds: float | None,
+) -> AsyncGenerator[T, None]:
+    """The rows of a statement, some at a time.
+
+    The cursor is closed, and the connection given back, where the iteration ends: at its end, by a
+    break, an error or a cancellation.
+
+    Args:
+        session: Where to run it.
+        compiled: The statement.
+        values: Those of the query.
+        make: Makes what callers get of some rows.
+        batch_size: How many rows are fetched at a time.
+        most: How many rows there may be; None: any number.
+        seconds: How long each time may take; None: as the pool says.
+
+    Raises:
+        ResourceError: There are more rows.
+        DatabaseError: What the server reported.
+    """
+    arguments = compiled.arguments(values)
+    # In the caller's own task, what the caller asks between two rows would be part of the snapshot.
+    batches = _batches(
+        session, compiled.text, arguments, batch_size, asyncio.current_task(), seconds
+    )
+    left = most
+    async with InOwnTask(batches) as rows:
+        async for batch in rows:
+            if left is not None:
+                if len(batch) > left:
+                    assert most is not None
+                    raise too_many(most)
+                left -= len(batch)
+            for row in make(batch, compiled.fields):
+                yield row
+
+
+def too_many(most: int) -> ResourceError:
+    """The error for a query that has more rows than its caller takes."""
+    return ResourceError(
+        f"the query has more than {most} rows, which is what max_rows says: ask for less, read it "
+        "in pages, or give a larger max_rows"
+    )
+
+
+async def _batches(
+    session: Session,
+    text: str,
+    arguments: Sequence[object],
+    number: int,
+    holder: asyncio.Task[Any] | None,
+    seconds: float | None,
+) -> AsyncGenerator[list[asyncpg.Record], None]:
+    with served(session, since=WITH_JSON_COLUMNS):
+        async with (
+            session.lane(holder=holder),
+            session.snapshot(),
+            _HeldCursor(session, text, arguments, timeout=seconds) as cursor,
+        ):
+            while rows := await cursor.fetch(number):
+                yield rows
+                if len(rows) < number:
+                    return
+
+
+class _HeldCursor(RowCursor):
+    """A cursor whose rows have None in the place of JSON that Python cannot hold."""
+
+    async def _ask(self, connection: asyncpg.Connection, number: int) -> list[asyncpg.Record]:
+        with leaving_out_unreadable_json(connection):
+            return await super()._ask(connection, number)

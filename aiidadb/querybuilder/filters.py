@@ -1,0 +1,414 @@
+"""Filters as SQL conditions: the operators of AiiDA, on columns and inside of JSON."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from aiidadb.criteria.node_types import spelling_of
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import did_you_mean, quote
+from aiidadb.querybuilder.parameters import (
+    as_double,
+    as_integer,
+    as_json,
+    as_spelled,
+    as_text,
+    as_time,
+    as_uuid,
+    each_of,
+    first_uuid,
+    integers_of_json,
+    last_uuid,
+    wrapped,
+)
+from aiidadb.querybuilder.shape import (
+    ANYTHING,
+    COMBINATIONS,
+    MIXED,
+    NAIVE_TIME,
+    NESTED,
+    Each,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiidadb.querybuilder.compiler import Source
+    from aiidadb.querybuilder.entities import Column
+    from aiidadb.querybuilder.parameters import Convert, Parameters
+    from aiidadb.querybuilder.shape import Kind, Operator, Tree
+    from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["FilterWriter"]
+
+_COMPARISONS: Final[Mapping[str, str]] = {"==": "=", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
+_JSON_COMPARISONS: Final[Mapping[str, str]] = {**_COMPARISONS, "=>": ">=", "=<": "<="}
+_PATTERNS: Final = frozenset({"like", "ilike"})
+_LENGTHS: Final[Mapping[str, str]] = {"of_length": "=", "longer": ">", "shorter": "<"}
+_JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")
+_COLUMN_OPERATORS: Final = (*_COMPARISONS, *sorted(_PATTERNS), "in", "and", "or")
+_JSON_OPERATORS: Final = (
+    *_JSON_COMPARISONS, *_LENGTHS, *sorted(_PATTERNS), "in", "of_type", "contains", "has_key",
+    "and", "or",
+)  # fmt: skip
+
+_NEVER: Final = "null::boolean"
+_TRUTH_OF: Final[Mapping[str, str]] = {"and": " and ", "or": " or "}
+
+
+class FilterWriter:
+    """Writes the filters of one statement.
+
+    Args:
+        parameters: Those of the statement.
+        version: Of the database.
+    """
+
+    def __init__(self, parameters: Parameters, version: SchemaVersion) -> None:
+        self._parameters = parameters
+        self._texts = spelling_of(version).texts
+
+    def conditions(self, tree: Tree, source: Source, *, plainly: bool = True) -> list[str]:
+        """The conditions of a vertex's or an edge's filters, all of which must hold.
+
+        Args:
+            tree: The filters.
+            source: What they are on.
+            plainly: Whether null is as good as false, because nothing negates it.
+
+        Raises:
+            InvalidInputError: A column or an operator is not there, or cannot have such a value.
+            InvalidTypeError: An operator cannot have a value of this type.
+        """
+        found: list[str] = []
+        for key, parts in tree:
+            if key in COMBINATIONS:
+                found += self._combination(key, parts, source, plainly=plainly)
+            else:
+                found += self._field(key, parts, source, plainly=plainly)
+        return found
+
+    def _combination(
+        self, key: str, trees: Sequence[Tree], source: Source, *, plainly: bool
+    ) -> list[str]:
+        bare = key.lstrip("!~")
+        plainly = plainly and bare == key
+        each = [self.conditions(tree, source, plainly=plainly) for tree in trees]
+        joined = [_joined(conditions, "and") for conditions in each if conditions]
+        if not joined:
+            return []
+        return [_negated(_joined(joined, bare), is_negated=bare != key)]
+
+    def _field(
+        self, key: str, operators: Sequence[Operator], source: Source, *, plainly: bool
+    ) -> list[str]:
+        name, *steps = key.split(".")
+        column = source.entity.column(name)
+        if steps and column.kind != "JSON":
+            raise InvalidInputError(
+                f"{name} of a {source.entity.name} is not JSON: there is no {quote(key)} in it"
+            )
+        write: Callable[[str, Kind, int, bool], str]
+        if steps or column.is_keyed:
+            write = _JsonField(self._parameters, source.sql(column), tuple(steps), key).condition
+        else:
+            write = _ColumnField(
+                self._parameters, source.sql(column), column, self._texts
+            ).condition
+        return self._operators(operators, write, plainly=plainly)
+
+    def _operators(
+        self,
+        operators: Sequence[Operator],
+        write: Callable[[str, Kind, int, bool], str],
+        *,
+        plainly: bool,
+    ) -> list[str]:
+        found = []
+        for operator, kind, place in operators:
+            given = "==" if operator is None else operator
+            sign = given[:1]
+            bare = given.lstrip(sign) if sign in ("~", "!") else given
+            is_plain = plainly and bare == given
+            if kind is NESTED:
+                if bare not in _TRUTH_OF:
+                    raise _unknown(bare, tuple(_TRUTH_OF))
+                inner = [
+                    condition
+                    for one in place
+                    for condition in self._operators(one, write, plainly=is_plain)
+                ]
+                if not inner:
+                    continue
+                condition = _joined(inner, bare)
+            else:
+                condition = write(bare, kind, place, is_plain)
+            found.append(_negated(condition, is_negated=bare != given))
+        return found
+
+
+def _joined(conditions: Sequence[str], how: str) -> str:
+    if len(conditions) == 1:
+        return conditions[0]
+    return f"({_TRUTH_OF[how].join(conditions)})"
+
+
+def _negated(condition: str, *, is_negated: bool) -> str:
+    return f"not ({condition})" if is_negated else condition
+
+
+def _unknown(operator: str, known: Sequence[str]) -> InvalidInputError:
+    hint = did_you_mean(operator, known) or f"there are {', '.join(known)}"
+    return InvalidInputError(f"there is no operator {quote(operator)} here: {hint}")
+
+
+def _is(kind: object, *types: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, types)
+
+
+def _named(kind: Kind) -> str:
+    if isinstance(kind, Each):
+        return "a list" if kind.kind is None else f"a list of {_named(kind.kind)}"
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _kind_of_items(kind: Kind) -> Any:
+    """The kind of the items for ``in``.
+
+    Raises:
+        InvalidInputError: There are no items, or they are of several types.
+    """
+    assert isinstance(kind, Each)
+    if kind.kind is None:
+        raise InvalidInputError("the list of an operator in is empty")
+    if kind.kind is MIXED:
+        raise InvalidInputError("the list of an operator in has values of several types")
+    return kind.kind
+
+
+class _ColumnField:
+    """A column, and the conditions on it."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        sql: str,
+        column: Column,
+        texts: Mapping[str, Callable[[str], str]],
+    ) -> None:
+        self._parameters = parameters
+        self._sql = sql
+        self._column = column
+        spell = texts.get(column.name)
+        self._as_text: Convert = as_text if spell is None else partial(as_spelled, spell=spell)
+
+    def condition(self, operator: str, kind: Kind, place: int, _plainly: bool) -> str:
+        """SQL for one operator with one value."""
+        if operator in _PATTERNS:
+            return self._pattern(operator, kind, place)
+        if operator == "in":
+            return self._in(kind, place)
+        sign = _COMPARISONS.get(operator)
+        if sign is None:
+            raise _unknown(operator, _COLUMN_OPERATORS)
+        if kind is type(None):
+            return f"{self._sql} is null" if operator == "==" else _NEVER
+        cast, convert = self._as_parameter(kind)
+        return f"{self._sql} {sign} {self._parameters.value(place, cast, convert)}"
+
+    def _in(self, kind: Kind, place: int) -> str:
+        items = _kind_of_items(kind)
+        if items is type(None):
+            return _NEVER
+        cast, convert = self._as_parameter(items)
+        arrays = partial(_array, convert=convert, kind=items)
+        return f"{self._sql} = any({self._parameters.value(place, _array_cast(cast), arrays)})"
+
+    def _pattern(self, operator: str, kind: Kind, place: int) -> str:
+        if kind is ANYTHING and operator == "like":
+            return f"{self._sql} is not null"  # as it is where an outer join finds nothing
+        if not _is(kind, str) and kind is not ANYTHING:
+            raise InvalidTypeError(f"{operator} takes a text, not a value of {_named(kind)}")
+        pattern = self._parameters.value(place, "text", self._as_text)
+        column = self._column
+        if column.kind == "text":
+            return f"{self._sql} {operator} {pattern}"
+        if operator == "ilike":
+            raise InvalidInputError(f"ilike needs a column of texts, which {column.name} is not")
+        alike = f"{self._sql}::text like {pattern}"
+        if column.kind != "UUID":
+            return alike
+        # An index on UUIDs serves those that begin in a way, but no pattern.
+        first = self._parameters.value(place, "uuid", first_uuid)
+        last = self._parameters.value(place, "uuid", last_uuid)
+        return f"({self._sql} between {first} and {last} and {alike})"
+
+    def _as_parameter(self, kind: Kind) -> tuple[str, Convert]:
+        """As what a value of a kind is compared with the column."""
+        column = self._column.kind
+        if column == "JSON":
+            return "text::jsonb", None if kind in (dict, list) else as_json
+        if column == "integers" and kind is list:
+            return "int[]", integers_of_json
+        found: tuple[str, Convert] | None = None
+        if kind is NAIVE_TIME or _is(kind, datetime.date):
+            found = _time_parameter(kind) if column == "time" else None
+        elif _is(kind, bool):
+            found = ("boolean", None) if column == "flag" else None
+        elif _is(kind, int, float):
+            if column == "integer":
+                found = ("bigint", as_integer) if _is(kind, int) else ("float8", None)
+        elif _is(kind, uuid.UUID):
+            found = ("uuid", None) if column == "UUID" else None
+        elif _is(kind, str) or kind is ANYTHING:
+            found = self._text_parameter()
+        if found is None:
+            raise InvalidTypeError(
+                f"{self._column.name} cannot be compared with a value of {_named(kind)}"
+            )
+        return found
+
+    def _text_parameter(self) -> tuple[str, Convert] | None:
+        # Clients that send JSON have texts for what it has no type for.
+        return {
+            "text": ("text", self._as_text),
+            "UUID": ("uuid", as_uuid),
+            "integer": ("bigint", as_integer),
+            "time": ("text::timestamptz", as_time),
+        }.get(self._column.kind)
+
+
+def _time_parameter(kind: Kind) -> tuple[str, Convert]:
+    if kind is NAIVE_TIME:
+        return "timestamp", None
+    return ("timestamptz" if _is(kind, datetime.datetime) else "date"), None
+
+
+def _array_cast(cast: str) -> str:
+    return "[]::".join(cast.split("::")) + "[]"
+
+
+def _array(values: Any, convert: Convert, kind: object) -> list[object]:
+    return each_of(values, convert, kind)
+
+
+class _JsonField:
+    """A place in a JSON column, and the conditions on it."""
+
+    def __init__(
+        self, parameters: Parameters, column: str, steps: tuple[str, ...], key: str
+    ) -> None:
+        self._parameters = parameters
+        self._column = column
+        self._steps = steps
+        self._key = key
+
+    @property
+    def _json(self) -> str:
+        return (
+            f"({self._column} #> {self._parameters.path(self._steps)})"
+            if self._steps
+            else (self._column)
+        )
+
+    @property
+    def _text(self) -> str:
+        return f"({self._column} #>> {self._parameters.path(self._steps)})"
+
+    def condition(self, operator: str, kind: Kind, place: int, plainly: bool) -> str:
+        """SQL for one operator with one value."""
+        if operator == "of_type":
+            return self._of_type(kind)
+        if operator == "contains":
+            if kind not in (dict, list):
+                raise InvalidInputError(f"contains takes a list or dict, not {_named(kind)}")
+            return f"{self._json} @> {self._parameters.value(place, 'text::jsonb')}"
+        if operator == "has_key":
+            if not _is(kind, str) and kind is not ANYTHING:
+                raise InvalidInputError(f"has_key takes a text, not a value of {_named(kind)}")
+            return f"{self._json} ? {self._parameters.value(place, 'text', as_text)}"
+        if operator in _LENGTHS:
+            return self._length(operator, kind, place)
+        if operator == "in":
+            return self._in(kind, place)
+        return self._comparison(operator, kind, place, plainly=plainly)
+
+    def _of_type(self, kind: Kind) -> str:
+        if not isinstance(kind, str) or kind not in _JSON_TYPES:
+            raise InvalidInputError(
+                f"of_type takes one of {', '.join(_JSON_TYPES)}, not {quote(kind)}"
+            )
+        is_of_type = f"jsonb_typeof({self._json}) = '{kind}'"
+        if kind != "null":
+            return is_of_type
+        return f"({is_of_type} or jsonb_typeof({self._json}) is null)"
+
+    def _length(self, operator: str, kind: Kind, place: int) -> str:
+        if not _is(kind, int):
+            raise InvalidTypeError(f"{operator} takes an integer, not a value of {_named(kind)}")
+        if _is(kind, bool):
+            raise InvalidInputError(f"{operator} takes an integer, not True or False")
+        length = self._parameters.value(place, "bigint", as_integer)
+        return self._where(
+            "array", f"jsonb_array_length({self._json}) {_LENGTHS[operator]} {length}"
+        )
+
+    def _in(self, kind: Kind, place: int) -> str:
+        items = _kind_of_items(kind)
+        if items is type(None):
+            return self._where("object", _NEVER)
+        json_type, cell, cast, convert = self._typed(items)
+        arrays = partial(_array, convert=convert, kind=items)
+        array = self._parameters.value(place, _array_cast(cast), arrays)
+        return self._where(json_type, f"{cell} = any({array})")
+
+    def _comparison(self, operator: str, kind: Kind, place: int, *, plainly: bool) -> str:
+        is_pattern = operator in _PATTERNS
+        sign = operator if is_pattern else _JSON_COMPARISONS.get(operator)
+        if sign is None:
+            raise _unknown(operator, _JSON_OPERATORS)
+        if is_pattern and not _is(kind, str) and kind is not ANYTHING:
+            raise InvalidTypeError(f"{operator} takes a text, not a value of {_named(kind)}")
+        if kind is type(None):
+            return "false" if operator == "==" else self._where("object", _NEVER)
+        if operator == "==" and _is(kind, str, bool) and self._has_names_only():
+            # The same as the guarded comparison, at less cost, and an index can serve it.
+            holder = self._parameters.value(
+                place, "text::jsonb", partial(wrapped, steps=self._steps)
+            )
+            holds = f"{self._column} @> {holder}"
+            return holds if plainly else f"coalesce({holds}, false)"
+        json_type, cell, cast, convert = self._typed(kind)
+        value = self._parameters.value(place, cast, convert)
+        return self._where(json_type, f"{cell} {sign} {value}")
+
+    def _has_names_only(self) -> bool:
+        """Whether no step can be the place of an item in a list."""
+        return bool(self._steps) and all(
+            step[:1].isascii() and (step[:1].isalpha() or step[:1] == "_") for step in self._steps
+        )
+
+    def _typed(self, kind: Kind) -> tuple[str, str, str, Convert]:
+        """For a kind of value: the type in JSON, the cell to compare, and the parameter."""
+        if _is(kind, bool):
+            return "boolean", f"{self._text}::boolean", "boolean", None
+        if _is(kind, int, float):
+            return "number", f"{self._text}::float8", "float8", as_double
+        if _is(kind, str) or kind is ANYTHING:
+            return "string", self._text, "text", as_text
+        if kind is dict:
+            return "object", self._json, "text::jsonb", None
+        if kind is list:
+            return "array", self._json, "text::jsonb", None
+        raise InvalidTypeError(
+            f"{quote(self._key)} is in JSON, which has no value of {_named(kind)}"
+        )
+
+    def _where(self, json_type: str, condition: str) -> str:
+        """A condition that holds for one type only, and is false for all others."""
+        return (
+            f"case when jsonb_typeof({self._json}) = '{json_type}' then {condition} else false end"
+        )

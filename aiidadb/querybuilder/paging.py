@@ -1,0 +1,74 @@
+"""Where a page of rows ends, as a text that callers hand back for the next one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import quote
+from aiidadb.text import find_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiidadb.querybuilder.shape import Shape
+
+__all__ = ["PageEnd", "read_page_end", "write_page_end"]
+
+_LONGEST: Final = 1_048_576
+
+
+class PageEnd(NamedTuple):
+    """The last row of a page.
+
+    Attributes:
+        keys: What it is ordered by, as the server writes it.
+    """
+
+    keys: tuple[str | None, ...]
+
+    @property
+    def nulls(self) -> tuple[bool, ...]:
+        """Which of the keys are null."""
+        return tuple(key is None for key in self.keys)
+
+
+def write_page_end(shape: Shape, keys: Sequence[str | None]) -> str:
+    """The text for where a page ends."""
+    text = json.dumps([_mark(shape), *keys], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def read_page_end(shape: Shape, text: object) -> PageEnd:
+    """What :func:`write_page_end` wrote for the same query.
+
+    Raises:
+        InvalidInputError: It was written by something else, or for another query.
+        InvalidTypeError: It is not a text.
+    """
+    if not isinstance(text, str):
+        raise InvalidTypeError(f"after must be the next of a page, not {quote(text)}")
+    problem = InvalidInputError(
+        f"after must be the next of a page of the same query, not {quote(text)}"
+    )
+    if len(text) > _LONGEST:
+        raise problem
+    try:
+        found = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+    except (ValueError, binascii.Error, RecursionError):
+        raise problem from None
+    if not isinstance(found, list) or len(found) < 2 or found[0] != _mark(shape):
+        raise problem
+    keys = tuple(found[1:])
+    if not all(key is None or (isinstance(key, str) and not find_problem(key)) for key in keys):
+        raise problem
+    return PageEnd(keys)
+
+
+def _mark(shape: Shape) -> str:
+    """What tells the pages of one query from those of others: what it is but for its filters."""
+    return hashlib.blake2b(shape.rest, digest_size=8).hexdigest()

@@ -1,0 +1,198 @@
+"""The parameters of a statement that is being written, and how values become them."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.jsonvalue import decode_json, encode_json
+from aiidadb.messages import quote
+from aiidadb.text import find_problem, require_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+__all__ = [
+    "Convert",
+    "Parameters",
+    "as_double",
+    "as_integer",
+    "as_json",
+    "as_spelled",
+    "as_text",
+    "as_time",
+    "as_uuid",
+    "each_of",
+    "first_uuid",
+    "integers_of_json",
+    "last_uuid",
+    "wrapped",
+]
+
+Convert: TypeAlias = "Callable[[Any], object] | None"
+"""Makes a parameter of a value of the dictionary; None: it is one as it is."""
+
+_HEX: Final = frozenset("0123456789abcdef")
+_DASHES: Final = frozenset({8, 13, 18, 23})
+_UUID_LENGTH: Final = 36
+
+
+class Parameters:
+    """Numbers the parameters of one statement; what is the same is one of them.
+
+    Args:
+        number: How many values the query has.
+
+    Attributes:
+        slots: For each parameter the place of its value, and what makes it of the value.
+        constants: Values that are part of the shape; their places are behind those of the query.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.slots: list[tuple[int, Convert]] = []
+        self.constants: list[object] = []
+        self._number = number
+        self._known: dict[object, str] = {}
+
+    def value(self, place: int, cast: str, convert: Convert = None) -> str:
+        """SQL for a value of the query."""
+        made_by: object = convert
+        if isinstance(convert, partial):  # made anew each time, and equal by what it holds
+            made_by = (convert.func, *convert.keywords.items())
+        key = (place, cast, made_by)
+        if (known := self._known.get(key)) is None:
+            self.slots.append((place, convert))
+            known = self._known[key] = f"${len(self.slots)}::{cast}"
+        return known
+
+    def path(self, steps: Sequence[str]) -> str:
+        """SQL for the steps to a value inside of a JSON value."""
+        key = tuple(steps)
+        if (known := self._known.get(key)) is None:
+            for step in steps:
+                require_text(step, f"the key {quote(step)}")
+            known = self._known[key] = self.constant(list(steps), "text[]")
+        return known
+
+    def constant(self, value: object, cast: str) -> str:
+        """SQL for a value that is part of the shape."""
+        self.slots.append((self._number + len(self.constants), None))
+        self.constants.append(value)
+        return f"${len(self.slots)}::{cast}"
+
+    def guests(self, values: Sequence[object]) -> None:
+        """Take over the values of SQL that was bound elsewhere, from :attr:`next` on."""
+        for value in values:
+            self.constant(value, "")
+
+    @property
+    def next(self) -> int:
+        """The number of the next parameter."""
+        return len(self.slots) + 1
+
+
+def as_text(value: str) -> str:
+    """A text, if PostgreSQL can hold it."""
+    if problem := find_problem(value):
+        raise InvalidInputError(f"{quote(value)} in a filter holds {problem}")
+    return str.__str__(value)
+
+
+def as_spelled(value: str, spell: Callable[[str], str]) -> str:
+    """A text as the database spells it, if PostgreSQL can hold it."""
+    return spell(as_text(value))
+
+
+def as_integer(value: int | str) -> int:
+    """An integer, which clients that send JSON may write as text."""
+    try:
+        number = int(value)
+    except ValueError:
+        raise InvalidInputError(f"{quote(value)} in a filter is not an integer") from None
+    if not -(2**63) <= number < 2**63:
+        raise InvalidInputError(f"{quote(value)} in a filter does not fit into 64 bits")
+    return number
+
+
+def as_double(value: float) -> float:
+    """A number, as JSON's are compared."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidInputError(f"{quote(value)} in a filter is too large a number") from None
+
+
+def as_uuid(value: str | uuid.UUID) -> uuid.UUID:
+    """A UUID, with or without dashes."""
+    if isinstance(value, uuid.UUID):
+        return value
+    try:
+        return uuid.UUID(value)
+    except ValueError:
+        raise InvalidInputError(
+            f"{quote(value)} in a filter is not a UUID: to look for the beginning of one, use like"
+        ) from None
+
+
+def as_time(value: str) -> str:
+    """The text of a time, as clients that send JSON have it, in a form that the server reads."""
+    try:
+        return datetime.datetime.fromisoformat(value).isoformat()
+    except ValueError:
+        raise InvalidInputError(f"{quote(value)} in a filter is not a time in ISO 8601") from None
+
+
+def as_json(value: object) -> str:
+    """The JSON text of a number, text or truth value."""
+    return encode_json(value)  # type: ignore[arg-type]  # it refuses what is none of them
+
+
+def integers_of_json(text: str) -> list[int]:
+    """The integers of a JSON list, such as the ids on a path."""
+    numbers = decode_json(text)
+    if not all(type(number) is int for number in numbers):
+        raise InvalidInputError(f"{quote(numbers)} in a filter is not a list of integers")
+    return [as_integer(number) for number in numbers]
+
+
+def each_of(values: Collection[Any], convert: Convert, kind: object) -> list[object]:
+    """The items of a collection for ``in``, as an array."""
+    items = list(values)
+    if convert is as_integer and kind is int:
+        as_integer(min(items))
+        as_integer(max(items))
+        return items
+    if convert is as_text:
+        as_text("".join(items))
+        return items
+    return items if convert is None else [convert(item) for item in items]
+
+
+def wrapped(value: object, steps: tuple[str, ...]) -> str:
+    """The JSON text of objects in each other that hold a value at the end of a path."""
+    for step in reversed(steps):
+        value = {step: value}
+    return as_json(value)
+
+
+def first_uuid(pattern: str) -> uuid.UUID:
+    """The first UUID that a pattern for ``like`` can match."""
+    return uuid.UUID(_filled(pattern, "0"))
+
+
+def last_uuid(pattern: str) -> uuid.UUID:
+    """The last UUID that a pattern for ``like`` can match."""
+    return uuid.UUID(_filled(pattern, "f"))
+
+
+def _filled(pattern: str, filler: str) -> str:
+    begin = ""
+    for place, character in enumerate(pattern[:_UUID_LENGTH]):
+        if (character == "-") if place in _DASHES else (character in _HEX):
+            begin += character
+        else:
+            break
+    return (begin.replace("-", "") + 32 * filler)[:32]

@@ -1,0 +1,355 @@
+"""What two queries share that differ in the values of their filters alone.
+
+A statement is compiled once per shape. That of a query is found in one pass over its filters, with
+the rest of the dictionary written out by ``marshal``, which is quicker than any look at it.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import marshal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.jsonvalue import decode_json, encode_json
+from aiidadb.messages import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from aiidadb.querybuilder.dictionary import QueryDict
+
+__all__ = [
+    "ANYTHING",
+    "COMBINATIONS",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MIXED",
+    "NAIVE_TIME",
+    "NESTED",
+    "Each",
+    "Kind",
+    "Operator",
+    "Shape",
+    "Tree",
+    "shape_of",
+]
+
+MAX_DEPTH: Final = 64
+MAX_BYTES: Final = 1_048_576
+"""How deep a dictionary may be nested, and how large it may be, where the caller does not say."""
+
+COMBINATIONS: Final = frozenset({"and", "or", "!and", "~and", "!or", "~or"})
+
+
+class _Mark:
+    """Stands for a kind of value that is more, or less, than a Python type."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+NAIVE_TIME: Final = _Mark("a time without a time zone")
+ANYTHING: Final = _Mark("the pattern %")
+MIXED: Final = _Mark("values of several types")
+NESTED: Final = _Mark("further operators")
+
+
+class Each(NamedTuple):
+    """The kind of a collection for ``in``.
+
+    Attributes:
+        kind: That of its items; None where there are none.
+    """
+
+    kind: type | _Mark | None
+
+
+Kind: TypeAlias = "type | _Mark | Each | str"
+"""What a value is, as far as the text of a statement depends on it; a str is the value itself."""
+
+Operator: TypeAlias = "tuple[str | None, Kind, Any]"
+"""An operator, the kind of its value, and the place of the value among all.
+
+Without an operator the value stands for itself in the dictionary, which means ``==``. Under
+``NESTED`` there are lists of operators in the place of a place.
+"""
+
+Tree: TypeAlias = "tuple[tuple[str, tuple[Any, ...]], ...]"
+"""Filters: pairs of a key and operators, or of a combination and further trees."""
+
+_UNCHANGED: Final = frozenset({str, int, float, bool, type(None)})
+_IMMUTABLE: Final = frozenset({datetime.datetime, datetime.date})
+_JSON: Final = frozenset({dict, list})
+_SPECIAL: Final = frozenset({"in", "like", "of_type"})
+_COLLECTIONS: Final = (list, tuple, set, frozenset, dict, str)
+
+
+class Shape(NamedTuple):
+    """A query, taken apart.
+
+    Attributes:
+        rest: The dictionary but for filters, limit and offset, as ``marshal`` writes it.
+        filters: The filters by tag, without values.
+        bounds: Whether there is a limit, and an offset.
+        values: The values of the filters, equal ones once; behind them limit and offset.
+    """
+
+    rest: bytes
+    filters: tuple[tuple[str, Tree], ...]
+    bounds: tuple[bool, bool]
+    values: list[Any]
+
+    @property
+    def key(self) -> Hashable:
+        """What all queries of this shape have in common, and no others."""
+        return self[:3]
+
+    def dictionary(self) -> QueryDict:
+        """The query in one piece again, as a copy."""
+        path, project, project_map, order_by, distinct = marshal.loads(self.rest)  # noqa: S302 - shape_of() wrote it
+        return {
+            "path": path,
+            "filters": {tag: _filters(tree, self.values) for tag, tree in self.filters},
+            "project": project,
+            "project_map": project_map,
+            "order_by": order_by,
+            "limit": self.values[-2],
+            "offset": self.values[-1],
+            "distinct": distinct,
+        }
+
+
+def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_BYTES) -> Shape:
+    """Take a query apart.
+
+    Args:
+        query: In AiiDA 2.x's form, as far as its keys and its path go.
+        max_depth: How deep it may be nested.
+        max_bytes: How large it may be, about as JSON text.
+
+    Returns:
+        Its shape, which holds nothing of the dictionary that can change.
+
+    Raises:
+        InvalidInputError: It is too deep or too large, or a value is not JSON where it must be.
+        InvalidTypeError: It holds something that cannot be in a query.
+    """
+    parts = (
+        query["path"],
+        query["project"],
+        query["project_map"],
+        query["order_by"],
+        query["distinct"],
+    )
+    try:
+        # Of version 2: newer ones write a text that was written before as a reference to it.
+        rest = marshal.dumps(parts, 2)
+    except ValueError:
+        raise InvalidTypeError(
+            "the query holds something that is neither a text, a number, nor made of these"
+        ) from None
+    walk = _Walk(max_depth)
+    filters = query["filters"]
+    if type(filters) is not dict:
+        raise InvalidTypeError(f"filters must be a dictionary of tags, not {quote(filters)}")
+    trees = tuple([(tag, walk.tree(own, 2)) for tag, own in filters.items()])
+    if len(rest) + walk.size > max_bytes:
+        raise InvalidInputError(
+            f"the query is larger than {max_bytes} bytes: give max_bytes where that is meant"
+        )
+    limit, offset = query["limit"], query["offset"]
+    values = walk.values
+    values += (limit, offset)
+    return Shape(rest, trees, (limit is not None, offset is not None), values)
+
+
+class _Walk:
+    """Goes through filters, and takes out the values."""
+
+    __slots__ = ("_max_depth", "_places", "size", "values")
+
+    def __init__(self, max_depth: int) -> None:
+        self._max_depth = max_depth
+        self._places: dict[tuple[object, object], int] = {}
+        self.values: list[Any] = []
+        self.size = 0
+
+    def tree(self, filters: Mapping[str, Any], depth: int) -> Tree:
+        if not isinstance(filters, dict):
+            raise InvalidTypeError(f"filters must be a dictionary, not {quote(filters)}")
+        if depth > self._max_depth:
+            raise self._too_deep()
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        for key, what in filters.items():
+            if type(key) is not str:
+                raise InvalidTypeError(f"a filter is on the name of a field, not on {quote(key)}")
+            self.size += len(key) + 8
+            if key in COMBINATIONS:
+                each = _as_list(key, what)
+                found.append((key, tuple([self.tree(one, depth + 2) for one in each])))
+            elif isinstance(what, dict):
+                found.append((key, self._operators(what, depth + 1)))
+            else:
+                found.append((key, (self._leaf(None, what, depth),)))
+        return tuple(found)
+
+    def _operators(self, operators: Mapping[str, Any], depth: int) -> tuple[Operator, ...]:
+        if depth > self._max_depth:
+            raise self._too_deep()
+        found: list[Operator] = []
+        for operator, value in operators.items():
+            if type(operator) is not str:
+                raise InvalidTypeError(f"an operator is a text such as '==', not {quote(operator)}")
+            self.size += len(operator) + 8
+            if operator.lstrip("!~") in ("and", "or"):
+                each = _as_list(operator, value)
+                further = tuple([self._nested(one, depth + 2) for one in each])
+                found.append((operator, NESTED, further))
+            else:
+                found.append(self._leaf(operator, value, depth))
+        return tuple(found)
+
+    def _nested(self, operators: object, depth: int) -> tuple[Operator, ...]:
+        if not isinstance(operators, dict):
+            raise InvalidTypeError(f"operators are a dictionary, not {quote(operators)}")
+        return self._operators(operators, depth)
+
+    def _leaf(self, operator: str | None, value: Any, depth: int) -> Operator:
+        kind: Kind = type(value)
+        self.size += len(value) if kind is str else 8
+        bare = None if operator is None else operator.lstrip("!~")
+        if bare in _SPECIAL:
+            if bare == "in":
+                return operator, *self._collection(value)
+            if bare == "of_type" and kind is str:
+                kind = str(value)
+            elif bare == "like" and value == "%":
+                kind = ANYTHING
+        elif kind in _JSON:
+            self._measure(value, depth + 1)
+            return operator, kind, self._place(kind, encode_json(value))
+        if kind not in _UNCHANGED and not isinstance(kind, str | _Mark):
+            if isinstance(value, datetime.datetime) and value.tzinfo is None:
+                kind = NAIVE_TIME
+            elif kind not in _IMMUTABLE:
+                value = _copy_of(value)
+        return operator, kind, self._place(kind, value)
+
+    def _collection(self, value: Any) -> tuple[Kind, int]:
+        if type(value) is str:
+            return Each(str), self._place(Each, value)
+        if not isinstance(value, _COLLECTIONS):
+            value = _as_list("in", value)
+        kinds = set(map(type, value))
+        one = next(iter(kinds)) if len(kinds) == 1 else MIXED if kinds else None
+        self.size += sum(map(len, value)) if one is str else 8 * len(value)
+        if one in _JSON:
+            self._measure(list(value), 3)
+            value = [encode_json(item) for item in value]
+        elif type(value) is list:
+            value = value.copy()
+        else:
+            value = _copy_of(value)
+        if one is datetime.datetime and any(time.tzinfo is None for time in value):
+            one = NAIVE_TIME if all(time.tzinfo is None for time in value) else MIXED
+        # It is a collection that is not looked up among the others, but compared with them.
+        for place, other in enumerate(self.values):
+            if type(other) is type(value) and self._is_same(other, value, one):
+                return Each(one), place
+        self.values.append(value)
+        return Each(one), len(self.values) - 1
+
+    @staticmethod
+    def _is_same(one: Any, other: Any, kind: object) -> bool:
+        return one == other and (len(one) == 0 or set(map(type, one)) == {kind})
+
+    def _place(self, kind: object, value: Any) -> int:
+        values = self.values
+        try:
+            place = self._places.setdefault((kind, value), len(values))
+        except TypeError:  # it has no hash
+            place = len(values)
+        if place == len(values):
+            values.append(value)
+        return place
+
+    def _measure(self, value: Any, depth: int) -> None:
+        """Refuse a JSON value that is nested too deep, and count its size."""
+        level = [value]
+        while level:
+            if depth > self._max_depth:
+                raise self._too_deep()
+            self.size += 4 * len(level)
+            further: list[Any] = []
+            for one in level:
+                if isinstance(one, dict):
+                    further += one.values()
+                    self.size += sum(len(key) for key in one if isinstance(key, str))
+                elif isinstance(one, list):
+                    further += one
+                elif isinstance(one, str):
+                    self.size += len(one)
+            level = further
+            depth += 1
+
+    def _too_deep(self) -> InvalidInputError:
+        return InvalidInputError(
+            f"the query is nested deeper than {self._max_depth} levels: give max_depth where that "
+            "is meant"
+        )
+
+
+def _as_list(operator: str, given: Any) -> Iterable[Any]:
+    if isinstance(given, list | tuple):
+        return given
+    is_iterator = hasattr(given, "__next__")  # which can be gone through only once
+    if operator == "in" and hasattr(given, "__iter__") and not is_iterator:
+        return list(given)
+    raise InvalidTypeError(f"the value of {quote(operator)} must be a list, not {quote(given)}")
+
+
+def _copy_of(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # whatever the object's own methods raise
+        raise InvalidTypeError(f"{quote(value)} cannot be the value of a filter") from None
+
+
+def _filters(tree: Tree, values: list[Any]) -> dict[str, Any]:
+    """The filters of a tree, with their values."""
+    found: dict[str, Any] = {}
+    for key, parts in tree:
+        if key in COMBINATIONS:
+            found[key] = [_filters(one, values) for one in parts]
+        elif parts and parts[0][0] is None:
+            found[key] = _value(parts[0], values)
+        else:
+            found[key] = _operators(parts, values)
+    return found
+
+
+def _operators(operators: Iterable[Operator], values: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for operator in operators:
+        name, kind, place = operator
+        assert name is not None
+        if kind is NESTED:
+            found[name] = [_operators(one, values) for one in place]
+        else:
+            found[name] = _value(operator, values)
+    return found
+
+
+def _value(operator: Operator, values: list[Any]) -> Any:
+    _, kind, place = operator
+    value = values[place]
+    if isinstance(kind, Each):
+        return [decode_json(one) for one in value] if kind.kind in _JSON else copy.copy(value)
+    return decode_json(value) if kind in _JSON else value

@@ -101,7 +101,7 @@ def fill_world(storage: PsqlDosBackend) -> None:
         band = orm.BandsData(user=emmy, **common)
         band.base.extras.set("band_gap", 0.5 * number)
         last = orm.CalcFunctionNode(user=ada, **common)
-        last.base.links.add_incoming(above, LinkType.INPUT_CALC, "from")
+        last.base.links.add_incoming(above, LinkType.INPUT_CALC, "data")
         last.store()
         band.base.links.add_incoming(last, LinkType.CREATE, "bands")
         bands.append(band.store())

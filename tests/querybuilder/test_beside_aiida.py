@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from aiidadb.querybuilder.records import RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiida.storage.psql_dos.backend import PsqlDosBackend
 
     import aiidadb
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EXAMPLES = [
     json.loads(line) for line in Path(__file__).with_name("examples.jsonl").read_text().splitlines()
 ]
+
+# There is nothing like it in the small database.
+WITHOUT_ROWS = {"not_converged", "pw_scf_energies"}
 
 
 def plain(value: Any) -> Any:
@@ -40,37 +43,75 @@ def plain(value: Any) -> Any:
     return value
 
 
-def sorted_rows(rows: list[Any]) -> list[str]:
-    return sorted(repr(row) for row in rows)
+def oracle(storage: PsqlDosBackend, query: dict[str, Any]) -> Any:
+    """aiida-core's QueryBuilder of a dictionary, also where its constructor does not take it."""
+    from aiida import orm
+
+    builder = orm.QueryBuilder(backend=storage)
+    for key, value in copy.deepcopy(query).items():
+        setattr(builder, {"project": "_projections"}.get(key, f"_{key}"), value)
+    return builder
 
 
 async def answers(
-    storage: PsqlDosBackend, backend: aiidadb.Backend, query: dict[str, Any], mode: str
+    storage: PsqlDosBackend, backend: aiidadb.Backend, query: dict[str, Any], mode: str = "all"
 ) -> tuple[Any, Any]:
+    """What aiida-core answers, and what aiidadb does; rows that are not ordered in one order."""
+    theirs = plain(getattr(oracle(storage, query), mode)())
+    ours = plain(await getattr(backend.query(query), mode)())
+    if isinstance(theirs, list) and mode != "first" and not query["order_by"]:
+        return sorted(map(repr, theirs)), sorted(map(repr, ours))
+    return theirs, ours
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def places(aiida_world) -> dict[Any, Any]:
+    """What stands in this database for the pks and names of the one that the examples are from."""
     from aiida import orm
 
-    theirs = getattr(orm.QueryBuilder(backend=storage, **query), mode)()
-    ours = await getattr(backend.query(query), mode)()
-    return plain(theirs), plain(ours)
+    def pk(cls: Any, **filters: Any) -> int:
+        found = orm.QueryBuilder(backend=aiida_world).append(cls, filters=filters, project="id")
+        return found.order_by({found.as_dict()["path"][0]["tag"]: "id"}).first(flat=True)
+
+    calculation = pk(orm.CalcJobNode, label="calculation 3.1")
+    uuid = orm.QueryBuilder(backend=aiida_world).append(orm.Node, filters={"id": calculation})
+    return {
+        140618: calculation,
+        140623: pk(orm.BandsData, **{"extras.band_gap": 1.5}),
+        26: pk(orm.StructureData, label="structure 3"),
+        "b6f216b8-a42a-4ba1-b15e-526a61d3a59c": uuid.first(flat=True).uuid,
+        "a@b.c": "ada@epfl.ch",
+        9: pk(orm.Group, label="relax_all"),
+        10: pk(orm.Group, label="relaxed"),
+        "structures/screening/batch1": "relax_all",
+        "data.core.upf.%": "data.core.structure.%",
+        "attributes.element": "extras.formula",
+        100000: 5,
+        400: 4,
+        "output%": "retr%",
+    }
+
+
+def placed(part: Any, places: dict[Any, Any]) -> Any:
+    if isinstance(part, dict):
+        return {placed(key, places): placed(one, places) for key, one in part.items()}
+    if isinstance(part, list):
+        return [placed(one, places) for one in part]
+    return places.get(part, part) if isinstance(part, int | str) else part
 
 
 @pytest.mark.parametrize("example", [pytest.param(one, id=one["name"]) for one in EXAMPLES])
-async def test_a_question_of_a_user_is_answered_as_by_aiida(aiida_world, world, example):
-    theirs, ours = await answers(aiida_world, world, example["query"], example["mode"])
-    if isinstance(theirs, list) and not example["ordered"]:
-        theirs, ours = sorted_rows(theirs), sorted_rows(ours)
+async def test_a_question_of_a_user_is_answered_as_by_aiida(aiida_world, world, places, example):
+    query = placed(example["query"], places)
+    theirs, ours = await answers(aiida_world, world, query, example["mode"])
     assert ours == theirs
+    assert ours or example["name"] in WITHOUT_ROWS
 
 
 def given(name: str) -> dict[str, Any]:
     return next(one["query"] for one in EXAMPLES if one["name"] == name)
 
 
-def as_it_is(query: dict[str, Any]) -> dict[str, Any]:
-    return query
-
-
 @pytest.mark.parametrize("name", [one["name"] for one in EXAMPLES])
-async def test_a_dictionary_comes_back_as_it_was(world, name, change: Callable[..., Any] = as_it_is):
-    query = given(name)
-    assert world.query(change(query)).as_dict() == query
+async def test_a_dictionary_comes_back_as_it_was(world, name):
+    assert world.query(given(name)).as_dict() == given(name)

@@ -141,10 +141,17 @@ class Source:
 
 
 class _Expression(NamedTuple):
-    """A piece of SQL that is of one source."""
+    """A piece of SQL that is of one source.
+
+    Attributes:
+        sql: The piece.
+        stage: Where it can stand.
+        function: A function of all rows, which is called in the last stage.
+    """
 
     sql: str
     stage: int
+    function: str = ""
 
 
 class _Order(NamedTuple):
@@ -263,8 +270,7 @@ class _Writer:
         self._distinct = query["distinct"]
         self._has_outer_join = any(vertex["outerjoin"] for vertex in query["path"])
         self._number = number
-        self.parameters = Parameters(number + len(asked.after or ()))
-        self._writer = FilterWriter(self.parameters, version)
+        self._begin_parameters()
         self._stages = [_Stage()]
         self._vertices: dict[str, _Vertex] = {}
         self._sources: dict[str, Source] = {}
@@ -284,8 +290,12 @@ class _Writer:
                 raise InvalidInputError("max, min and count give one row, which has no pages")
             orders = self._whole_order(orders)
         counts = self._asked.what == "count"
+        if counts and not any(bounds):
+            orders = []
         if counts and not self._distinct and not self._functions:
             self._selected = []
+            self._begin_parameters()  # those of the projections are sent to nobody
+            orders = self._orders() if orders else []
         self._settle_stages([*self._selected, *(one.value for one in orders)])
         if self._asked.what == "page":
             text = self._page(orders) + self._bounds(has_limit=True, has_offset=False)
@@ -293,7 +303,7 @@ class _Writer:
             text = self._last_stage(["count(*)"])
         else:
             text = self._last_stage([self._at_end(one) for one in self._selected])
-            if orders and not (counts and not any(bounds)):
+            if orders:
                 text += f"\norder by {_terms(orders, [self._at_end(one.value) for one in orders])}"
             text += self._bounds(has_limit=bounds[0], has_offset=bounds[1])
             if counts:
@@ -306,6 +316,10 @@ class _Writer:
             keys=len(orders) if self._asked.what == "page" else 0,
             has_walk=len(self._stages) > 1,
         )
+
+    def _begin_parameters(self) -> None:
+        self.parameters = Parameters(self._number + len(self._asked.after or ()))
+        self._writer = FilterWriter(self.parameters, self._version)
 
     # ------------------------------------------------------------ vertices and edges
 
@@ -355,9 +369,17 @@ class _Writer:
                 "depth": f"{alias}.depth",
                 "path": f"{alias}.path",
             }
-            vertex.each_way = not self._distinct or self._is_edge_used(tag)
+            vertex.each_way = not self._distinct or self._has_function() or self._is_edge_used(tag)
         vertex.edge = Source(relation.edge, alias, self._version, vertex.source.stage, columns)
         self._sources[tag] = vertex.edge
+
+    def _has_function(self) -> bool:
+        return any(
+            "func" in options
+            for projections in self._query["project"].values()
+            for one in projections
+            for options in one.values()
+        )
 
     def _is_edge_used(self, tag: str) -> bool:
         return bool(
@@ -415,13 +437,15 @@ class _Writer:
         for one in names:
             self._add_field(tag, one, 1, None)
             sql, kind = self._value(source, one, options.get("cast"))
-            if (function := options.get("func")) is not None:
-                sql = self._function(function, sql, kind)
-                kind = kind if function != "count" else "bigint"
-            self._select(sql, kind, source)
+            self._select(sql, kind, source, options.get("func"))
 
-    def _select(self, sql: str, kind: str, source: Source) -> None:
-        self._selected.append(_Expression(_as_sent(sql, kind), source.stage))
+    def _select(self, sql: str, kind: str, source: Source, function: str | None = None) -> None:
+        if function is None:
+            self._selected.append(_Expression(_as_sent(sql, kind), source.stage))
+        else:
+            self._require_function(function, kind)
+            self._functions += 1
+            self._selected.append(_Expression(sql, source.stage, function))
         self._types.append("text" if kind == "uuid" else kind)
 
     def _project_record(self, tag: str, source: Source, options: Mapping[str, str]) -> None:
@@ -467,7 +491,8 @@ class _Writer:
         text = f"({sql} #>> {self.parameters.path(steps)})"
         return (text if kind == "text" else f"{text}::{kind}"), kind
 
-    def _function(self, function: str, sql: str, kind: str) -> str:
+    @staticmethod
+    def _require_function(function: str, kind: str) -> None:
         if function not in _FUNCTIONS:
             hint = did_you_mean(function, _FUNCTIONS) or f"there are {', '.join(_FUNCTIONS)}"
             raise InvalidInputError(f"there is no function {quote(function)}: {hint}")
@@ -475,8 +500,6 @@ class _Writer:
             raise InvalidInputError(
                 f"{function} needs numbers, texts or times: give values in JSON a cast"
             )
-        self._functions += 1
-        return f"{function}({sql})"
 
     def _orders(self) -> list[_Order]:
         return [
@@ -594,6 +617,8 @@ class _Writer:
 
     def _at(self, expression: _Expression, number: int) -> str:
         """SQL for an expression in a stage; if it is of one before, that hands it on."""
+        if expression.function:
+            return self._called(expression, number)
         if expression.stage == number:
             return expression.sql
         stage = self._stages[number]
@@ -601,6 +626,13 @@ class _Writer:
             return f"{stage.edge}.start_id"
         exports = self._stages[number - 1].exports
         return f"base.{exports.setdefault(expression, f'x{len(exports)}')}"
+
+    def _called(self, expression: _Expression, number: int) -> str:
+        value = self._at(expression._replace(function=""), number)
+        called = f"{expression.function}({value})"
+        if expression.function == "count":
+            return called
+        return _as_sent(called, self._types[self._selected.index(expression)])
 
     def _settle_stages(self, needed: Sequence[_Expression]) -> None:
         """Find out which stages need nothing of those before them but where their walk starts."""
@@ -613,10 +645,13 @@ class _Writer:
             stage.edge = vertex.edge.alias
         for number, stage in enumerate(self._stages[1:], start=1):
             later = [one.start for one in self._stages[number + 1 :] if one.start is not None]
-            of_before = {one for one in (*needed, *later) if one.stage < number}
+            of_before = {
+                one._replace(function="") for one in (*needed, *later) if one.stage < number
+            }
             # Where equal rows are not one, each row before must come once for each way.
             is_one_each = number == 1 and len(self._stages[0].vertices) == 1
-            stage.stands_alone = of_before <= {stage.start} and (self._distinct or is_one_each)
+            is_set = self._distinct and not self._functions
+            stage.stands_alone = of_before <= {stage.start} and (is_set or is_one_each)
             each_way = stage.vertices[0].each_way
             stage.with_start = each_way or not stage.stands_alone or bool(of_before)
 

@@ -78,13 +78,15 @@ def fill_world(storage: PsqlDosBackend) -> None:
             job.base.links.add_incoming(code, LinkType.INPUT_CALC, "code")
             job.base.attributes.set_many(
                 {
-                    "process_state": ("finished", "running", "excepted", "finished")[number],
+                    "process_state": ("finished", "finished", "excepted", "waiting")[number],
                     "exit_status": (0, 410, None, 0)[number],
                     "process_label": "PwCalculation",
                 }
             )
             job.store()
-            first = orm.Dict({"energy": -1.5 * number, "converged": bool(level)}, user=ada, **common)
+            first = orm.Dict(
+                {"energy": -1.5 * number, "converged": bool(level)}, user=ada, **common
+            )
             first.base.links.add_incoming(job, LinkType.CREATE, "output_parameters")
             first.store()
             other = orm.FolderData(user=ada, **common)
@@ -128,4 +130,3 @@ def fill_world(storage: PsqlDosBackend) -> None:
     workchain.base.links.add_incoming(structures[1], LinkType.INPUT_WORK, "structure")
     workchain.store()
     bands[1].base.links.add_incoming(workchain, LinkType.RETURN, "bands")
-

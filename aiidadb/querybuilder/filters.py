@@ -175,6 +175,11 @@ def _named(kind: Kind) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
+def _refuse_order_of_flags(kind: Kind, operator: str) -> None:
+    if kind is bool and operator != "==":
+        raise InvalidInputError(f"True and False are in no order, as {operator} asks for")
+
+
 def _kind_of_items(kind: Kind) -> Any:
     """The kind of the items for ``in``.
 
@@ -216,6 +221,7 @@ class _ColumnField:
             raise _unknown(operator, _COLUMN_OPERATORS)
         if kind is type(None):
             return f"{self._sql} is null" if operator == "==" else _NEVER
+        _refuse_order_of_flags(kind, operator)
         cast, convert = self._as_parameter(kind)
         return f"{self._sql} {sign} {self._parameters.value(place, cast, convert)}"
 
@@ -381,6 +387,7 @@ class _JsonField:
             )
             holds = f"{self._column} @> {holder}"
             return holds if plainly else f"coalesce({holds}, false)"
+        _refuse_order_of_flags(kind, operator)
         json_type, cell, cast, convert = self._typed(kind)
         value = self._parameters.value(place, cast, convert)
         return self._where(json_type, f"{cell} {sign} {value}")

@@ -239,7 +239,9 @@ class _Drawing:
             return {self.pick(_SIGNS) + self.pick(["and", "or"]): each}
         if kind == "bare" and not isinstance(value, dict):
             return value
-        operator = self.pick(["==", "==", ">", "<", ">=", "<=", "=>", "=<"])
+        operator = "=="
+        if value is not None:
+            operator = self.pick(["==", "==", ">", "<", ">=", "<=", "=>", "=<"])
         if kind == "in" and value is not None and not isinstance(value, dict | list):
             same = [one for one in values if type(one) is type(value)]
             operator, value = "in", self._draw(st.lists(st.sampled_from(same), min_size=1))

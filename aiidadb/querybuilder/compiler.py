@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import did_you_mean, quote
-from aiidadb.querybuilder.entities import ENTITIES, WALK, Column, Entity
+from aiidadb.querybuilder.entities import ENTITIES, WALK, Column, Entity, columns_of
 from aiidadb.querybuilder.filters import FilterWriter
 from aiidadb.querybuilder.parameters import Parameters
 from aiidadb.querybuilder.records import RECORDS
@@ -137,7 +137,8 @@ class Source:
         """SQL for a column."""
         if self.columns is not None:
             return self.columns[column.name]
-        return self.entity.sql(column, self.alias, self.version)
+        name = columns_of(self.entity.table, self.version)[column.name]
+        return "null::jsonb" if name is None else f"{self.alias}.{name}"
 
 
 class _Expression(NamedTuple):
@@ -275,11 +276,16 @@ class _Writer:
         self._vertices: dict[str, _Vertex] = {}
         self._sources: dict[str, Source] = {}
         self._fields: list[Field] = []
+        self._known_fields: set[tuple[str, str]] = set()
         self._selected: list[_Expression] = []
         self._types: list[str] = []
         self._functions = 0
         for place, given in enumerate(query["path"]):
             self._add_vertex(place, given)
+        for tag in filters:
+            if tag not in query["filters"]:
+                known = ", ".join(map(quote, query["filters"]))
+                raise InvalidInputError(f"there is no tag {quote(tag)}: there are {known}")
 
     def compiled(self, bounds: tuple[bool, bool]) -> Compiled:
         """Write it."""
@@ -467,10 +473,10 @@ class _Writer:
     ) -> None:
         name = "metadata" if name == "_metadata" else name
         key = self._query["project_map"].get(tag, {}).get(name, name)
-        made = Field(tag, key, width, make)
-        if any(one.tag == tag and one.key == key for one in self._fields):
+        self._fields.append(Field(tag, key, width, make))
+        self._known_fields.add((tag, key))
+        if len(self._known_fields) < len(self._fields):
             raise InvalidInputError(f"{quote(name)} of {quote(tag)} is projected more than once")
-        self._fields.append(made)
 
     def _value(self, source: Source, name: str, cast: str | None) -> tuple[str, str]:
         """SQL of a field, and its type."""
@@ -594,7 +600,7 @@ class _Writer:
         if len(nulls) != len(orders):
             raise InvalidInputError("after is of a page of another query: begin anew")
         values = [
-            self.parameters.value(self._number + place, f"text::{one.cast}")
+            "" if nulls[place] else self.parameters.value(self._number + place, f"text::{one.cast}")
             for place, one in enumerate(orders)
         ]
         behind = "false"

@@ -105,7 +105,7 @@ class Draft:
         self._tags_of_class: dict[object, list[str]] = {}
 
     @classmethod
-    def read(cls, dictionary: Mapping[str, Any]) -> Draft:
+    def read(cls, dictionary: Mapping[str, Any] | QueryDict) -> Draft:
         """Read a dictionary of AiiDA 2.x or 1.x, or of a client that sends JSON.
 
         Raises:

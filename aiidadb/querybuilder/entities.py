@@ -7,6 +7,7 @@ caller.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from aiidadb.criteria.node_types import spelling_of
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from aiidadb.criteria.tables import Kind
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["ENTITIES", "LINK", "MEMBERSHIP", "WALK", "Column", "ColumnKind", "Entity", "EntityName"]
+__all__ = [
+    "ENTITIES",
+    "LINK",
+    "MEMBERSHIP",
+    "WALK",
+    "Column",
+    "ColumnKind",
+    "Entity",
+    "EntityName",
+    "columns_of",
+]
 
 EntityName = Literal["node", "group", "computer", "user", "authinfo", "comment", "log", "link"]
 """What AiiDA calls ``orm_base``."""
@@ -82,12 +93,22 @@ class Entity:
             raise InvalidInputError(f"{self.name} has no column {quote(name)}: {hint}")
         return found
 
-    def sql(self, column: Column, alias: str, version: SchemaVersion) -> str:
-        """SQL for a column in a database of a version; a typed null where that has none."""
-        if column.name == "repository_metadata" and version.line != "main":
-            return "null::jsonb"
-        here = spelling_of(version).columns.get((self.table, column.name), column.name)
-        return f"{alias}.{here}"
+
+@lru_cache(maxsize=64)
+def columns_of(table: str, version: SchemaVersion) -> Mapping[str, str | None]:
+    """What the columns of a table are called in databases of a version; None: there is none.
+
+    Args:
+        table: One of AiiDA's.
+        version: Of the database.
+    """
+    spelled = spelling_of(version).columns
+    names: dict[str, str | None] = {
+        name: spelled.get((table, name), name) for name in COLUMN_KINDS[table]
+    }
+    if version.line != "main" and "repository_metadata" in names:
+        names["repository_metadata"] = None
+    return names
 
 
 def _entity(name: str, table: str, columns: str, **synonyms: str) -> Entity:

@@ -7,6 +7,7 @@ imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
@@ -83,6 +84,7 @@ def type_filters(types: Sequence[EntityType], *, subclassing: bool) -> dict[str,
     return filters
 
 
+@lru_cache(maxsize=256)
 def _of_text(text: str, entity: str | None) -> EntityType:
     lower = text.lower()
     if entity is None:

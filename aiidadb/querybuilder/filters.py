@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.jsonvalue import encode_json
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.parameters import (
     as_double,
@@ -382,9 +383,9 @@ class _JsonField:
             return "false" if operator == "==" else self._where("object", _NEVER)
         if operator == "==" and _is(kind, str, bool) and self._has_names_only():
             # The same as the guarded comparison, at less cost, and an index can serve it.
-            holder = self._parameters.value(
-                place, "text::jsonb", partial(wrapped, steps=self._steps)
-            )
+            before = "".join([f"{{{encode_json(step)}:" for step in self._steps])
+            around = partial(wrapped, before=before, after="}" * len(self._steps))
+            holder = self._parameters.value(place, "text::jsonb", around)
             holds = f"{self._column} @> {holder}"
             return holds if plainly else f"coalesce({holds}, false)"
         _refuse_order_of_flags(kind, operator)

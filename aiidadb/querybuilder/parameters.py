@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -171,11 +172,17 @@ def each_of(values: Collection[Any], convert: Convert, kind: object) -> list[obj
     return items if convert is None else [convert(item) for item in items]
 
 
-def wrapped(value: object, steps: tuple[str, ...]) -> str:
-    """The JSON text of objects in each other that hold a value at the end of a path."""
-    for step in reversed(steps):
-        value = {step: value}
-    return as_json(value)
+def wrapped(value: str | bool, before: str, after: str) -> str:
+    """The JSON text of objects in each other that hold a text or truth value at the end of a path.
+
+    Args:
+        value: It.
+        before: The text in front of it.
+        after: The text behind it.
+    """
+    if isinstance(value, str):
+        value = as_text(value)
+    return f"{before}{json.dumps(value, ensure_ascii=False)}{after}"
 
 
 def first_uuid(pattern: str) -> uuid.UUID:

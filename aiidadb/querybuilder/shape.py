@@ -113,10 +113,16 @@ class Shape(NamedTuple):
 
     def dictionary(self) -> QueryDict:
         """The query in one piece again, as a copy."""
+        query = self.without_filters()
+        query["filters"] = {tag: _filters(tree, self.values) for tag, tree in self.filters}
+        return query
+
+    def without_filters(self) -> QueryDict:
+        """The query as far as all of its shape have it in common, as a copy."""
         path, project, project_map, order_by, distinct = marshal.loads(self.rest)  # noqa: S302 - shape_of() wrote it
         return {
             "path": path,
-            "filters": {tag: _filters(tree, self.values) for tag, tree in self.filters},
+            "filters": {},
             "project": project,
             "project_map": project_map,
             "order_by": order_by,

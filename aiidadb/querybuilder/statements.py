@@ -52,7 +52,7 @@ def statement_of(
             _kept.move_to_end(key)
             return compiled
     compiled = compile_query(
-        Draft.read(dict(shape.dictionary())).query,
+        Draft.read(shape.without_filters()).query,
         shape.filters,
         len(shape.values),
         version,

@@ -1,0 +1,212 @@
+"""The builder: what it is put together from, and every way to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+import aiidadb
+from aiidadb import nodes
+from aiidadb.exceptions import (
+    InvalidInputError,
+    InvalidTypeError,
+    MultipleObjectsError,
+    NotExistent,
+    ResourceError,
+)
+
+STRUCTURE = "data.core.structure.StructureData."
+LIMIT = 30
+
+
+def structures(backend: aiidadb.Backend, **options: object) -> aiidadb.QueryBuilder:
+    query = backend.query(**options).append(STRUCTURE, tag="s", project=["id", "label"])
+    return query.order_by({"s": "id"})
+
+
+async def test_rows_come_as_lists_dictionaries_and_one_after_the_other(world):
+    query = structures(world)
+    rows = await query.all()
+    assert [row[1] for row in rows] == [f"structure {number}" for number in range(4)]
+    assert await query.all(flat=True) == [one for row in rows for one in row]
+    records = [{"s": {"id": pk, "label": label}} for pk, label in rows]
+    assert await query.dict() == records
+    for size in (1, 3, 100):
+        assert await query.all(batch_size=size) == rows
+        assert [row async for row in query.iterall(size)] == rows
+        assert [row async for row in query.iterdict(size)] == records
+    assert await query.first() == rows[0]
+    assert await query.limit(2).count() == 2
+    assert await query.offset(1).all() == rows[1:3]
+    assert await query.limit(0).first() == rows[1]
+
+
+async def test_one_row_is_one(world):
+    query = structures(world)
+    with pytest.raises(MultipleObjectsError):
+        await query.one()
+    query.add_filter("s", {"label": "structure 2"})
+    row = await query.one()
+    assert row[1] == "structure 2"
+    assert await query.add_projection("s", "id").first(flat=True) == row[0]
+    query.add_filter("s", {"label": "none"})
+    assert await query.first() is None
+    with pytest.raises(NotExistent):
+        await query.one()
+
+
+async def test_records_hold_what_is_stored(world):
+    query = world.query().append(STRUCTURE, tag="s", filters={"extras.number": 1})
+    (node,) = await query.one()
+    assert isinstance(node, aiidadb.Node)
+    assert (node.label, node.extras["formula"], node.user_pk) == ("structure 1", "SiO2", 1)
+    assert node.ctime.utcoffset().total_seconds() == 0
+    query.append("computer", with_node="s", outerjoin=True, project="*")
+    assert await query.all() == [[None]]
+    both = world.query().append(STRUCTURE, tag="s", filters={"extras.number": 1}, project="id")
+    both.append("computer", tag="c", with_node="s", outerjoin=True, project=["*", "label"])
+    assert await both.all() == [[node.pk, None, None]]
+    assert await both.dict() == [{"s": {"id": node.pk}, "c": {"*": None, "label": None}}]
+    everything = await world.query().append("link", project="*").first()
+    assert isinstance(everything[0], aiidadb.Link)
+
+
+async def test_what_is_next_to_the_last_vertex_is_appended(world):
+    start = {"label": "calculation 0.0"}
+    for step, number in (("inputs", 2), ("outputs", 2), ("children", 11), ("parents", 2)):
+        query = world.query().append("process.ProcessNode.", filters=start)
+        found = {row[0].pk for row in await getattr(query, step)().all()}
+        assert len(found) == number, step
+
+
+async def test_a_criterion_of_pypika_is_a_filter_too(world):
+    query = structures(world).add_filter(
+        "s", nodes.label.like("%2") | (nodes.label == "structure 3")
+    )
+    assert [row[1] for row in await query.all()] == ["structure 2", "structure 3"]
+    with pytest.raises(InvalidInputError, match="pypika"):
+        query.as_dict()
+
+
+async def test_a_transaction_sees_its_own_changes(world):
+    with contextlib.suppress(ZeroDivisionError):
+        async with world.transaction() as connection:
+            await connection.execute(
+                "update db_dbnode set label = 'new' where label = 'structure 0'"
+            )
+            query = structures(world).add_filter("s", {"label": "new"})
+            assert await query.count() == 1
+            assert len([row async for row in query.iterall(1)]) == 1
+            raise ZeroDivisionError
+    assert await structures(world).add_filter("s", {"label": "new"}).count() == 0
+
+
+async def test_a_stream_that_is_left_gives_its_connection_back(aiida_world_dsn):
+    profile = aiidadb.Profile.from_dsn(aiida_world_dsn)
+    async with asyncio.timeout(LIMIT), aiidadb.open_backend(profile, max_size=1) as backend:
+        for _ in range(3):
+            async with contextlib.aclosing(structures(backend).iterall(1)) as rows:
+                async for _row in rows:
+                    break
+            assert await structures(backend).count() == 4
+        with pytest.raises(ZeroDivisionError):
+            async with contextlib.aclosing(structures(backend).iterall(1)) as rows:
+                async for _row in rows:
+                    raise ZeroDivisionError
+        assert await structures(backend).count() == 4
+
+
+async def test_more_rows_than_are_taken_are_an_error(world):
+    assert len(await structures(world, max_rows=4).all()) == 4
+    query = structures(world, max_rows=3)
+    assert len(await structures(world, max_rows=3).limit(3).all()) == 3
+    with pytest.raises(ResourceError, match="max_rows"):
+        await query.all()
+    with pytest.raises(ResourceError, match="max_rows"):
+        await query.dict(batch_size=2)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("field", ["label", "ctime", "process_type", "extras.number"])
+@pytest.mark.parametrize("distinct", [False, True])
+async def test_pages_hold_each_row_once_in_order(world, order, field, distinct):
+    options = {"cast": "f"} if "." in field else {}
+    query = world.query().append("", tag="n", project=["uuid", {field: options}])
+    query.order_by({"n": {field: {"order": order, **options}}}).distinct(distinct)
+    rows = await query.all()
+    found, after, pages = [], None, 0
+    while pages == 0 or after is not None:
+        page = await query.page(7, after=after, with_total=pages == 0)
+        assert page.total == (len(rows) if pages == 0 else None)
+        found += page.rows
+        after, pages = page.next, pages + 1
+    assert [row[1] for row in found] == [row[1] for row in rows]
+    assert sorted(row[0] for row in found) == sorted(row[0] for row in rows)
+
+
+async def test_pages_of_joins_and_ways_hold_each_row_once(world):
+    query = world.query().append(STRUCTURE, tag="s", project="id")
+    query.append("", tag="n", with_ancestors="s", project="id")
+    query.append("group.core", tag="g", with_node="s", outerjoin=True, project="label")
+    rows = await query.all()
+    found, page = [], await query.page(9)
+    found += page.rows
+    while page.next:
+        page = await query.page(9, after=page.next)
+        found += page.rows
+    assert sorted(map(repr, found)) == sorted(map(repr, rows))
+
+
+@pytest.mark.parametrize("after", ["", "x", "bnVsbA==", "é", "WyIiLCAxXQ==", 5])
+async def test_a_page_of_another_query_is_refused(world, after):
+    with pytest.raises(InvalidInputError):
+        await structures(world).page(2, after=after)
+    other = await structures(world).page(1)
+    with pytest.raises(InvalidInputError):
+        await structures(world).order_by({"s": {"id": "desc"}}).page(1, after=other.next)
+
+
+async def test_what_cannot_be_meant_is_refused_before_the_server_is_asked(world):
+    refused = [
+        ({"id": {"in": []}}, InvalidInputError),
+        ({"id": {"in": [1, "2"]}}, InvalidInputError),
+        ({"id": {"in": (one for one in [1])}}, InvalidTypeError),
+        ({"id": {"contains": [1]}}, InvalidInputError),
+        ({"id": 2**70}, InvalidInputError),
+        ({"uuid": "abc"}, InvalidInputError),
+        ({"uuid": {"ilike": "abc"}}, InvalidInputError),
+        ({"ctime": "yesterday"}, InvalidInputError),
+        ({"label": 5}, InvalidTypeError),
+        ({"label": {"like": 5}}, InvalidTypeError),
+        ({"label.x": 5}, InvalidInputError),
+        ({"labl": "x"}, InvalidInputError),
+        ({"label": "nul\0"}, InvalidInputError),
+        ({"extras.a": {"longer": "x"}}, InvalidTypeError),
+        ({"extras.a": {"longer": True}}, InvalidInputError),
+        ({"extras.a": {"of_type": "float"}}, InvalidInputError),
+        ({"extras.a": {"contains": 1}}, InvalidInputError),
+        ({"extras.a": {"has_key": 1}}, InvalidInputError),
+        ({"extras.a": {"~!==": 1}}, InvalidInputError),
+        ({"extras.a": {1, 2}}, InvalidTypeError),
+        ({"extras.a": {"==": {"x": float("nan")}}}, InvalidInputError),
+        ({"or": {"id": 1}}, InvalidTypeError),
+        ([1], InvalidTypeError),
+    ]
+    for filters, kind in refused:
+        with pytest.raises(kind):
+            world.query().append("", filters=filters).sql()
+
+
+async def test_a_dictionary_that_is_too_deep_or_too_large_is_refused(world):
+    deep = {"id": 1}
+    for _ in range(40):
+        deep = {"and": [deep]}
+    given = {"path": [{"entity_type": "", "tag": "n", "filters": deep}]}
+    with pytest.raises(InvalidInputError, match="deeper"):
+        world.query(given)
+    assert world.query(given, max_depth=100).as_dict()["path"]
+    large = {"path": [{"entity_type": "", "tag": "n", "filters": {"id": {"in": [1] * 1000}}}]}
+    with pytest.raises(InvalidInputError, match="larger"):
+        world.query(large, max_bytes=5000)

@@ -1,0 +1,105 @@
+"""The closed table of what is answered otherwise than by aiida-core 2.9.4, line by line."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiidadb.exceptions import InvalidInputError
+
+STRUCTURE = "data.core.structure.StructureData."
+BANDS = "data.core.array.bands.BandsData."
+
+
+async def test_min_is_the_minimum(world):
+    ids = await world.query().append("", project="id").all(flat=True)
+    query = world.query().append("", project={"id": {"func": "min"}})
+    assert await query.all() == [[min(ids)]]
+
+
+async def test_abstract_code_means_codes_alone(world):
+    query = world.query().append("data.core.code.abstract.AbstractCode.", project="label")
+    assert query.as_dict()["filters"]["AbstractCode_1"]["node_type"] == {"like": "data.core.code.%"}
+    assert await query.all() == [["pw"]]
+
+
+async def test_subclasses_of_a_process_of_an_entry_point_are_meant(world):
+    from aiidadb.querybuilder.entity_types import EntityType, type_filters
+
+    one = EntityType("node", "process.calculation.calcjob.CalcJobNode.", "aiida.calculations:a_b")
+    assert type_filters([one], subclassing=True)["process_type"] == {
+        "or": [{"==": "aiida.calculations:a_b"}, {"like": "aiida.calculations:a\\_b.%"}]
+    }
+
+
+@pytest.mark.parametrize("key", ["odd,key", 'quote"{'])
+async def test_a_step_of_a_path_is_one_key_whatever_is_in_it(world, key):
+    query = world.query().append(
+        STRUCTURE, filters={f"extras.{key}": {"of_type": "null"}}, project="id"
+    )
+    assert await query.all() == []
+    query.add_projection("StructureData_1", f"extras.{key}")
+    query.add_filter("StructureData_1", {f"extras.{key}": {"!of_type": "null"}})
+    assert len(await world.query().append(STRUCTURE, project=f"extras.{key}").all()) == 4
+
+
+async def test_times_and_pks_may_be_texts(world):
+    pk, ctime = (await world.query().append(STRUCTURE, project=["id", "ctime"]).first()) or (0, 0)
+    query = world.query().append("", filters={"id": str(pk)}, project="id")
+    assert await query.all() == [[pk]]
+    query = world.query().append("", filters={"id": {"in": [str(pk)]}}, project="id")
+    assert await query.all() == [[pk]]
+    for text in (ctime.isoformat(), ctime.isoformat().replace("+00:00", "Z")):
+        query = world.query().append("", filters={"ctime": {"==": text}}, project="id")
+        assert await query.all() == [[pk]]
+
+
+async def test_depth_and_path_of_ancestors_can_be_asked_for(world):
+    query = world.query().append(STRUCTURE, tag="s", filters={"label": "structure 1"}, project="id")
+    query.append(BANDS, tag="b", with_ancestors="s", project="id", edge_tag="e")
+    query.add_projection("e", ["depth", "path", "ancestor_id", "descendant_id"])
+    rows = await query.order_by({"e": {"depth": "asc"}}).all()
+    assert len(rows) == 4  # two diamonds, one after the other
+    for start, end, depth, path, ancestor, descendant in rows:
+        assert (path[0], path[-1], len(path)) == (start, end, depth + 2)
+        assert (ancestor, descendant) == (start, end)
+    upwards = world.query().append(BANDS, tag="b", filters={"id": rows[0][1]}, project="id")
+    upwards.append(STRUCTURE, tag="s", with_descendants="b", project="id", edge_tag="e")
+    upwards.add_projection("e", ["path", "ancestor_id", "depth"])
+    found = await upwards.all()
+    assert sorted(row[2][::-1] for row in found) == sorted(row[3] for row in rows)
+    upwards.add_filter("e", {"depth": {"<": rows[0][2]}})
+    assert await upwards.count() == 0
+
+
+async def test_memberships_can_be_asked_for(world):
+    query = world.query().append("group.core", tag="g", filters={"label": "relaxed"}, project="id")
+    query.append("", tag="n", with_group="g", project="id", edge_tag="e", edge_project="**")
+    rows = await query.all()
+    assert len(rows) == 2
+    assert all(row[:2] == [row[4], row[3]] for row in rows)
+    query.add_filter("e", {"dbnode_id": rows[0][1]})
+    assert await query.all() == rows[:1]
+
+
+async def test_metadata_has_one_name_everywhere(world):
+    for name in ("metadata", "_metadata"):
+        query = world.query().append("computer", filters={f"{name}.cores": 5}, project="label")
+        assert await query.all() == [["daint"]]
+    query = world.query().append("log", filters={"metadata.nested.x": {"contains": [2]}})
+    query.add_projection("log_1", ["message", "metadata.lineno"])
+    assert await query.all() == [["message 2", 2]]
+
+
+@pytest.mark.parametrize("entity", ["log", "comment", "authinfo", "link"])
+async def test_every_entity_can_be_named_by_a_text(world, entity):
+    query = world.query().append(entity, tag="one", project="id")
+    again = world.query(query.as_dict())
+    assert again.as_dict() == query.as_dict()
+    assert await again.count() > 0
+
+
+async def test_what_stands_for_nothing_is_refused(world):
+    query = world.query().append("", tag="n").append("user", tag="u", with_node="n", edge_tag="e")
+    query.add_projection("e", "label")
+    with pytest.raises(InvalidInputError, match="nothing between"):
+        await query.all()

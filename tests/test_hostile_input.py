@@ -16,6 +16,7 @@ import inspect
 import json
 import traceback
 import warnings
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
@@ -223,6 +224,7 @@ async def call(way: Way, value: Any, world: World) -> Any:
             return await outcome(way, backend.close, value, world)
     managers = {
         aiidadb.Backend: world.backend,
+        aiidadb.QueryBuilder: world.backend.query().append("", tag="n", project="id").limit(3),
         aiidadb.QueryManager: world.backend.queries,
         aiidadb.SchemaManager: world.backend.schema,
         aiidadb.SettingsManager: world.backend.settings,
@@ -244,6 +246,11 @@ async def outcome(way: Way, function: Any, value: Any, world: World) -> Any:
     if isinstance(answer, contextlib.AbstractAsyncContextManager):
         async with answer as entered:
             return entered
+    if isinstance(answer, aiidadb.QueryBuilder):
+        answer = answer.limit(3).all()
+    if isinstance(answer, AsyncGenerator):
+        async with contextlib.aclosing(answer):
+            return [one async for one in answer]
     answer = await answer if inspect.isawaitable(answer) else answer
     if way.callable == "set":
         key = value if way.keyword == "key" else "hostile"

@@ -13,13 +13,15 @@ from aiidadb.arguments import as_count, as_flag, require_wait
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.exceptions import InvalidInputError, MultipleObjectsError, NotExistent
+from aiidadb.fresh_stack import on_fresh_stack
+from aiidadb.messages import quote
 from aiidadb.querybuilder.compiler import ALL_ROWS, COUNT, Asked, Guest
 from aiidadb.querybuilder.dictionary import Draft, is_canonical
 from aiidadb.querybuilder.execution import fetch, stream, too_many
 from aiidadb.querybuilder.paging import read_page_end, write_page_end
 from aiidadb.querybuilder.records import Page
 from aiidadb.querybuilder.rows import as_dicts, as_lists, in_steps
-from aiidadb.querybuilder.shape import MAX_BYTES, MAX_DEPTH, shape_of
+from aiidadb.querybuilder.shape import DEEPEST, MAX_BYTES, MAX_DEPTH, shape_of
 from aiidadb.querybuilder.statements import statement_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ Row: TypeAlias = "dict[str, dict[str, Any]]"
 """By tag and by field what is projected."""
 
 _BATCH: Final = 100
+_MOST_ROWS: Final = 2**31 - 1
 
 
 class QueryBuilder:
@@ -68,19 +71,22 @@ class QueryBuilder:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._session = session
-        self._max_rows = None if max_rows is None else as_count(max_rows, "max_rows")
+        self._draft: Draft | None = Draft()
+        self._known: Shape | None = None
+        self._guests: list[Guest] = []
+        self._max_rows = None if max_rows is None else _as_number(max_rows, "max_rows")
         if timeout is not None:
             require_wait(timeout, "timeout")
         self._timeout = timeout
         self._max_depth = as_count(max_depth, "max_depth")
+        if max_depth > DEEPEST:
+            raise InvalidInputError(f"max_depth is {DEEPEST} at most, not {quote(max_depth)}")
         self._max_bytes = as_count(max_bytes, "max_bytes")
-        self._guests: list[Guest] = []
-        self._draft: Draft | None = None
-        self._known: Shape | None = None
         if dictionary is None:
-            self._draft = Draft()
-        elif isinstance(dictionary, dict) and is_canonical(dictionary):
+            return
+        if isinstance(dictionary, dict) and is_canonical(dictionary):
             self._known = self._shape_of(cast("QueryDict", dictionary))
+            self._draft = None  # it is made of the shape where it is asked for
         else:
             self._draft = Draft.read(dictionary)
         if self._draft is None or self._draft.query["path"]:
@@ -149,21 +155,21 @@ class QueryBuilder:
         )
         return self
 
-    def inputs(self, **options: Any) -> QueryBuilder:
+    def inputs(self, **vertex: Any) -> QueryBuilder:
         """Append the inputs of the last vertex; takes and raises what :meth:`append` does."""
-        return self._append_next("with_outgoing", options)
+        return self._append_next("with_outgoing", vertex)
 
-    def outputs(self, **options: Any) -> QueryBuilder:
+    def outputs(self, **vertex: Any) -> QueryBuilder:
         """Append the outputs of the last vertex; takes and raises what :meth:`append` does."""
-        return self._append_next("with_incoming", options)
+        return self._append_next("with_incoming", vertex)
 
-    def children(self, **options: Any) -> QueryBuilder:
+    def children(self, **vertex: Any) -> QueryBuilder:
         """Append the descendants of the last vertex; takes and raises what :meth:`append` does."""
-        return self._append_next("with_ancestors", options)
+        return self._append_next("with_ancestors", vertex)
 
-    def parents(self, **options: Any) -> QueryBuilder:
+    def parents(self, **vertex: Any) -> QueryBuilder:
         """Append the ancestors of the last vertex; takes and raises what :meth:`append` does."""
-        return self._append_next("with_descendants", options)
+        return self._append_next("with_descendants", vertex)
 
     def add_filter(self, tag: object, filters: object) -> QueryBuilder:
         """Add to what a vertex or an edge must be.
@@ -436,7 +442,7 @@ class QueryBuilder:
             InvalidInputError: ``after`` is not of this query, or something in that cannot be meant.
             DatabaseError: What the server reported.
         """
-        limit = as_count(limit, "limit")
+        limit = _as_number(limit, "limit")
         bare = self._shape()
         bare = bare._replace(bounds=(False, False), values=[*bare.values[:-2], None, None])
         end = None if after is None else read_page_end(bare, after)
@@ -520,7 +526,7 @@ class QueryBuilder:
         make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[Any]],
         batch_size: int | None,
     ) -> AsyncGenerator[Any, None]:
-        number = _BATCH if batch_size is None else as_count(batch_size, "batch_size")
+        number = _BATCH if batch_size is None else _as_number(batch_size, "batch_size")
         shape = self._shape()
         return stream(
             self._session,
@@ -531,6 +537,14 @@ class QueryBuilder:
             most=self._max_rows,
             seconds=self._timeout,
         )
+
+
+def _as_number(value: object, what: str) -> int:
+    """A number of rows that the driver can ask for."""
+    number = as_count(value, what)
+    if number > _MOST_ROWS:
+        raise InvalidInputError(f"{what} is {_MOST_ROWS} at most, not {quote(number)}")
+    return number
 
 
 def _limited(shape: Shape, number: int) -> Shape:
@@ -544,5 +558,9 @@ def _bound(
     criterion: Criterion, version: SchemaVersion, table: str, alias: str, first: int
 ) -> tuple[str, list[object]]:
     """A criterion on a table, in SQL for an alias of it."""
-    term = criterion.replace_table(Table(table), Table(table, alias=alias))
+    try:
+        tables = Table(table), Table(table, alias=alias)
+        term = on_fresh_stack(criterion.replace_table, *tables)
+    except RecursionError:
+        raise InvalidInputError("the criterion is nested too deep") from None
     return bind_as_spelled(term, spelling_of(version), first=first)

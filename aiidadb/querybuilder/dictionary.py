@@ -14,6 +14,7 @@ from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.entity_types import EntityType, entity_type_of, type_filters
 from aiidadb.querybuilder.relations import keywords_of
+from aiidadb.querybuilder.shape import DEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -203,7 +204,7 @@ class Draft:
             query["project"][edge_tag] = edge_projected
             self._name(edge_tag, edge_names)
         query["path"].append(vertex)
-        if cls is not None and not isinstance(cls, str):
+        if isinstance(cls, type | list | tuple | set):
             self._tags_of_class.setdefault(_class_key(cls), []).append(tag)
 
     def last_tag(self) -> str:
@@ -227,11 +228,10 @@ class Draft:
                 return given
             known = ", ".join(map(quote, self.query["filters"])) or "none"
             raise InvalidInputError(f"there is no tag {quote(given)}: there are {known}")
-        key = _class_key(given)
-        try:
-            tags = self._tags_of_class.get(key, [])
-        except TypeError:
-            raise InvalidTypeError(f"{quote(given)} is neither a tag nor a class") from None
+        several = given if isinstance(given, list | tuple | set) else [given]
+        if not all(isinstance(one, type) for one in several):
+            raise InvalidTypeError(f"{quote(given)} is neither a tag nor a class")
+        tags = self._tags_of_class.get(_class_key(given), [])
         if len(tags) != 1:
             found = f"the tags {', '.join(tags)}" if tags else "no tag"
             raise InvalidInputError(f"{quote(given)} stands for {found}: give one tag")
@@ -413,18 +413,20 @@ def _filters(given: object) -> dict[str, Any]:
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
 
 
-def _copied(value: Any) -> Any:
+def _copied(value: Any, depth: int = 0) -> Any:
     """A value that does not change with what the caller does to it later."""
     kind = type(value)
     if kind in _IMMUTABLE:
         return value
+    if depth > DEEPEST:
+        raise InvalidInputError(f"a filter is nested deeper than {DEEPEST} levels")
     if kind is dict:
-        return {key: _copied(one) for key, one in value.items()}
+        return {key: _copied(one, depth + 1) for key, one in value.items()}
     if kind is list:
-        return [one if type(one) in _IMMUTABLE else _copied(one) for one in value]
+        return [one if type(one) in _IMMUTABLE else _copied(one, depth + 1) for one in value]
     try:
         return copy.deepcopy(value)
-    except (TypeError, ValueError):
+    except Exception:  # whatever the object's own methods raise
         raise InvalidTypeError(f"{quote(value)} cannot be the value of a filter") from None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANYTHING",
     "COMBINATIONS",
+    "DEEPEST",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MIXED",
@@ -39,6 +40,9 @@ __all__ = [
 MAX_DEPTH: Final = 64
 MAX_BYTES: Final = 1_048_576
 """How deep a dictionary may be nested, and how large it may be, where the caller does not say."""
+
+DEEPEST: Final = 300
+"""How deep a caller may allow it to be."""
 
 COMBINATIONS: Final = frozenset({"and", "or", "!and", "~and", "!or", "~or"})
 

@@ -269,20 +269,27 @@ _LOOKUPS: Final = ("id", "uuid", "label", "ctime", "attributes", "user_id", "a'b
 
 # An ordinary value of each parameter that must be given one.
 ORDINARY: Final[dict[str, Any]] = {
+    "dictionary": None,
     "dsn": "postgresql:///db",
+    "filters": {},
     "key": "hostile",
     "kinds": [],
+    "limit": 1,
     "line": "main",
     "mapping": {},
     "name": "main",
     "node_pks": [1],
     "number": 2,
+    "offset": 1,
+    "order": {"n": "id"},
     "pks": [1],
     "profile": None,  # the test's own
+    "projections": "id",
     "query": None,  # made by the test
     "schema_generation_code": "1",
     "sites": [],
     "table": "db_dbnode",
+    "tag": "n",
     "term": nodes.id == 1,
     "text": "main_0002",
     "value": 1,
@@ -295,6 +302,7 @@ _NOT_MADE_BY_CALLERS: Final = frozenset(
         "Backend",
         "BackendOpening",
         "BandsListing",
+        "QueryBuilder",
         "QueryManager",
         "SchemaManager",
         "SettingsManager",

@@ -210,3 +210,60 @@ async def test_a_dictionary_that_is_too_deep_or_too_large_is_refused(world):
     large = {"path": [{"entity_type": "", "tag": "n", "filters": {"id": {"in": [1] * 1000}}}]}
     with pytest.raises(InvalidInputError, match="larger"):
         world.query(large, max_bytes=5000)
+
+
+async def test_many_rows_leave_turns_to_others(world):
+    query = world.query().append("", tag="a", project="id")
+    query.append("", tag="b", with_incoming="a", project=["*", "id"])
+    query.append("group.core", tag="g", with_node="a", outerjoin=True, project="*")
+    rows = await query.all()
+    many = world.query().append("user", tag="u", project="id")
+    many.append("", tag="a", with_user="u", project="id")
+    many.append("user", tag="v", with_node="a").append("", tag="b", with_user="v", project="id")
+    assert len(await many.all()) == await many.count() > 2000
+    assert len(await many.dict()) == len(await many.all())
+    assert len(await query.dict()) == len(rows)
+
+
+async def test_what_python_cannot_hold_is_none(world):
+    deep = "[" * 20_000 + "]" * 20_000
+    with contextlib.suppress(ZeroDivisionError):
+        async with world.transaction() as connection:
+            await connection.execute("set local max_stack_depth = '6MB'")
+            await connection.execute(
+                "update db_dbnode set extras = jsonb_build_object('deep', $1::text::jsonb), "
+                "ctime = 'infinity', mtime = '0044-03-15 BC' where label = 'structure 0'",
+                deep,
+            )
+            query = world.query().append(STRUCTURE, filters={"label": "structure 0"})
+            for rows in (await query.all(), await query.all(batch_size=1)):
+                ((node,),) = rows
+                assert (node.label, node.ctime, node.mtime, node.extras) == (
+                    "structure 0",
+                    None,
+                    None,
+                    None,
+                )
+            raise ZeroDivisionError
+
+
+async def test_patterns_of_uuids_find_them(world):
+    ((whole,),) = await structures(world).add_projection("s", "uuid").limit(1).all()
+    for pattern in (f"{whole[:6]}%", f"{whole[:11]}%", f"%{whole[-5:]}", whole, f"{whole[:3]}_%"):
+        query = world.query().append("", filters={"uuid": {"like": pattern}}, project="uuid")
+        assert [whole] in await query.all()
+    for form in (whole.upper(), whole.replace("-", "")):
+        assert await world.query().append("", filters={"uuid": form}).count() == 1
+
+
+async def test_what_a_query_is_can_be_seen(world):
+    query = structures(world).add_filter("s", {"label": "structure 1"})
+    text, values = query.sql()
+    assert text.startswith("select v0.id, v0.label\nfrom db_dbnode as v0\nwhere")
+    assert values[-1] == "structure 1"
+    assert repr(query) == "<aiidadb.QueryBuilder of s>"
+    assert repr(world.query()) == "<aiidadb.QueryBuilder of nothing yet>"
+    assert repr(world.query(query.as_dict())) == repr(query)
+    with pytest.raises(InvalidInputError):
+        world.query(max_depth=1000)
+    assert world.query(timeout=5.0).append("").sql()

@@ -143,13 +143,6 @@ class Draft:
         """The query in AiiDA 2.x's form, as a copy."""
         return copy.deepcopy(self.query)
 
-    def copied(self) -> Draft:
-        """A copy that can be changed on its own."""
-        other = Draft()
-        other.query = self.as_dict()
-        other._tags_of_class = {one: list(tags) for one, tags in self._tags_of_class.items()}
-        return other
-
     # ------------------------------------------------------------ the path
 
     def append(

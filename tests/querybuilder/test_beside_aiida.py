@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,3 +87,73 @@ def given(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [one["name"] for one in EXAMPLES])
 async def test_a_dictionary_comes_back_as_it_was(world, name):
     assert world.query(given(name)).as_dict() == given(name)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"process_type": {"!==": "aiida.calculations:qe.pw"}},
+    {"process_type": {"==": None}},
+    {"process_type": {"!==": None}},
+    {"extras.nothing": None},
+    {"extras.nothing": {"!==": None}},
+    {"extras.nothing": {"of_type": "null"}},
+    {"extras.missing": {"!of_type": "number"}},
+    {"extras.missing": {"!contains": [1]}},
+    {"extras.number": {"!has_key": "a"}},
+    {"extras": {"has_key": "formula"}},
+    {"extras": {}},
+    {"or": []},
+    {"or": [{}, {"and": []}]},
+    {"!or": [{"id": {">": 9}}, {"extras.formula": "Si"}]},
+    {"id": {"or": [{}, {">": 20, "<": 40}]}},
+    {"id": {"!and": [{">": 10}, {"<": 20}]}},
+    {"id": {"in": {3, 5, 7}}},
+    {"id": {"in": (3, 5)}},
+    {"id": {"!in": [3, 5]}},
+    {"id": {"in": [1.0, 2.0]}},
+    {"id": {"!!==": 3}},
+    {"id": 3.0},
+    {"id": {"like": "1%"}},
+    {"label": {"in": "ab"}},
+    {"label": {"like": "structure\\_%"}},
+    {"label": {"ilike": "STRUCTURE%"}},
+    {"ctime": {">": datetime.datetime(2020, 1, 1)}},
+    {"ctime": {">": datetime.date(2020, 1, 1)}},
+    {"ctime": {"in": [datetime.datetime(2020, 1, 1)]}},
+    {"extras.formula": {"!==": "Si"}},
+    {"extras.formula": {"!in": ["Si", "x"]}},
+    {"extras.formula": {"in": ["Si", "SiO2"]}},
+    {"extras.formula": {">": "Si"}},
+    {"extras.flag": {"in": [True]}},
+    {"extras.flag": {"!==": True}},
+    {"extras.list": {"<": [1, 5]}},
+    {"extras.only_some.a": {"==": {"b": 1}}},
+    {"extras.only_some.a": {"!==": {"b": 1}}},
+    {"extras.number": {"in": [0, 2]}},
+    {"extras.number": {"~or": [{"==": 0}, {">": 2}]}},
+    {"extras.list": {"of_length": 2}},
+    {"extras.list": {"!longer": 1}},
+    {"repository_metadata": {"==": {}}},
+    {"repository_metadata": {"!==": {}}},
+    {"repository_metadata.o": {"of_type": "object"}},
+    {"user": 2},
+    {"computer": {"!==": None}},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+async def test_a_rule_of_filters_is_that_of_aiida(aiida_world, world, filters):
+    query = world.query().append("", tag="n", filters=filters, project="id").as_dict()
+    theirs, ours = await answers(aiida_world, world, query)
+    assert ours == theirs
+
+
+async def test_an_outer_join_keeps_what_aiida_keeps(aiida_world, world):
+    for outer in ("computer", "comment", "log"):
+        query = world.query().append("process.ProcessNode.", tag="n", project="id")
+        query.append(outer, with_node="n", outerjoin=True, project=["id", "*"])
+        theirs, ours = await answers(aiida_world, world, query.as_dict())
+        assert ours == theirs
+        assert len(ours) > 10
+    query = world.query().append("data.core.folder.FolderData.", tag="f", project="id")
+    query.append("process.workflow.WorkflowNode.", with_incoming="f", outerjoin=True)
+    assert await answers(aiida_world, world, query.as_dict()) == ([], [])

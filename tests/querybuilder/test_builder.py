@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 
 import pytest
 
@@ -166,6 +167,10 @@ async def test_a_page_of_another_query_is_refused(world, after):
     other = await structures(world).page(1)
     with pytest.raises(InvalidInputError):
         await structures(world).order_by({"s": {"id": "desc"}}).page(1, after=other.next)
+    with pytest.raises(InvalidInputError, match="no pages"):
+        await structures(world).add_projection("s", {"id": {"func": "max"}}).page(1)
+    with pytest.raises(InvalidInputError, match="at most"):
+        await structures(world).page(2**40)
 
 
 async def test_what_cannot_be_meant_is_refused_before_the_server_is_asked(world):
@@ -191,6 +196,16 @@ async def test_what_cannot_be_meant_is_refused_before_the_server_is_asked(world)
         ({"extras.a": {"~!==": 1}}, InvalidInputError),
         ({"extras.a": {1, 2}}, InvalidTypeError),
         ({"extras.a": {"==": {"x": float("nan")}}}, InvalidInputError),
+        ({"extras.a": {">": True}}, InvalidInputError),
+        ({"extras.a": {"==": "nul\0"}}, InvalidInputError),
+        ({"extras.a": 10**400}, InvalidInputError),
+        ({"extras.a": {"like": 1}}, InvalidTypeError),
+        ({"extras.a": {"longer": [1]}}, InvalidTypeError),
+        ({"repository_metadata": {"==": uuid.uuid4()}}, InvalidInputError),
+        ({"id": {"==": "x"}}, InvalidInputError),
+        ({"id": {5: "x"}}, InvalidTypeError),
+        ({"id": {"or": [5]}}, InvalidTypeError),
+        ({"or": [5]}, InvalidTypeError),
         ({"or": {"id": 1}}, InvalidTypeError),
         ([1], InvalidTypeError),
     ]

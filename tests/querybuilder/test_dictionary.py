@@ -245,6 +245,11 @@ async def test_fields_and_entities_of_aiida_are_taken(aiida_world, world):
     made.add_projection("n", [orm.Node.fields.pk, orm.Node.fields.ctime])
     assert query.as_dict() == made.as_dict()
     assert await query.dict() == made.dict()
+    fields = [orm.StructureData.fields.kinds, orm.StructureData.fields.attributes]
+    query = world.query().append(orm.StructureData, tag="s", project=fields)
+    made = orm.QueryBuilder(backend=aiida_world).append(orm.StructureData, tag="s", project=fields)
+    assert query.as_dict() == made.as_dict()
+    assert list((await query.dict())[0]["s"]) == ["kinds", "attributes"]
     query = world.query().append(orm.Node, filters={"user": user}, project=orm.Node.fields.pk)
     assert query.as_dict()["filters"]["node_1"]["user_id"] == user.pk
     assert await query.order_by({"node_1": [orm.Node.fields.pk]}).first() is not None

@@ -103,3 +103,20 @@ async def test_what_stands_for_nothing_is_refused(world):
     query.add_projection("e", "label")
     with pytest.raises(InvalidInputError, match="nothing between"):
         await query.all()
+
+
+async def test_dictionaries_have_the_keys_of_their_project_map(world):
+    query = world.query().append(STRUCTURE, tag="s", project="extras.formula").as_dict()
+    query["project_map"] = {"s": {"extras.formula": "formula"}}
+    assert set((await world.query(query).dict())[0]["s"]) == {"formula"}
+
+
+async def test_conditions_that_are_not_there_ask_for_nothing(world):
+    number = await world.query().append("").count()
+    for filters in ({"id": {"and": []}}, {"extras.a": {"or": [{}]}}):
+        assert await world.query().append("", filters=filters).count() == number
+
+
+async def test_lists_may_be_in_a_list(world):
+    asked = {"extras.list": {"in": [[1], [1, 2]]}}
+    assert await world.query().append(STRUCTURE, filters=asked).count() == 2

@@ -30,6 +30,8 @@ _TYPES: Final[dict[str, list[str]]] = {
     "node": [
         "",
         "",
+        "",
+        "",
         "data.Data.",
         "data.core.structure.StructureData.",
         "data.core.dict.Dict.",
@@ -179,7 +181,8 @@ class _Drawing:
         }
         self.path.append(vertex)
         self.project[tag] = []
-        for _ in range(self._draw(st.integers(0, 2))):
+        # With many conditions there are no rows, and nothing to compare.
+        for _ in range(self.pick((0, 0, 0, 1, 2) if joined else (0, 1, 1, 2))):
             self.filters[tag].update(self.filter(entity))
         if joined:
             edge = vertex["edge_tag"]
@@ -188,7 +191,7 @@ class _Drawing:
             self.edges[edge] = ""
             if keyword in ("with_incoming", "with_outgoing"):
                 self.edges[edge] = "link"
-                if self.happens(3):
+                if self.happens(5):
                     name = self.pick(_LINK)
                     self.filters[edge] = {name: self.column(_LINK[name])}
 

@@ -95,6 +95,41 @@ async def test_a_cycle_made_by_hand_ends(graph):
     assert sorted(await query.distinct().all()) == [[2], [3]]
 
 
+async def test_each_pair_of_a_ladder_of_diamonds_is_found_once(graph):
+    steps = 60  # so that there are 2**60 paths
+    session, version = graph._session, graph.version
+    first = 100
+    made = [
+        Node(first + at, STRUCTURE if at % 3 == 0 else CALCULATION) for at in range(3 * steps + 1)
+    ]
+    await write_nodes(session, made, line=version.line)
+    links = []
+    for top in range(first, first + 3 * steps, 3):
+        links += [(top, top + side, "input_calc") for side in (1, 2)]
+        links += [(top + side, top + 3, "create") for side in (1, 2)]
+    await write_links(session, links)
+    query = graph.query().append("", tag="a", filters={"id": first}, project="id")
+    query.append(STRUCTURE, tag="b", with_ancestors="a", project="id").distinct()
+    assert sorted(await query.all()) == [[first, first + 3 * at] for at in range(1, steps + 1)]
+    upwards = graph.query().append("", tag="a", filters={"id": first + 3 * steps})
+    upwards.append(STRUCTURE, with_descendants="a", project="id").distinct()
+    assert await upwards.count() == steps
+
+
+async def test_a_walk_goes_on_from_where_another_ended(graph):
+    query = graph.query().append(STRUCTURE, tag="s", project="label")
+    query.append(BANDS, tag="b", with_ancestors="s", project="id")
+    query.append("process.ProcessNode.", tag="p", with_descendants="b", project="id")
+    query.append("user", tag="u", with_node="s", project="email").order_by({"s": "label"})
+    rows = [["silicon", 3, 2, "ada@epfl.ch"]]
+    assert await query.all() == rows
+    assert await query.count() == 1
+    assert (await query.page(5)).rows == rows
+    assert await query.distinct().all() == rows
+    assert await query.count() == 1
+    assert (await query.page(5)).rows == rows
+
+
 async def test_a_dictionary_of_1_x_is_taken_and_comes_back_in_the_form_of_2_x(graph):
     old = {
         "path": [

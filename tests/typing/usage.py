@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 from pypika import Query
 
@@ -152,6 +152,26 @@ async def main() -> None:
     await aiidadb.reset_pools()
     mode: aiidadb.FormulaMode = "reduce"
     assert_type(aiidadb.get_formula([], [], mode=mode), str)
+
+
+async def query(backend: aiidadb.Backend) -> None:
+    """AiiDA's QueryBuilder, and the types of its answers."""
+    made = backend.query({"path": [{"entity_type": ""}]}, max_rows=10, timeout=5.0)
+    assert_type(made.append("data.core.int.Int.", project="id"), aiidadb.QueryBuilder)
+    assert_type(await made.limit(10).all(), list[list[Any]])
+    assert_type(await made.all(flat=True), list[Any])
+    assert_type(await made.first(), list[Any] | None)
+    assert_type(await made.one(), list[Any])
+    assert_type(await made.count(), int)
+    assert_type(await made.dict(), list[dict[str, dict[str, Any]]])
+    async for row in made.iterall(batch_size=200):
+        assert_type(row, list[Any])
+    async for record in made.iterdict():
+        assert_type(record, dict[str, dict[str, Any]])
+    page = await made.page(10, after=None, with_total=True)
+    assert_type(page.next, str | None)
+    assert_type(made.sql(), tuple[str, list[object]])
+    backend.query(made.as_dict())
 
 
 async def mistakes(backend: aiidadb.Backend) -> None:

@@ -86,6 +86,14 @@ _RUN = pytest.StashKey[Run]()
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Two workers for each core, as a test waits for the server half of its time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # then it is for xdist to read
+    return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Give a worker of pytest-xdist, before it starts, the server of the run."""
     node.workerinput["aiidadb_run"] = _begin_run(node.config)

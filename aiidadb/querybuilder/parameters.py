@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 __all__ = [
+    "JSON_TYPES",
     "Convert",
     "Parameters",
     "as_double",
     "as_integer",
     "as_json",
+    "as_json_type",
     "as_spelled",
     "as_text",
     "as_time",
@@ -35,6 +37,9 @@ __all__ = [
 
 Convert: TypeAlias = "Callable[[Any], object] | None"
 """Makes a parameter of a value of the dictionary; None: it is one as it is."""
+
+JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")
+"""What PostgreSQL calls the types of JSON values."""
 
 _HEX: Final = frozenset("0123456789abcdef")
 _DASHES: Final = frozenset({8, 13, 18, 23})
@@ -149,6 +154,13 @@ def as_time(value: str) -> str:
 def as_json(value: object) -> str:
     """The JSON text of a number, text or truth value."""
     return encode_json(value)  # type: ignore[arg-type]  # it refuses what is none of them
+
+
+def as_json_type(value: str) -> str:
+    """The name of a type in JSON."""
+    if value not in JSON_TYPES:
+        raise InvalidInputError(f"of_type takes one of {', '.join(JSON_TYPES)}, not {quote(value)}")
+    return str.__str__(value)
 
 
 def integers_of_json(text: str) -> list[int]:

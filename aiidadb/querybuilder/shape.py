@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.dictionary import QueryDict
 
 __all__ = [
-    "ANYTHING",
     "COMBINATIONS",
     "DEEPEST",
     "MAX_BYTES",
@@ -60,7 +59,6 @@ class _Mark:
 
 
 NAIVE_TIME: Final = _Mark("a time without a time zone")
-ANYTHING: Final = _Mark("the pattern %")
 MIXED: Final = _Mark("values of several types")
 NESTED: Final = _Mark("further operators")
 
@@ -75,8 +73,8 @@ class Each(NamedTuple):
     kind: type | _Mark | None
 
 
-Kind: TypeAlias = "type | _Mark | Each | str"
-"""What a value is, as far as the text of a statement depends on it; a str is the value itself."""
+Kind: TypeAlias = "type | _Mark | Each"
+"""What a value is, as far as the text of a statement depends on it."""
 
 Operator: TypeAlias = "tuple[str | None, Kind, Any]"
 """An operator, the kind of its value, and the place of the value among all.
@@ -88,10 +86,10 @@ Without an operator the value stands for itself in the dictionary, which means `
 Tree: TypeAlias = "tuple[tuple[str, tuple[Any, ...]], ...]"
 """Filters: pairs of a key and operators, or of a combination and further trees."""
 
+_OF_TYPES: Final = frozenset({"node_type", "process_type", "type_string"})
 _UNCHANGED: Final = frozenset({str, int, float, bool, type(None)})
 _IMMUTABLE: Final = frozenset({datetime.datetime, datetime.date})
 _JSON: Final = frozenset({dict, list})
-_SPECIAL: Final = frozenset({"in", "like", "of_type"})
 _COLLECTIONS: Final = (list, tuple, set, frozenset, dict, str)
 
 
@@ -183,11 +181,14 @@ def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = M
 class _Walk:
     """Goes through filters, and takes out the values."""
 
-    __slots__ = ("_max_depth", "_places", "size", "values")
+    __slots__ = ("_is_of_types", "_max_depth", "_places", "size", "values")
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
-        self._places: dict[tuple[object, object], int] = {}
+        self._places: dict[tuple[object, object, bool], int] = {}
+        # What AiiDA itself asks of types is not one with an equal value of the caller's: a text of
+        # the statement that depends on whether his pattern is AiiDA's `%` would be no shape's.
+        self._is_of_types = False
         self.values: list[Any] = []
         self.size = 0
 
@@ -201,6 +202,7 @@ class _Walk:
             if type(key) is not str:
                 raise InvalidTypeError(f"a filter is on the name of a field, not on {quote(key)}")
             self.size += len(key) + 8
+            self._is_of_types = key in _OF_TYPES
             if key in COMBINATIONS:
                 each = _as_list(key, what)
                 found.append((key, tuple([self.tree(one, depth + 2) for one in each])))
@@ -234,18 +236,12 @@ class _Walk:
     def _leaf(self, operator: str | None, value: Any, depth: int) -> Operator:
         kind: Kind = type(value)
         self.size += len(value) if kind is str else 8
-        bare = None if operator is None else operator.lstrip("!~")
-        if bare in _SPECIAL:
-            if bare == "in":
-                return operator, *self._collection(value)
-            if bare == "of_type" and kind is str:
-                kind = str(value)
-            elif bare == "like" and value == "%":
-                kind = ANYTHING
-        elif kind in _JSON:
+        if operator is not None and operator.lstrip("!~") == "in":
+            return operator, *self._collection(value)
+        if kind in _JSON:
             self._measure(value, depth + 1)
             return operator, kind, self._place(kind, encode_json(value))
-        if kind not in _UNCHANGED and not isinstance(kind, str | _Mark):
+        if kind not in _UNCHANGED:
             if isinstance(value, datetime.datetime) and value.tzinfo is None:
                 kind = NAIVE_TIME
             elif kind not in _IMMUTABLE:
@@ -283,7 +279,7 @@ class _Walk:
     def _place(self, kind: object, value: Any) -> int:
         values = self.values
         try:
-            place = self._places.setdefault((kind, value), len(values))
+            place = self._places.setdefault((kind, value, self._is_of_types), len(values))
         except TypeError:  # it has no hash
             place = len(values)
         if place == len(values):

@@ -53,7 +53,11 @@ from aiidadb.queries.bands_listing import BandsListing
 from aiidadb.queries.creation_statistics import CreationStatistics
 from aiidadb.queries.deletion import DeletionPreview, DeletionReport
 from aiidadb.queries.formula import FormulaMode, get_formula
+from aiidadb.queries.full_types import FullType
+from aiidadb.queries.link_types import DATA_PROVENANCE
+from aiidadb.queries.links import LinkCounts, NodeLink
 from aiidadb.queries.manager import QueryManager
+from aiidadb.queries.provenance import Provenance, ProvenanceNode
 from aiidadb.querybuilder.builder import QueryBuilder
 from aiidadb.querybuilder.records import (
     AuthInfo,
@@ -70,7 +74,7 @@ from aiidadb.schema import SchemaManager
 from aiidadb.settings import Setting, SettingsManager
 from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "AiidaDbError",
     "AuthInfo",
     "AuthenticationError",
@@ -86,6 +90,7 @@ __all__ = [
     "ConfigurationVersionError",
     "CorruptStorage",
     "CreationStatistics",
+    "DATA_PROVENANCE",
     "DatabaseError",
     "DatabaseNotEmpty",
     "DeletionPreview",
@@ -93,6 +98,7 @@ __all__ = [
     "EmbeddedServerError",
     "Finding",
     "FormulaMode",
+    "FullType",
     "Group",
     "HasPk",
     "IncompatibleStorageSchema",
@@ -101,6 +107,7 @@ __all__ = [
     "InvalidTypeError",
     "JsonValue",
     "Link",
+    "LinkCounts",
     "LockTimeout",
     "Log",
     "MigrationCheck",
@@ -111,6 +118,7 @@ __all__ = [
     "MissingExtraError",
     "MultipleObjectsError",
     "Node",
+    "NodeLink",
     "NotAnAiidaDatabase",
     "NotExistent",
     "Page",
@@ -123,6 +131,8 @@ __all__ = [
     "PoolTimeout",
     "Profile",
     "ProfileConfigurationError",
+    "Provenance",
+    "ProvenanceNode",
     "QueryBuilder",
     "QueryManager",
     "QueryTimeout",

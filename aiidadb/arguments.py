@@ -13,6 +13,7 @@ __all__ = [
     "LONGEST",
     "as_count",
     "as_flag",
+    "as_whole_number",
     "find_path_problem",
     "require_function",
     "require_path",
@@ -46,6 +47,21 @@ def as_count(value: object, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(message)
     if value < 1:
+        raise InvalidInputError(message)
+    return value
+
+
+def as_whole_number(value: object, what: str) -> int:
+    """A whole number from 0.
+
+    Raises:
+        InvalidTypeError: It is not an integer; the message begins with ``what``.
+        InvalidInputError: It is below 0.
+    """
+    message = f"{what} must be a whole number from 0, not {quote(value)}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(message)
+    if value < 0:
         raise InvalidInputError(message)
     return value
 

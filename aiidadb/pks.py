@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeAlias
 
@@ -9,7 +10,7 @@ from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.turns import in_turn, sort_distinct
 
-__all__ = ["HasPk", "Pks", "as_many_pks", "as_pk", "as_pks"]
+__all__ = ["HasPk", "Pks", "as_many_pks", "as_node_pks", "as_pk", "as_pks", "as_single_pk"]
 
 
 class HasPk(Protocol):
@@ -43,6 +44,29 @@ async def as_many_pks(pks: Pks) -> list[int]:
     if not isinstance(items, Iterator | range):
         items = tuple(items)
     return await in_turn(sort_distinct(map(as_pk, items)))
+
+
+async def as_node_pks(pks: Pks) -> list[int]:
+    """:func:`as_many_pks` of what can be a node: a pk is a 32-bit integer."""
+    if type(pks) is int and 0 < pks < 2**31:
+        return [pks]
+    found = await as_many_pks(pks)
+    del found[bisect_left(found, 2**31) :]
+    del found[: bisect_left(found, 1)]
+    return found
+
+
+def as_single_pk(pks: Pks, what: str) -> int:
+    """The pk where exactly one is given.
+
+    Raises:
+        InvalidTypeError: As :func:`as_pks`.
+        InvalidInputError: There are several, or none; the message begins with ``what``.
+    """
+    found = as_pks(pks)
+    if len(found) != 1:
+        raise InvalidInputError(f"{what} must be one pk, not {quote(pks)}")
+    return found[0]
 
 
 def _one_by_one(pks: Pks) -> Iterable[object]:

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.quick
 
 PACKAGE = Path(aiidadb.__file__).parent
 
-# Aliases of types and pypika's table: documented where they are defined, not on the object.
-ALIASES = {"FormulaMode", "JsonValue", "Pks", "nodes"}
+# Aliases of types, a constant and pypika's table: documented where they are defined, not on the
+# object.
+ALIASES = {"DATA_PROVENANCE", "FormulaMode", "JsonValue", "Pks", "nodes"}
 
 # Modules that are public as such.
 MODULES = {"tables"}

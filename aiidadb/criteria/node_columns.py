@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pypika import Query
 
@@ -12,19 +12,23 @@ from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Set
 
     from pypika.queries import QueryBuilder
     from pypika.terms import Term
 
-__all__ = ["as_columns", "no_such_column", "select_columns"]
+__all__ = ["Columns", "as_columns", "no_such_column", "select_columns"]
+
+Columns: TypeAlias = "list[Term]"
+"""Some columns of nodes, or what is inside of them."""
 
 
-def as_columns(names: Iterable[str]) -> list[Term]:
+def as_columns(names: Iterable[str], *, or_else: Set[str] = frozenset()) -> Columns:
     """Columns of nodes by name, checked.
 
     Args:
         names: Columns, ``pk`` among them, or keys inside two of them, as ``attributes.cell``.
+        or_else: What can be asked for beside columns, and may have been meant.
 
     Raises:
         InvalidInputError: There are none, or nodes have no such column.
@@ -33,7 +37,7 @@ def as_columns(names: Iterable[str]) -> list[Term]:
         raise InvalidTypeError(
             f"return_values must be several, such as ('id',), not {quote(names)}"
         )
-    columns = [_as_column(name) for name in names]
+    columns = [_as_column(name, or_else) for name in names]
     if not columns:
         raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
     return columns
@@ -61,7 +65,7 @@ def no_such_column(
     return InvalidInputError(f"nodes have no column {quote(name)}", advice=advice)
 
 
-def _as_column(name: str) -> Term:
+def _as_column(name: str, or_else: Set[str]) -> Term:
     if not isinstance(name, str):
         raise InvalidTypeError(f"{quote(name)} is not a column of nodes: give its name")
     column, *path = name.split(".")
@@ -69,7 +73,7 @@ def _as_column(name: str) -> Term:
     if column not in NODE_COLUMNS or (path and column not in NODE_JSON_COLUMNS):
         raise no_such_column(
             name,
-            NODE_COLUMNS,
+            NODE_COLUMNS | or_else,
             or_else="or name what is inside attributes or extras, such as 'attributes.cell'",
         )
     field = nodes.field(column)

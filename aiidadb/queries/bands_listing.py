@@ -22,7 +22,8 @@ from aiidadb.exceptions import NotExistent
 from aiidadb.messages import quote
 from aiidadb.queries.bands import NO_STRUCTURE, BandsRow
 from aiidadb.queries.formula import check_formula_mode
-from aiidadb.queries.parents import DATA_PROVENANCE, as_link_types, get_closest_parents
+from aiidadb.queries.link_types import DATA_PROVENANCE, as_link_types
+from aiidadb.queries.parents import get_closest_parents
 from aiidadb.queries.species import Elements, SpeciesReader
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text

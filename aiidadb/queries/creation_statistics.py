@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
-from aiidadb.pks import as_pks
+from aiidadb.pks import as_single_pk
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class StatisticsReader:
         self, user_pk: int | HasPk | None, timezone: str | None
     ) -> CreationStatistics:
         """See :meth:`aiidadb.queries.manager.QueryManager.get_creation_statistics`."""
-        user = None if user_pk is None else _single_pk(user_pk)
+        user = None if user_pk is None else as_single_pk(user_pk, "user_pk")
         zone = None if timezone is None else await self._zone(timezone)
         async with self._session.lane():
             basis = await QUERIES["creation_statistics_basis"].fetchrow(self._session)
@@ -82,10 +82,3 @@ class StatisticsReader:
             else "give a name such as Europe/Zurich"
         )
         raise InvalidInputError(f"the server knows no time zone {quote(name)}: {advice}")
-
-
-def _single_pk(user_pk: int | HasPk) -> int:
-    found = as_pks(user_pk)
-    if len(found) != 1:
-        raise InvalidInputError(f"user_pk must be one pk, not {quote(user_pk)}")
-    return found[0]

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 from aiidadb.connecting.served import WITH_NODE_TYPE, served
 from aiidadb.criteria import group_and_age, selection
-from aiidadb.queries import bands_listing, creation_statistics, parents, uuids
-from aiidadb.queries.parents import LINK_TYPES
+from aiidadb.queries import (
+    bands_listing,
+    creation_statistics,
+    full_types,
+    links,
+    parents,
+    provenance,
+    relatives,
+    uuids,
+)
+from aiidadb.queries.link_types import DATA_PROVENANCE, LINK_TYPES
 
 if TYPE_CHECKING:
     import uuid
@@ -21,6 +30,9 @@ if TYPE_CHECKING:
     from aiidadb.queries.bands_listing import BandsListing
     from aiidadb.queries.creation_statistics import CreationStatistics
     from aiidadb.queries.formula import FormulaMode
+    from aiidadb.queries.full_types import FullType
+    from aiidadb.queries.links import Direction, LinkCounts, NodeLink
+    from aiidadb.queries.provenance import Provenance
 
 __all__ = ["LINK_TYPES", "QueryManager"]
 
@@ -148,15 +160,20 @@ class QueryManager:
         node_pks: Pks,
         return_values: Iterable[str] = ("id",),
         *,
-        link_types: Collection[str] | None = parents.DATA_PROVENANCE,
+        link_types: Collection[str] | None = DATA_PROVENANCE,
+        max_depth: int | None = None,
     ) -> list[tuple[object, ...]]:
         """All ancestors of some nodes taken together.
 
+        The time is in proportion to the ancestors and their links.
+
         Args:
             node_pks: One pk, or any iterable of pks or of objects with a ``pk``.
-            return_values: Columns of nodes, or keys inside two of them, as ``attributes.cell``.
+            return_values: Columns of nodes, or keys inside two of them, as ``attributes.cell``; or
+                ``depth``, the least number of links between the ancestor and any of the nodes.
             link_types: Types of links to follow; by default those that QueryBuilder's ancestors
                 follow, as in djsite; None: all.
+            max_depth: How many links away an ancestor is at most; None: any number.
 
         Returns:
             One tuple of the values for each ancestor, once, by ascending pk. (djsite's list repeats
@@ -165,12 +182,145 @@ class QueryManager:
             :meth:`fetch`.
 
         Raises:
-            InvalidInputError: A pk, column or link type cannot be used.
+            InvalidInputError: A pk, column, link type or depth cannot be used.
         """
         with served(self._session):
-            return await parents.get_all_parents(
-                self._session, node_pks, return_values, link_types=link_types
+            return await relatives.get_all_parents(
+                self._session, node_pks, return_values, link_types=link_types, max_depth=max_depth
             )
+
+    async def get_descendants(
+        self,
+        pks: Pks,
+        return_values: Iterable[str] = ("id",),
+        *,
+        link_types: Collection[str] | None = DATA_PROVENANCE,
+        max_depth: int | None = None,
+    ) -> list[tuple[object, ...]]:
+        """All descendants of some nodes taken together: :meth:`get_all_parents`, downwards.
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            return_values: As there; ``depth`` is the least number of links between the descendant
+                and any of the nodes.
+            link_types: Types of links to follow; by default those that QueryBuilder's descendants
+                follow; None: all.
+            max_depth: How many links away a descendant is at most; None: any number.
+
+        Returns:
+            One tuple of the values for each descendant, once, by ascending pk. One of the nodes
+            given is in it where it is a descendant, also of itself over a cycle.
+
+        Raises:
+            InvalidInputError: A pk, column, link type or depth cannot be used.
+        """
+        with served(self._session):
+            return await relatives.get_descendants(
+                self._session, pks, return_values, link_types=link_types, max_depth=max_depth
+            )
+
+    async def get_links(
+        self,
+        pks: Pks,
+        direction: Direction,
+        *,
+        link_types: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> dict[int, list[NodeLink]]:
+        """The links of some nodes in one direction, each with the node at its other end.
+
+        One statement, whose time is in proportion to the nodes and links that it gives.
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            direction: ``incoming``: the links that lead to the nodes, from their inputs, creators
+                and callers; ``outgoing``: those that lead away from them.
+            link_types: Types of links, such as ``("create",)``; None: all.
+            limit: How many links of each node there are at most; None: all. Of a node that has
+                more, they are the first that the database comes to, so that no more than these are
+                read: in general those that were stored first. How many there are,
+                :meth:`get_link_counts` tells.
+
+        Returns:
+            Pk to links, by the pk of the link, for every node that exists; the list is empty where
+            it has none. A pk that does not exist is not a key.
+
+        Raises:
+            InvalidInputError: A pk, direction, link type or limit cannot be used.
+        """
+        with served(self._session, since=WITH_NODE_TYPE):
+            return await links.get_links(
+                self._session, pks, direction, link_types=link_types, limit=limit
+            )
+
+    async def get_link_counts(self, pks: Pks) -> dict[int, LinkCounts]:
+        """How many links lead to some nodes and away from them, by type.
+
+        One statement, whose time is in proportion to the links that it counts.
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+
+        Returns:
+            Pk to numbers, for every node that exists. A pk that does not exist is not a key.
+
+        Raises:
+            InvalidInputError: A pk cannot be used.
+        """
+        with served(self._session):
+            return await links.get_link_counts(self._session, pks)
+
+    async def get_provenance(
+        self,
+        pks: Pks,
+        *,
+        depth: int = 1,
+        link_types: Collection[str] | None = None,
+        limit: int = provenance.MOST_NODES,
+    ) -> Provenance:
+        """The part of the provenance graph around some nodes: nodes, and all links among them.
+
+        Links are followed in both directions, from whatever was reached. The time is in proportion
+        to the nodes given and the links that lead to them.
+
+        Args:
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+            depth: How many links away from the nodes asked for others are at most; 0: these alone.
+            link_types: Types of links to follow and to give; None: all.
+            limit: How many nodes there are at most, those asked for included. Where there are
+                more, these are the nearest, and of those at the distance where it ends the first
+                that the database comes to.
+
+        Returns:
+            The nodes, the links, and whether there would be more nodes. What does not exist is not
+            among them.
+
+        Raises:
+            InvalidInputError: A pk, depth, link type or limit cannot be used.
+        """
+        with served(self._session, since=WITH_NODE_TYPE):
+            return await provenance.get_provenance(
+                self._session, pks, depth=depth, link_types=link_types, limit=limit
+            )
+
+    async def get_full_types(self, user_pk: int | HasPk | None = None) -> list[FullType]:
+        """Which kinds of nodes there are, and how many of each.
+
+        A kind is a node type together with a process type, AiiDA's "full type". All nodes are read
+        once, so that the time grows with the database.
+
+        Args:
+            user_pk: Count this user's nodes; None: everybody's.
+
+        Returns:
+            The kinds that there are, by node type, then process type. A user who does not exist
+            has none.
+
+        Raises:
+            InvalidInputError: This is not a valid pk.
+        """
+        with served(self._session, since=WITH_NODE_TYPE):
+            return await full_types.get_full_types(self._session, user_pk)
 
     def get_bands_and_parents_structure(
         self,

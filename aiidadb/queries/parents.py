@@ -1,40 +1,27 @@
-"""Ancestors of nodes: the closest that meets criteria, and all."""
+"""The closest ancestors of nodes that meet criteria."""
 
 from __future__ import annotations
 
 import contextlib
-from bisect import bisect_left
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_count, require_function
-from aiidadb.criteria.node_columns import as_columns, select_columns
 from aiidadb.criteria.node_criteria import binder
-from aiidadb.criteria.selection import fetch_selection
-from aiidadb.criteria.tables import NODE_COLUMNS, nodes
-from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.criteria.tables import NODE_COLUMNS
+from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import did_you_mean, quote
-from aiidadb.pks import as_many_pks
+from aiidadb.pks import as_node_pks
+from aiidadb.queries.link_types import as_link_types
 from aiidadb.queries.parent_search import ParentSearch
-from aiidadb.queries.pk_bytes import pks_of_bytes
-from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn
+from aiidadb.turns import in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from aiidadb.connecting.session import Session
     from aiidadb.pks import Pks
-    from aiidadb.turns import Steps
 
-__all__ = [
-    "CHUNK_SIZE",
-    "DATA_PROVENANCE",
-    "LINK_TYPES",
-    "as_link_types",
-    "get_all_parents",
-    "get_closest_parents",
-]
+__all__ = ["CHUNK_SIZE", "get_closest_parents"]
 
 CHUNK_SIZE: Final = 10_000
 """Nodes in one batch: bounds the server's memory, never changes the answer."""
@@ -47,14 +34,6 @@ _ARGUMENTS: Final = frozenset({"chunk_size", "link_types", "pks", "progress"})
 
 _SAMPLE: Final = 64
 """Starts that tell how far the others have to go."""
-
-LINK_TYPES: Final = frozenset(
-    {"create", "return", "input_calc", "input_work", "call_calc", "call_work"}
-)
-"""Every type of link that AiiDA has."""
-
-DATA_PROVENANCE: Final = ("create", "input_calc")
-"""The links by which data come from data; QueryBuilder's ancestors follow these alone."""
 
 
 async def get_closest_parents(
@@ -75,7 +54,7 @@ async def get_closest_parents(
     """
     if not lookups.keys() <= _LOOKUPS:
         raise _no_such_argument(next(name for name in lookups if name not in _LOOKUPS))
-    starts = await _as_starts(pks)
+    starts = await as_node_pks(pks)
     size = CHUNK_SIZE if chunk_size is None else as_count(chunk_size, "chunk_size")
     types = as_link_types(link_types)
     require_function(progress, "progress")
@@ -94,38 +73,6 @@ async def get_closest_parents(
         if doubts and starts and values:
             await session.doubt_empty_answer()
     return parents or {}
-
-
-async def get_all_parents(
-    session: Session,
-    pks: Pks,
-    return_values: Iterable[str],
-    *,
-    link_types: Collection[str] | None = None,
-) -> list[tuple[object, ...]]:
-    """See :meth:`aiidadb.queries.manager.QueryManager.get_all_parents`."""
-    columns = as_columns(return_values)
-    types = as_link_types(link_types)
-    starts = await _as_starts(pks)
-    asked = await in_turn(array_text(starts))
-    only_pks = all(str(column) == str(nodes.id) for column in columns)
-    snapshot = contextlib.nullcontext() if only_pks else session.snapshot()
-    async with session.lane(starts=len(starts)), snapshot:
-        (row,) = await session.fetch_traversal(QUERIES["all_parents"], asked, types)
-        found = pks_of_bytes(row["nodes"])
-        if not only_pks:
-            selected = await fetch_selection(session, select_columns(columns, list(found)))
-            return [tuple(row) for row in selected]
-    return await in_turn(_repeat(found, len(columns)))
-
-
-def _repeat(pks: Sequence[int], times: int) -> Steps[list[tuple[object, ...]]]:
-    """A row for each pk, with nothing else in its columns."""
-    rows: list[tuple[object, ...]] = []
-    for at in range(0, len(pks), STEP):
-        rows += [(pk,) * times for pk in pks[at : at + STEP]]
-        yield
-    return rows
 
 
 async def _find(
@@ -166,16 +113,6 @@ async def _find(
     return parents
 
 
-async def _as_starts(pks: Pks) -> list[int]:
-    """What can be a node: a pk is a 32-bit integer."""
-    if type(pks) is int and 0 < pks < 2**31:
-        return [pks]
-    starts = await as_many_pks(pks)
-    del starts[bisect_left(starts, 2**31) :]
-    del starts[: bisect_left(starts, 1)]
-    return starts
-
-
 def _no_such_argument(name: str) -> InvalidInputError:
     """The error for what is neither an argument nor a column, such as a slip of the pen."""
     if "__" in name:
@@ -191,26 +128,3 @@ def _no_such_argument(name: str) -> InvalidInputError:
         f"{quote(name)}",
         advice=advice,
     )
-
-
-def as_link_types(link_types: Collection[str] | None) -> list[str] | None:
-    """Types of links as they are sent; None for all.
-
-    Raises:
-        InvalidInputError: AiiDA has no links of such a type.
-        InvalidTypeError: Not a collection of texts.
-    """
-    if link_types is None:
-        return None
-    if isinstance(link_types, str):
-        raise InvalidTypeError(f"link_types must be several, such as ({quote(link_types)},)")
-    if not isinstance(link_types, Iterable):
-        raise InvalidTypeError(f"link_types must be several types, not {quote(link_types)}")
-    names = list(link_types)
-    for name in names:
-        if not isinstance(name, str) or name not in LINK_TYPES:
-            kind = InvalidInputError if isinstance(name, str) else InvalidTypeError
-            raise kind(
-                f"there is no link type {quote(name)}; AiiDA has {', '.join(sorted(LINK_TYPES))}"
-            )
-    return sorted(names)

@@ -270,6 +270,7 @@ _LOOKUPS: Final = ("id", "uuid", "label", "ctime", "attributes", "user_id", "a'b
 # An ordinary value of each parameter that must be given one.
 ORDINARY: Final[dict[str, Any]] = {
     "dictionary": None,
+    "direction": "incoming",
     "dsn": "postgresql:///db",
     "filters": {},
     "key": "hostile",

@@ -1,4 +1,4 @@
-"""A small database of every entity, made by aiida-core, for the QueryBuilder's tests."""
+"""A small database of every entity, made by aiida-core, for questions that it is asked too."""
 
 from __future__ import annotations
 

@@ -275,6 +275,11 @@ async def _ask_everything(ask):
     assert (await ask.get_creation_statistics(timezone="Europe/Zurich"))["total"] == 3
     assert await ask.get_closest_parents([2, 3], node_type=STRUCTURE) == {2: 1, 3: 1}
     assert await ask.get_all_parents(3, ["label"]) == [("",), ("",)]
+    assert await ask.get_descendants(1, ["pk", "depth"]) == [(2, 1), (3, 2)]
+    assert [link.pk for link in (await ask.get_links(2, "incoming"))[2]] == [1]
+    assert (await ask.get_link_counts(2))[2].outgoing == {"input_calc": 1}
+    assert [node.pk for node in (await ask.get_provenance(2)).nodes] == [2, 1, 3]
+    assert sum(one.count for one in await ask.get_full_types()) == 3
     (row,) = await ask.get_bands_and_parents_structure(group_name="some")
     assert row.formula == "Si"
     assert await ask.get_duplicate_uuids("db_dbnode") == []
@@ -319,6 +324,11 @@ async def test_questions_can_be_asked_at_once_also_inside_a_transaction(backend)
             ask.get_all_parents([2]),
             ask.get_bands_and_parents_structure(all_users=True),
             ask.get_duplicate_uuids("db_dbnode"),
+            ask.get_links([1, 2], "outgoing"),
+            ask.get_link_counts([1, 2]),
+            ask.get_descendants([1], ["pk", "label", "depth"]),
+            ask.get_provenance([1], depth=2),
+            ask.get_full_types(),
             ask.fetch(Query.from_(nodes).select(nodes.id).orderby(nodes.id)),
         )
 

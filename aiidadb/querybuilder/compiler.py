@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import did_you_mean, quote
+from aiidadb.querybuilder.depth import bound_of_depth
 from aiidadb.querybuilder.entities import ENTITIES, WALK, Column, Entity, columns_of
 from aiidadb.querybuilder.filters import FilterWriter
 from aiidadb.querybuilder.parameters import Parameters
 from aiidadb.querybuilder.records import RECORDS
-from aiidadb.querybuilder.recursion import WalkNames, write_walk
+from aiidadb.querybuilder.recursion import FAR, FURTHER, WalkNames, write_walk
 from aiidadb.querybuilder.relations import Direct, Through, Walk, relation_of
 
 if TYPE_CHECKING:
@@ -683,13 +684,7 @@ class _Writer:
             vertex = stage.vertices[0]
             assert isinstance(vertex.relation, Walk)
             assert stage.start is not None
-            names = WalkNames(
-                starts=f"starts{number}",
-                walk=f"walk{number}",
-                with_start=stage.with_start,
-                each_way=vertex.each_way,
-                with_path=vertex.each_way and self._uses_path(vertex.given["edge_tag"] or ""),
-            )
+            names = self._walk_names(number)
             if stage.stands_alone:
                 start = self._at(stage.start, number - 1)
                 is_unique = number == 1 and len(before.vertices) == 1
@@ -704,10 +699,30 @@ class _Writer:
                 base = _indented(self._stage(number - 1, f"select {columns}"))
                 tables = [f"base{number - 1} as materialized (\n{base}\n)"]
             tables.append(f"{names.starts} (id) as materialized (\n{_indented(starts)}\n)")
-            expressions = [*tables, write_walk(vertex.relation, names), *expressions]
+            expressions = [*tables, *write_walk(vertex.relation, names), *expressions]
         if not expressions:
             return last
         return f"with recursive {', '.join(expressions)}\n{last}"
+
+    def _walk_names(self, number: int) -> WalkNames:
+        stage = self._stages[number]
+        vertex = stage.vertices[0]
+        if not vertex.each_way:
+            return WalkNames(number, with_start=stage.with_start)
+        tag = vertex.given["edge_tag"]
+        assert tag is not None
+        filters = self._filters.get(tag, ())
+        with_path, is_page = self._uses_path(tag), self._asked.what == "page"
+        # Pages of rows that are not distinct tell them by their links.
+        is_set = self._distinct and not self._functions and not with_path
+        return WalkNames(
+            number,
+            rows="depths" if is_set else "ways",
+            with_path=with_path,
+            with_links=is_page and not self._distinct,
+            goes_on=bound_of_depth(filters, FURTHER, self.parameters),
+            goes_far=bound_of_depth(filters, FAR, self.parameters),
+        )
 
     def _start_of(self, number: int) -> str:
         start = self._stages[number].start
@@ -741,7 +756,12 @@ class _Writer:
                 f"base{number - 1} as base\n"
                 f"join {walk} on {edge}.start_id = {self._start_of(number)}"
             )
-        return [walk, f"{join} {named} on {source.alias}.id = {edge}.node_id"]
+        node = f"{edge}.node_id"
+        if vertex.each_way:
+            # As an array, which keeps the planner from gathering all ways in a hash table before
+            # the first row comes: there may be more of them than anyone will read.
+            node = f"any (array[{node}])"
+        return [walk, f"{join} {named} on {source.alias}.id = {node}"]
 
     def _conditions(self, vertex: _Vertex) -> list[str]:
         tag, source = vertex.given["tag"], vertex.source

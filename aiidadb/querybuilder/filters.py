@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.shape import Kind, Operator, Tree
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["FilterWriter"]
+__all__ = ["ColumnField", "FilterWriter"]
 
 _COMPARISONS: Final[Mapping[str, str]] = {"==": "=", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
 _JSON_COMPARISONS: Final[Mapping[str, str]] = {**_COMPARISONS, "=>": ">=", "=<": "<="}
@@ -116,9 +116,7 @@ class FilterWriter:
         if steps or column.is_keyed:
             write = _JsonField(self._parameters, source.sql(column), tuple(steps), key).condition
         else:
-            write = _ColumnField(
-                self._parameters, source.sql(column), column, self._texts
-            ).condition
+            write = ColumnField(self._parameters, source.sql(column), column, self._texts).condition
         return self._operators(operators, write, plainly=plainly)
 
     def _operators(
@@ -195,7 +193,7 @@ def _kind_of_items(kind: Kind) -> Any:
     return kind.kind
 
 
-class _ColumnField:
+class ColumnField:
     """A column, and the conditions on it."""
 
     def __init__(
@@ -216,7 +214,7 @@ class _ColumnField:
         if operator in _PATTERNS:
             return self._pattern(operator, kind, place)
         if operator == "in":
-            return self._in(kind, place)
+            return self.any_of("=", kind, place)
         sign = _COMPARISONS.get(operator)
         if sign is None:
             raise _unknown(operator, _COLUMN_OPERATORS)
@@ -226,13 +224,15 @@ class _ColumnField:
         cast, convert = self._as_parameter(kind)
         return f"{self._sql} {sign} {self._parameters.value(place, cast, convert)}"
 
-    def _in(self, kind: Kind, place: int) -> str:
+    def any_of(self, sign: str, kind: Kind, place: int) -> str:
+        """SQL for a comparison that must hold with one of several values."""
         items = _kind_of_items(kind)
         if items is type(None):
             return _NEVER
         cast, convert = self._as_parameter(items)
         arrays = partial(_array, convert=convert, kind=items)
-        return f"{self._sql} = any({self._parameters.value(place, _array_cast(cast), arrays)})"
+        array = self._parameters.value(place, _array_cast(cast), arrays)
+        return f"{self._sql} {sign} any({array})"
 
     def _pattern(self, operator: str, kind: Kind, place: int) -> str:
         if not _is(kind, str):

@@ -1,21 +1,38 @@
-"""The walk from nodes to their ancestors or descendants, as a recursive common table expression.
+"""The walk from nodes to their ancestors or descendants, as recursive common table expressions.
 
 Two things make it quick. It starts from the nodes that the joins leave, once from each; and for
 every node reached it looks into the index on links, once: ``offset 0`` keeps the planner from
 reading the whole table of links for every level instead.
+
+A way never goes over a link twice, so that it ends also in a damaged database, where links form a
+cycle. A way would have to carry all its links for that, and a long one would take a time that grows
+with the square of its length. So it carries the first of them alone. Where a way gets longer than
+that, and only then, the server finds out whether there can be a cycle at all: from the starts it
+goes on to the set of all nodes one link away, from these to the next set, and so on, which ends
+unless there is one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiidadb.querybuilder.relations import Walk
 
-__all__ = ["WalkNames", "write_walk"]
+__all__ = ["FAR", "FURTHER", "WalkNames", "write_walk"]
+
+FURTHER: Final = "walk.depth + 1"
+"""SQL for the depth that a way has after its next link."""
+
+FAR: Final = "16"
+"""SQL for a depth from which on ways can be too many to be looked at one by one."""
 
 _FOLLOWED: Final = "type in ('create', 'input_calc')"
+_CARRIED: Final = 32  # links of each way, where there is no cycle
+_SETS: Final = 32  # as many nodes as are in so many sets of all are looked at to rule a cycle out
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,70 +40,146 @@ class WalkNames:
     """What a walk is called, and what is wanted of it.
 
     Attributes:
-        starts: The table of the nodes to start from, in a column ``id``.
-        walk: The table that is made.
-        with_start: Whether the start of each way is wanted.
-        each_way: Whether each way is wanted, in place of each pair of ends, or each end, once.
+        number: What tells its tables from those of other walks.
+        with_start: Whether the start of each row is wanted.
+        rows: Whether there is one row for each end or pair of ends, for each pair and depth, or for
+            each way.
         with_path: Whether the nodes on each way are wanted.
+        with_links: Whether the links of each way are wanted.
+        goes_on: SQL for whether a way may get to the depth :data:`FURTHER`; empty: it may.
+        goes_far: The same of the depth :data:`FAR`.
     """
 
-    starts: str
-    walk: str
-    with_start: bool
-    each_way: bool
-    with_path: bool
+    number: int
+    with_start: bool = True
+    rows: Literal["ends", "depths", "ways"] = "ends"
+    with_path: bool = False
+    with_links: bool = False
+    goes_on: str = ""
+    goes_far: str = ""
+
+    @property
+    def starts(self) -> str:
+        """The table of the nodes to start from, in a column ``id``."""
+        return f"starts{self.number}"
+
+    @property
+    def walk(self) -> str:
+        """The table that is made."""
+        return f"walk{self.number}"
+
+    @property
+    def cycle(self) -> str:
+        """The table that says whether links may form a cycle."""
+        return f"cycle{self.number}"
 
 
-def write_walk(relation: Walk, names: WalkNames) -> str:
-    """The common table expression of a walk.
+def write_walk(relation: Walk, names: WalkNames) -> list[str]:
+    """The common table expressions of a walk, the last of which is the walk itself.
 
-    Its columns are ``start_id``, where that is wanted, and ``node_id``; for each way also
+    Its columns are ``start_id``, where that is wanted, and ``node_id``; but for ends alone also
     ``depth``, which is 0 for one link, ``links``, and ``path``, where that is wanted.
     """
-    if names.each_way:
-        return _each_way(relation, names)
-    start = "start_id, " if names.with_start else ""
-    first = "start.id, " if names.with_start else ""
-    next_one = "walk.start_id, " if names.with_start else ""
-    return (
-        f"{names.walk} ({start}node_id) as (\n"  # noqa: S608 - names of ours
-        f"    select {first}link.{relation.far}\n"
-        f"    from {names.starts} as start\n"
-        f"    cross join lateral ({_links(relation, 'start.id')}) as link\n"
-        "    union\n"
-        f"    select {next_one}link.{relation.far}\n"
-        f"    from {names.walk} as walk\n"
-        f"    cross join lateral ({_links(relation, 'walk.node_id')}) as link\n"
-        ")"
-    )
-
-
-def _each_way(relation: Walk, names: WalkNames) -> str:
     far = f"link.{relation.far}"
-    path = first_path = next_path = ""
+    start = _Column("start_id", "start.id", "walk.start_id")
+    node = _Column("node_id", far, far)
+    columns = [start, node] if names.with_start else [node]
+    if names.rows == "ends":
+        return [_table(names.walk, columns, relation, names)]
+    columns += [_Column("depth", "0", FURTHER), _carried_links(names)]
     if names.with_path:
-        path, first_path, next_path = (
-            ", path",
-            f", array[start.id, {far}]",
-            f", walk.path || {far}",
-        )
-    # A way that went over a link before would go round for ever, in a damaged database.
-    links = _links(relation, "walk.node_id", "and id <> all (walk.links) ")
+        columns.append(_Column("path", f"array[start.id, {far}]", f"walk.path || {far}"))
+    walk = _table(
+        names.walk,
+        columns,
+        relation,
+        names,
+        union="union" if names.rows == "depths" else "union all",
+        unless="id <> all (walk.links)",
+        where=names.goes_on,
+    )
+    return [walk] if names.with_links else [*_search_for_cycle(relation, names), walk]
+
+
+class _Column(NamedTuple):
+    """A column of a walk.
+
+    Attributes:
+        name: What it is called.
+        first: SQL for it after the first link.
+        further: SQL for it after each further one.
+    """
+
+    name: str
+    first: str
+    further: str
+
+
+def _table(
+    name: str,
+    columns: Sequence[_Column],
+    relation: Walk,
+    names: WalkNames,
+    *,
+    select: str = "select",
+    union: str = "union",
+    unless: str = "",
+    where: str = "",
+) -> str:
+    """A row for each link of the starts, and for each link of what a row before leads to."""
+    from_start, from_node = _links(relation, "start.id"), _links(relation, "walk.node_id", unless)
     return (
-        f"{names.walk} (start_id, node_id, depth, links{path}) as (\n"  # noqa: S608 - names of ours
-        f"    select start.id, {far}, 0, array[link.id]{first_path}\n"
+        f"{name} ({', '.join(one.name for one in columns)}) as (\n"
+        f"    {select} {', '.join(one.first for one in columns)}\n"
         f"    from {names.starts} as start\n"
-        f"    cross join lateral ({_links(relation, 'start.id')}) as link\n"
-        "    union all\n"
-        f"    select walk.start_id, {far}, walk.depth + 1, walk.links || link.id{next_path}\n"
-        f"    from {names.walk} as walk\n"
-        f"    cross join lateral ({links}) as link\n"
+        f"    cross join lateral ({from_start}) as link\n"
+        f"    {union}\n"
+        f"    {select} {', '.join(one.further for one in columns)}\n"
+        f"    from {name} as walk\n"
+        f"    cross join lateral ({from_node}) as link\n"
+        f"{f'    where {where}' + chr(10) if where else ''}"
         ")"
     )
 
 
-def _links(relation: Walk, node: str, further: str = "") -> str:
+def _links(relation: Walk, node: str, unless: str = "") -> str:
+    further = f"and {unless} " if unless else ""
     return (
         f"select id, {relation.far} from db_dblink "  # noqa: S608 - names of ours
         f"where {relation.near} = {node} and {_FOLLOWED} {further}offset 0"
     )
+
+
+def _carried_links(names: WalkNames) -> _Column:
+    """The links of a way, as far as it must know them."""
+    first, further = "array[link.id]", "walk.links || link.id"
+    if names.with_links:
+        return _Column("links", first, further)
+    has_cycle = f"(select is_there from {names.cycle})"  # noqa: S608 - a name of ours
+    if names.rows == "depths":
+        # Ways of one depth are one row if they carry nothing. A few may be several.
+        carries = f"not ({names.goes_far}) or {has_cycle}" if names.goes_far else has_cycle
+        first = f"case when {carries} then {first} else array[]::int[] end"
+    else:
+        carries = f"{FURTHER} < {_CARRIED} or {has_cycle}"
+    further = f"case when {carries} then {further} else walk.links end"
+    return _Column("links", first, further)
+
+
+def _search_for_cycle(relation: Walk, names: WalkNames) -> list[str]:
+    """Tables that say whether there may be a cycle, and are only looked at if that is asked."""
+    far = f"link.{relation.far}"
+    node = [_Column("node_id", far, far)]
+    reached, sets = f"reached{names.number}", f"sets{names.number}"
+    most = f"{_SETS} * (select count(*) from {reached})"  # noqa: S608 - names of ours
+    answer = (
+        f"{names.cycle} (is_there) as (\n"  # noqa: S608 - names of ours
+        f"    select count(*) > {most}\n"
+        f"    from (select from {sets} limit {most} + 1) as seen\n"
+        ")"
+    )
+    return [
+        _table(reached, node, relation, names),
+        _table(sets, node, relation, names, select="select distinct", union="union all"),
+        answer,
+    ]

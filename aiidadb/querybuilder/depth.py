@@ -1,0 +1,81 @@
+"""How far a walk has to go, by what is asked of its depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.querybuilder.entities import WALK
+from aiidadb.querybuilder.filters import ColumnField
+from aiidadb.querybuilder.shape import COMBINATIONS, NESTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from aiidadb.querybuilder.parameters import Parameters
+    from aiidadb.querybuilder.shape import Operator, Tree
+
+__all__ = ["bound_of_depth"]
+
+_DEPTH: Final = "depth"
+
+_BOUNDS: Final[Mapping[str, str]] = {"==": "<=", "<=": "<=", "<": "<", "!>": "<=", "!>=": "<"}
+"""What must hold of a depth where an operator may hold of it, or of a greater one."""
+
+
+def bound_of_depth(tree: Tree, depth: str, parameters: Parameters) -> str:
+    """A condition that holds up to the greatest depth that can pass filters.
+
+    What is not plainly a bound is taken for none: the filters are still to be asked of each row.
+
+    Args:
+        tree: The filters of the way between ancestor and descendant.
+        depth: SQL for a depth.
+        parameters: Those of the statement.
+
+    Returns:
+        SQL; empty where there is no bound.
+
+    Raises:
+        InvalidInputError: The depth is compared with what it cannot be.
+        InvalidTypeError: It is compared with a value of another type.
+    """
+    field = ColumnField(parameters, depth, WALK.column(_DEPTH), {})
+    return _bound_of_filters(tree, field) or ""
+
+
+def _bound_of_filters(tree: Tree, field: ColumnField) -> str | None:
+    found = []
+    for key, parts in tree:
+        if key == _DEPTH:
+            found.append(_bound_of_operators(parts, field))
+        elif key in COMBINATIONS:
+            found.append(_combined(key, parts, lambda one: _bound_of_filters(one, field)))
+    return _every(found)
+
+
+def _bound_of_operators(operators: Sequence[Operator], field: ColumnField) -> str | None:
+    found = []
+    for operator, kind, place in operators:
+        given = "==" if operator is None else operator
+        if kind is NESTED:
+            found.append(_combined(given, place, lambda one: _bound_of_operators(one, field)))
+        elif given == "in":
+            found.append(field.any_of("<=", kind, place))
+        elif sign := _BOUNDS.get(given.replace("~", "!")):
+            found.append(field.condition(sign, kind, place, True))
+    return _every(found)
+
+
+def _combined(how: str, parts: Iterable[object], bound: Callable[..., str | None]) -> str | None:
+    each = [bound(one) for one in parts if one]
+    if how == "and":
+        return _every(each)
+    # One of them without a bound is enough for there to be none.
+    if how != "or" or not each or None in each:
+        return None
+    alternatives = [one for one in each if one]
+    return alternatives[0] if len(each) == 1 else f"({' or '.join(alternatives)})"
+
+
+def _every(conditions: Iterable[str | None]) -> str | None:
+    return " and ".join(one for one in conditions if one) or None

@@ -1,12 +1,14 @@
 """Rows of attributes and extras that 0037 cannot nest into documents, or could only drop.
 
-One pass over both tables finds the blocks of nodes in which something is amiss; only there are rows
-looked at one by one, by the rules that the step itself nests them by.
+Nodes that have the same lists, dicts and items have the same shape, and most are of a few shapes.
+One pass over each table finds these and an example of each; only where something is amiss with the
+example are all nodes of its shape looked at, by the rules that the step itself nests them by.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.uninterrupted import in_thread
@@ -18,7 +20,7 @@ from aiidadb.migration.values.attribute_shapes import MisplacedRow, nest
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["find_attributes"]
 
 _ROWS_AT_ONCE: Final = 500
-_BLOCKS_AT_ONCE: Final = 64
-_BLOCK_BITS: Final = 8  # as attribute_signals has them
-_TABLES: Final = {False: "db_dbattribute", True: "db_dbextra"}
+_TABLES: Final = ("db_dbattribute", "db_dbextra")
 
 
 async def find_attributes(connection: asyncpg.Connection, plan: MigrationPlan) -> list[Finding]:
@@ -46,45 +46,63 @@ async def find_attributes(connection: asyncpg.Connection, plan: MigrationPlan) -
     step = KINDS["misplaced_attribute"].step_of(plan)
     if step is None or query_for(("attribute_signals",), plan.form) is None:
         return []
-    signals = await QUERIES["attribute_signals"].fetch(connection)
+    strays = False
     found: list[Finding] = []
-    if any(row["strays"] for row in signals):
-        found += [
-            KINDS["stray_attribute"].found(
-                step, row["subject"], row["number"], row["pks"], example=f"node {row['example']}"
-            )
-            for row in await QUERIES["stray_attribute"].fetch(connection)
-        ]
-    for extra, table in _TABLES.items():
-        unsettled = [row["block"] for row in signals if row["extra"] is extra and row["unsettled"]]
-        found += await _find_misplaced(connection, step, table, unsettled)
-        odd = [row["block"] for row in signals if row["extra"] is extra and row["odd"]]
-        if odd:
-            found += await _find_odd(connection, step, table, odd)
-    return found
+    for table in _TABLES:
+        shapes = await QUERIES["attribute_signals"].on_table(table).fetch(connection, None)
+        strays = strays or any(row["gone"] for row in shapes)
+        samples = {row["node"]: row["shape"] for row in shapes if not row["gone"]}
+        found += await _find_misplaced(connection, step, table, samples)
+        if inf in samples.values():
+            found += await _find_odd(connection, step, table)
+    if not strays:
+        return found
+    return [
+        KINDS["stray_attribute"].found(
+            step, row["subject"], row["number"], row["pks"], example=f"node {row['example']}"
+        )
+        for row in await QUERIES["stray_attribute"].fetch(connection)
+    ] + found
 
 
 async def _find_misplaced(
-    connection: asyncpg.Connection, step: str, table: str, blocks: Iterable[int]
+    connection: asyncpg.Connection, step: str, table: str, samples: Mapping[int, float]
 ) -> list[Finding]:
     nodes: list[int] = []
     example = None
-    for first, last in _runs(blocks):
-        async for rows in read_in_batches(
-            connection,
-            "misplaced_rows",
-            first << _BLOCK_BITS,
-            (last + 1 << _BLOCK_BITS) - 1,
-            size=_ROWS_AT_ONCE,
-            table=table,
-        ):
-            for node, reason in await in_thread(_misplaced, rows):
-                nodes.append(node)
-                example = example or f"node {node}, {reason}"
+    suspects = await _nodes_like_suspects(connection, table, samples)
+    async for rows in read_in_batches(
+        connection, "misplaced_rows", suspects, size=_ROWS_AT_ONCE, table=table
+    ):
+        for node, reason in await in_thread(_misplaced, rows):
+            nodes.append(node)
+            example = example or f"node {node}, {reason}"
     if not nodes:
         return []
     kind = KINDS["misplaced_attribute"]
     return [kind.found(step, table, len(nodes), nodes, example=example)]
+
+
+async def _nodes_like_suspects(
+    connection: asyncpg.Connection, table: str, samples: Mapping[int, float]
+) -> list[int]:
+    """The nodes some of whose rows may have no place, from one node of each shape.
+
+    Args:
+        connection: To the database.
+        table: Of the rows.
+        samples: Nodes with their shapes; those of infinite shape stand for themselves alone.
+    """
+    if not samples:
+        return []
+    query = QUERIES["suspect_nodes"].on_table(table)
+    suspects = [row["node"] for row in await query.fetch(connection, list(samples))]
+    nodes = [node for node in suspects if samples[node] == inf]
+    if shapes := {samples[node] for node in suspects} - {inf}:
+        query = QUERIES["attribute_signals"].on_table(table)
+        rows = await query.fetch(connection, list(shapes))
+        nodes += [row["node"] for row in rows if not row["gone"]]
+    return nodes
 
 
 def _misplaced(rows: Sequence[asyncpg.Record]) -> list[tuple[int, str]]:
@@ -97,13 +115,10 @@ def _misplaced(rows: Sequence[asyncpg.Record]) -> list[tuple[int, str]]:
     return found
 
 
-async def _find_odd(
-    connection: asyncpg.Connection, step: str, table: str, blocks: Sequence[int]
-) -> list[Finding]:
+async def _find_odd(connection: asyncpg.Connection, step: str, table: str) -> list[Finding]:
     found: dict[str, list[int]] = defaultdict(list)
     examples: dict[str, str] = {}
-    batches = read_in_batches(connection, "odd_rows", blocks, size=_ROWS_AT_ONCE, table=table)
-    async for rows in batches:
+    async for rows in read_in_batches(connection, "odd_rows", size=_ROWS_AT_ONCE, table=table):
         for row in rows:
             datatype = row["datatype"]
             if datatype in ("float", "date"):
@@ -122,15 +137,3 @@ async def _find_odd(
         KINDS[code].found(step, table, len(pks), pks, example=examples[code])
         for code, pks in found.items()
     ]
-
-
-def _runs(blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The first and last of neighbours, 64 at the most, so that no question is too large."""
-    run: list[int] = []
-    for block in sorted(blocks):
-        if run and (block != run[-1] + 1 or len(run) == _BLOCKS_AT_ONCE):
-            yield run[0], run[-1]
-            run = []
-        run.append(block)
-    if run:
-        yield run[0], run[-1]

@@ -25,6 +25,7 @@ from aiidadb.migration.checks.json_text import find_json_text
 from aiidadb.migration.checks.rows import find_rows
 from aiidadb.migration.checks.settings import find_settings
 from aiidadb.migration.checks.table_owners import check_table_owners
+from aiidadb.migration.checks.uuids import UUID_KINDS, find_uuids
 from aiidadb.migration.checks.views_and_triggers import check_views_and_triggers
 from aiidadb.migration.findings import Finding, MigrationCheck
 from aiidadb.migration.python_step import StepContext
@@ -101,8 +102,9 @@ class _Finder:
                 code = _CODES.get(step.name, step.name)
                 await self._refusal(code, planned.name, partial(step.check, self._context))
         self._context.progress("looking for rows that would stop a step", 0, None)
+        await self._findings(partial(find_uuids, connection, plan))
         for kind in KINDS.values():
-            if kind.queries:
+            if kind.queries and kind.code not in UUID_KINDS:
                 await self._findings(partial(find_rows, connection, plan, kind))
         await self._findings(partial(find_json_text, connection, plan))
         await self._findings(partial(find_attributes, connection, plan))

@@ -7,16 +7,16 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import asyncpg
-
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.migration.checks.catalogue import KINDS
-from aiidadb.migration.checks.rows import query_for
+from aiidadb.migration.checks.rows import query_for, read_if_fine
 from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    import asyncpg
 
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
@@ -88,16 +88,8 @@ async def find_json_text(connection: asyncpg.Connection, plan: MigrationPlan) ->
     query = query_for(_ALL, plan.form)
     if step is None or query is None:
         return []
-    looking = connection.transaction()
-    await looking.start()
-    try:
-        await query.fetch(connection)
-    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError):
-        pass  # which rows these are takes a closer look
-    else:
+    if await read_if_fine(connection, query) is not None:
         return []
-    finally:
-        await looking.rollback()
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     async for verdict, subject, pk, _ in _odd_texts(connection, plan):
         code = "unstorable_json" if verdict == "unstorable" else "malformed_json"

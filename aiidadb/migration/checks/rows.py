@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import asyncpg
-
     from aiidadb.migration.checks.catalogue import Kind
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.sql import Query
 
-__all__ = ["find_rows", "query_for"]
+__all__ = ["find_rows", "query_for", "read_if_fine"]
 
 # The files that rename the type strings of groups; the last gives one to those without.
 _RENAMINGS: Final = (22, 44, 49)
@@ -39,6 +39,26 @@ def _queries_for(names: Sequence[str], origin: SchemaVersion) -> Iterator[Query]
         ends = [version for version in named if version.line == origin.line]
         if ends and min(ends) <= origin <= max(ends):
             yield query
+
+
+async def read_if_fine(connection: asyncpg.Connection, query: Query) -> list[asyncpg.Record] | None:
+    """Ask a question at which the server fails where a value is not what it should be.
+
+    Args:
+        connection: In a transaction, which goes on in any case.
+        query: The question.
+
+    Returns:
+        Its rows; None where it fails.
+    """
+    looking = connection.transaction()
+    await looking.start()
+    try:
+        return await query.fetch(connection)
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError):
+        return None  # which rows these are takes a closer look
+    finally:
+        await looking.rollback()
 
 
 async def find_rows(

@@ -1,114 +1,60 @@
 -- name: attribute_signals
--- purpose: Where rows of attributes and extras are not as 0037 needs them: in one pass, by sums
---     that come to nothing where all is in order; a closer look at a few nodes then explains them
--- parameters: none
+-- purpose: The shapes that nodes' attributes, or extras, have: which of their rows are lists and
+--     dicts, and which are items of some. Nodes of one shape are all as 0037 needs them, or none
+--     is, so that a look at one of each is enough
+-- parameters: $1 shapes float8[]: the shapes of which each node is wanted; null for one node of
+--     each shape there is
+-- tables: db_dbattribute, db_dbextra
 -- schema: django_0001, django_0036
--- result: extra bool, block int, strays bigint, odd bigint, unsettled bool; one row per 256 ids of
---     nodes with something: how many rows have no node, how many have values that are none, and
---     whether there are rows without their list or dict, or beyond its length
-with entry as (
-    -- what is behind the last dot is a row's place in its list or dict
+-- result: shape float8, node int, gone bool; one row per shape, of nodes that are there and of
+--     nodes that are gone; nodes that are there and have neither lists nor dicts nor items are left
+--     out, and those with a value that is none are one row each, of infinite shape
+with shaped as (
+    -- A node's shape is the sum of its rows' marks. These are whole numbers of 36 bits, which
+    -- come to the same in any order, up to a quarter of a million of them at least.
     select
-        false as extra,
-        dbnode_id,
-        key,
-        datatype,
-        ival,
-        fval,
-        dval,
-        strpos(reverse(key), '.') as dot
-    from db_dbattribute
-    union all
-    select
-        true as extra,
-        dbnode_id,
-        key,
-        datatype,
-        ival,
-        fval,
-        dval,
-        strpos(reverse(key), '.') as dot
-    from db_dbextra
-),
-
-weighed as (
-    select
-        entry.extra,
-        entry.dbnode_id >> 8 as block,
-        node.id is null as is_stray,
-        case entry.datatype
-            when 'txt' then false
-            when 'int' then false
-            when 'float' then entry.fval is null
-            when 'list' then entry.ival is null
-            when 'dict' then false
-            when 'bool' then false
-            when 'none' then false
-            when 'date'
-                then entry.dval < '0001-01-01 00:00:00+00'
-                or entry.dval >= '10000-01-01 00:00:00+00'
-            else true
-        end as is_odd,
-        -- Each item takes away what its list or dict gives, once for each that it says it has:
-        -- where items and holders belong together, nothing is left. The items of a list tell
-        -- their places too, which are 0 to its length less one, each written in one way: as many
-        -- different numbers have no smaller sum. The ten million that go with each tell items of
-        -- lists from others. Keys of dicts that are numbers disturb this; the closer look finds
-        -- that nothing is wrong with them.
-        case entry.datatype
-            when 'list'
-                then least(coalesce(entry.ival, 0), 1000000)::bigint
-                * (least(coalesce(entry.ival, 0), 1000000) + 20000001) / 2
-                * (hashtext(entry.key)::bigint + entry.dbnode_id & 65535 | 1)
-            when 'dict'
-                then least(coalesce(entry.ival, 0), 1000000)::bigint
-                * (hashtext(entry.key)::bigint + entry.dbnode_id & 65535 | 1)
-            else 0
-        end
-        - case
-            when entry.dot = 0 then 0
-            else (hashtext(left(entry.key, -entry.dot))::bigint + entry.dbnode_id & 65535 | 1)
-                * case
-                    when entry.dot = 1 then 1::bigint
-                    when entry.dot = 2
-                        then case strpos('0123456789', right(entry.key, 1))
-                            when 0 then 1
-                            else strpos('0123456789', right(entry.key, 1)) + 10000000
+        record.dbnode_id,
+        sum(
+            coalesce(
+                -- as a list or dict; null for a value that is none
+                case record.datatype
+                    when 'float' then case when record.fval is not null then 0 end
+                    when 'txt' then 0
+                    when 'int' then 0
+                    when 'list' then hashtextextended(record.key, record.ival + 2::bigint) >> 28
+                    when 'dict' then hashtextextended(record.key, 1) >> 28
+                    when 'bool' then 0
+                    when 'none' then 0
+                    when 'date'
+                        then case
+                            when record.dval < '0001-01-01 00:00:00+00' then null
+                            when record.dval >= '10000-01-01 00:00:00+00' then null
+                            else 0
                         end
-                    -- of nearly all that is no number, the first byte says so
-                    when right(entry.key, entry.dot - 1) collate "C" < '0'  -- noqa: RF02
-                        or right(entry.key, entry.dot - 1) collate "C" >= ':'  -- noqa: RF02
-                        or translate(right(entry.key, entry.dot - 1), '0123456789', '') <> ''
-                        then 1
-                    -- 007, or more than a list has
-                    when entry.dot > 10 or right(entry.key, entry.dot - 1) like '0%'
-                        then 10000000000
-                    else right(entry.key, entry.dot - 1)::bigint + 10000001
                 end
-        end as balance
-    from entry
-    left join db_dbnode as node on node.id = entry.dbnode_id
-),
-
-summed as (
-    select
-        weighed.extra,
-        weighed.block,
-        count(*) filter (where weighed.is_stray) as strays,
-        count(*) filter (where weighed.is_odd) as odd,
-        sum(weighed.balance) <> 0 as unsettled
-    from weighed
-    group by weighed.extra, weighed.block
+                -- as an item of one
+                + case
+                    when strpos(record.key, '.') > 0 then hashtextextended(record.key, 0) >> 28
+                    else 0
+                end,
+                'infinity'::float8
+            )
+        ) as shape
+    from /*{table}*/ db_dbattribute as record
+    group by record.dbnode_id
 )
 
 select
-    summed.extra,
-    summed.block,
-    summed.strays,
-    summed.odd,
-    summed.unsettled
-from summed
-where summed.strays > 0
-    or summed.odd > 0
-    or summed.unsettled
-order by summed.extra, summed.block
+    shaped.shape,
+    min(shaped.dbnode_id) as node,
+    node.id is null as gone
+from shaped
+left join db_dbnode as node on node.id = shaped.dbnode_id
+where
+    (shaped.shape <> 0 or node.id is null)
+    and ($1::float8[] is null or shaped.shape = any($1::float8[]))
+group by
+    shaped.shape,
+    node.id is null,
+    case when $1::float8[] is not null or shaped.shape = 'infinity' then shaped.dbnode_id end
+order by node

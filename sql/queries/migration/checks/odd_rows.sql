@@ -1,7 +1,7 @@
 -- name: odd_rows
 -- purpose: Rows of attributes, or extras, whose value is none that a document can hold; read by a
 --     cursor
--- parameters: $1 blocks int[]: where they are, ids of nodes divided by 256
+-- parameters: none
 -- tables: db_dbattribute, db_dbextra
 -- schema: django_0001, django_0036
 -- result: pk bigint, node int, key text, datatype text, written text, moment text; one row per row,
@@ -15,8 +15,8 @@ select
     entry.dval::text as moment
 from /*{table}*/ db_dbattribute as entry
 inner join db_dbnode as node on node.id = entry.dbnode_id
-where entry.dbnode_id >> 8 = any($1::int[])
-    and case entry.datatype
+where
+    case entry.datatype
         when 'txt' then false
         when 'int' then false
         when 'float' then entry.fval is null

@@ -54,9 +54,11 @@ from aiidadb.queries.creation_statistics import CreationStatistics
 from aiidadb.queries.deletion import DeletionPreview, DeletionReport
 from aiidadb.queries.formula import FormulaMode, get_formula
 from aiidadb.queries.full_types import FullType
+from aiidadb.queries.groups import GroupRow
 from aiidadb.queries.link_types import DATA_PROVENANCE
 from aiidadb.queries.links import LinkCounts, NodeLink
 from aiidadb.queries.manager import QueryManager
+from aiidadb.queries.processes import ProcessRow
 from aiidadb.queries.provenance import Provenance, ProvenanceNode
 from aiidadb.querybuilder.builder import QueryBuilder
 from aiidadb.querybuilder.records import (
@@ -100,6 +102,7 @@ __all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "FormulaMode",
     "FullType",
     "Group",
+    "GroupRow",
     "HasPk",
     "IncompatibleStorageSchema",
     "IntegrityError",
@@ -129,6 +132,7 @@ __all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "PoolOptionsError",
     "PoolRegistry",
     "PoolTimeout",
+    "ProcessRow",
     "Profile",
     "ProfileConfigurationError",
     "Provenance",

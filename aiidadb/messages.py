@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "MOST_CHARACTERS",
@@ -17,6 +17,7 @@ __all__ = [
     "cut",
     "did_you_mean",
     "escape_odd",
+    "list_first",
     "printable",
     "quote",
     "shorten",
@@ -114,6 +115,19 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
         return ""
     similar = difflib.get_close_matches(name, sorted(known), n=1)
     return f"did you mean {similar[0]!r}?" if similar else ""
+
+
+def list_first(items: Sequence[object], count: int | None = None, most: int = 10) -> str:
+    """The first of some things, and how many more there are: ``3, 5 and 20 more``.
+
+    Args:
+        items: The things, or the first of them.
+        count: How many there are, if that are not all.
+        most: How many are listed.
+    """
+    more = (len(items) if count is None else count) - len(items[:most])
+    shown = ", ".join(map(str, items[:most]))
+    return f"{shown} and {more:,} more" if more else shown
 
 
 def _escape(character: str) -> str:

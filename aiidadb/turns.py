@@ -14,7 +14,16 @@ from typing import Final, TypeAlias, TypeVar
 
 import anyio.lowlevel
 
-__all__ = ["STEP", "Steps", "array_text", "grow", "in_turn", "sort_distinct", "without"]
+__all__ = [
+    "STEP",
+    "Steps",
+    "array_text",
+    "grow",
+    "in_turn",
+    "sort_distinct",
+    "text_array_text",
+    "without",
+]
 
 T = TypeVar("T")
 
@@ -84,5 +93,19 @@ def array_text(numbers: Sequence[int]) -> Steps[str]:
     parts = []
     for at in range(0, len(numbers), STEP):
         parts.append(",".join(map(str, numbers[at : at + STEP])))
+        yield
+    return "{" + ",".join(parts) + "}"
+
+
+def text_array_text(texts: Sequence[str]) -> Steps[str]:
+    """:func:`array_text` of texts."""
+    parts = []
+    for at in range(0, len(texts), STEP):
+        # Not by methods of a subclass, which may give something else.
+        escaped = (
+            str.replace(str.replace(text, "\\", "\\\\"), '"', '\\"')
+            for text in texts[at : at + STEP]
+        )
+        parts.append(",".join(f'"{text}"' for text in escaped))
         yield
     return "{" + ",".join(parts) + "}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.arguments import as_flag, require_function
 from aiidadb.connecting.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
-from aiidadb.messages import printable
+from aiidadb.messages import list_first, printable
 from aiidadb.pks import as_many_pks
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
@@ -200,9 +200,4 @@ async def _warn_of_scans(session: Session) -> None:
 def _require_none(missing: Sequence[int], *, strict: bool) -> None:
     if missing and strict:
         there = "is no node" if len(missing) == 1 else "are no nodes"
-        raise NotExistent(f"nothing was deleted: there {there} {_some(missing)}")
-
-
-def _some(pks: Sequence[int], most: int = 10) -> str:
-    shown = ", ".join(map(str, pks[:most]))
-    return shown if len(pks) <= most else f"{shown} and {len(pks) - most} more"
+        raise NotExistent(f"nothing was deleted: there {there} {list_first(missing)}")

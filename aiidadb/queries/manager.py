@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.connecting.served import WITH_NODE_TYPE, served
+from aiidadb.connecting.served import WITH_JSON_COLUMNS, WITH_NODE_TYPE, served
 from aiidadb.criteria import group_and_age, selection
 from aiidadb.queries import (
     bands_listing,
     creation_statistics,
+    edits,
     full_types,
+    groups,
     links,
     parents,
+    processes,
     provenance,
     relatives,
     uuids,
@@ -19,6 +22,7 @@ from aiidadb.queries import (
 from aiidadb.queries.link_types import DATA_PROVENANCE, LINK_TYPES
 
 if TYPE_CHECKING:
+    import datetime
     import uuid
     from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -26,12 +30,15 @@ if TYPE_CHECKING:
     from pypika.terms import Criterion, Term
 
     from aiidadb.connecting.session import Session
+    from aiidadb.jsonvalue import JsonValue
     from aiidadb.pks import HasPk, Pks
     from aiidadb.queries.bands_listing import BandsListing
     from aiidadb.queries.creation_statistics import CreationStatistics
     from aiidadb.queries.formula import FormulaMode
     from aiidadb.queries.full_types import FullType
+    from aiidadb.queries.groups import GroupRow
     from aiidadb.queries.links import Direction, LinkCounts, NodeLink
+    from aiidadb.queries.processes import ProcessRow
     from aiidadb.queries.provenance import Provenance
 
 __all__ = ["LINK_TYPES", "QueryManager"]
@@ -425,3 +432,204 @@ class QueryManager:
         """
         with served(self._session):
             await uuids.apply_new_uuid_mapping(self._session, table, mapping)
+
+    async def get_groups(
+        self,
+        *,
+        type_string: str | None = None,
+        label_contains: str | None = None,
+        limit: int | None = None,
+    ) -> list[GroupRow]:
+        """The groups, and how many nodes each has.
+
+        The time is in proportion to the groups, and to the members of those that are listed.
+
+        Args:
+            type_string: The type of the groups, whole, such as ``core.upf``. What AiiDA called its
+                own types before 1.2 will do as well: ``user``, ``data.upf``, ``auto.import`` and
+                ``auto.run``.
+            label_contains: What is part of the labels, as it stands: ``%`` and ``_`` mean
+                themselves, and capitals matter, as for ``verdi group list --contains``.
+            limit: How many groups at most: those with the lowest pks. None: all.
+
+        Returns:
+            The groups by pk.
+
+        Raises:
+            InvalidInputError: An argument cannot be used.
+        """
+        with served(self._session):
+            return await groups.get_groups(
+                self._session, type_string=type_string, label_contains=label_contains, limit=limit
+            )
+
+    async def get_processes(
+        self,
+        *,
+        states: Collection[str] | None = None,
+        since: datetime.datetime | str | None = None,
+        changed_after: datetime.datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[ProcessRow]:
+        """The processes, all of them or those in some states, or what has changed of them.
+
+        For pollers: with ``changed_after`` the answer is in the order of the changes, and the time
+        of its last row is what to ask with next::
+
+            rows = await backend.queries.get_processes(states=("created", "running", "waiting"))
+            seen = max((row.mtime for row in rows if row.mtime is not None), default=began)
+            while True:
+                rows = await backend.queries.get_processes(changed_after=seen, limit=1000)
+                if rows:
+                    seen = rows[-1].mtime
+
+        The time of a change is taken where the change is made, so one that is committed late can
+        have an earlier time than one that was seen already. A poller that must miss nothing asks
+        from a minute or so before the last time it saw, and passes over what it knows.
+
+        The time depends on what is asked for: with ``changed_after`` on how much has changed since,
+        with ``since`` on the nodes made since, with ``limit`` alone on that (not so in the
+        sqlalchemy line, which has no index on either time). States are in no index of AiiDA's, so
+        to find those in some states, all processes have to be looked at, though none of the data. A
+        database where that is asked for often, and takes too long, can be given an index, which is
+        used as soon as it is there; AiiDA does not mind it::
+
+            create index concurrently on db_dbnode ((attributes ->> 'process_state'))
+            where node_type like 'process.%';
+            analyze db_dbnode;
+
+        Args:
+            states: Those in one of these states: ``created``, ``running`` and ``waiting`` are those
+                of active processes, ``finished``, ``excepted`` and ``killed`` those of terminated
+                ones. None: all, also those whose state is none of these.
+            since: Those made at this time or later: with a time zone, or such a time as text in ISO
+                8601.
+            changed_after: Those that changed later than this, by ``mtime``. Those whose ``mtime``
+                Python cannot hold are not in the answer.
+            limit: How many at most. With ``changed_after``, those that changed at the very time of
+                the last one are in the answer too, whatever the limit, so that none is passed over
+                when it is asked for later ones. None: all.
+
+        Returns:
+            The processes by time of creation and then pk, the latest first; with
+            ``changed_after`` by time of the last change and then pk, the earliest first.
+
+        Raises:
+            InvalidInputError: An argument cannot be used; processes have no such state.
+        """
+        with served(self._session, since=WITH_JSON_COLUMNS):
+            return await processes.get_processes(
+                self._session,
+                states=states,
+                since=since,
+                changed_after=changed_after,
+                limit=limit,
+            )
+
+    async def set_labels(self, mapping: Mapping[int, str]) -> int:
+        """Give nodes labels: all of them, or none. Their ``mtime`` becomes now, as in AiiDA.
+
+        Args:
+            mapping: Pk to label, of 255 characters at most.
+
+        Returns:
+            How many nodes were given one. (One that had it already counts, and its ``mtime``
+            changes.)
+
+        Raises:
+            InvalidInputError: A pk or label cannot be used, or two keys are the same pk.
+            NotExistent: There is no node with one of the pks; nothing was changed.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
+        """
+        with served(self._session):
+            return await edits.set_labels(self._session, mapping)
+
+    async def set_descriptions(self, mapping: Mapping[int, str]) -> int:
+        """Give nodes descriptions: all of them, or none. Their ``mtime`` becomes now, as in AiiDA.
+
+        Args:
+            mapping: Pk to description.
+
+        Returns:
+            How many nodes were given one. (One that had it already counts, and its ``mtime``
+            changes.)
+
+        Raises:
+            InvalidInputError: A pk or description cannot be used, or two keys are the same pk.
+            NotExistent: There is no node with one of the pks; nothing was changed.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
+        """
+        with served(self._session):
+            return await edits.set_descriptions(self._session, mapping)
+
+    async def update_extras(self, mapping: Mapping[int, Mapping[str, JsonValue]]) -> int:
+        """Add to the extras of nodes: of all of them, or of none. Their ``mtime`` becomes now.
+
+        A key that is there already gets the new value, whole, and others stay, as with AiiDA's
+        ``node.base.extras.set_many``. (That rounds floats to 14 digits; here they are stored as
+        they are.)
+
+        Args:
+            mapping: Pk to a dictionary of extras. Keys are not empty and have no ``.``, values are
+                any JSON values. Large ones are read in a thread: they must not be changed before
+                this returns.
+
+        Returns:
+            How many nodes were given extras. (One that had them already counts, and its ``mtime``
+            changes.)
+
+        Raises:
+            InvalidInputError: A pk, key or value cannot be stored, or two keys are the same pk;
+                nothing was sent.
+            NotExistent: There is no node with one of the pks; nothing was changed.
+            CorruptStorage: What a node has for its extras is not a JSON object; nothing was
+                changed.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
+        """
+        with served(self._session, since=WITH_JSON_COLUMNS):
+            return await edits.update_extras(self._session, mapping)
+
+    async def add_to_group(self, group: int | HasPk | uuid.UUID | str, pks: Pks) -> int:
+        """Put nodes into a group: all of them, or none.
+
+        Neither the nodes' ``mtime`` nor the group's ``time`` changes, as in AiiDA. What a plugin's
+        class of groups allows as members is not looked at.
+
+        Args:
+            group: Its pk, or an object that has it; its UUID as a :class:`uuid.UUID`; or its label.
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+
+        Returns:
+            How many of the nodes were not in the group before.
+
+        Raises:
+            InvalidInputError: The group or a pk cannot be used.
+            NotExistent: There is no such group, or no node with one of the pks; nothing was
+                changed.
+            MultipleObjectsError: Groups of several types have this label; nothing was changed.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
+        """
+        with served(self._session):
+            return await edits.add_to_group(self._session, group, pks)
+
+    async def remove_from_group(self, group: int | HasPk | uuid.UUID | str, pks: Pks) -> int:
+        """Take nodes out of a group: all of them, or none. Nodes that are not in it are ignored.
+
+        Neither the nodes' ``mtime`` nor the group's ``time`` changes, as in AiiDA.
+
+        Args:
+            group: Its pk, or an object that has it; its UUID as a :class:`uuid.UUID`; or its label.
+            pks: One pk, or any iterable of pks or of objects with a ``pk``.
+
+        Returns:
+            How many of the nodes were in the group before.
+
+        Raises:
+            InvalidInputError: The group or a pk cannot be used.
+            NotExistent: There is no such group, or no node with one of the pks; nothing was
+                changed.
+            MultipleObjectsError: Groups of several types have this label; nothing was changed.
+            UnknownOutcome: The connection was lost before the answer, outside of a transaction.
+        """
+        with served(self._session):
+            return await edits.remove_from_group(self._session, group, pks)

@@ -273,6 +273,7 @@ ORDINARY: Final[dict[str, Any]] = {
     "direction": "incoming",
     "dsn": "postgresql:///db",
     "filters": {},
+    "group": "hostile",
     "key": "hostile",
     "kinds": [],
     "limit": 1,

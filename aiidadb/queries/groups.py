@@ -1,0 +1,91 @@
+"""Groups: which there are, and how many nodes each has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.arguments import as_count
+from aiidadb.exceptions import InvalidTypeError
+from aiidadb.messages import quote
+from aiidadb.sql import QUERIES
+from aiidadb.text import require_text
+from aiidadb.turns import STEP, in_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import asyncpg
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.turns import Steps
+
+__all__ = ["GroupRow", "get_groups"]
+
+# What steps 0022 and 0044 of AiiDA's migrations renamed, old to new.
+_RENAMED: Final[Mapping[str, str]] = {
+    "user": "core",
+    "data.upf.family": "core.upf",
+    "data.upf": "core.upf",
+    "aiida.import": "core.import",
+    "auto.import": "core.import",
+    "autogroup.run": "core.auto",
+    "auto.run": "core.auto",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group, and how large it is.
+
+    Attributes:
+        pk: Its primary key.
+        uuid: Its UUID, as text.
+        label: Its label.
+        type_string: Such as ``core`` or ``core.upf``.
+        user_pk: Whose it is. In the sqlalchemy line it may be missing.
+        size: How many nodes are in it.
+    """
+
+    pk: int
+    uuid: str
+    label: str
+    type_string: str
+    user_pk: int | None
+    size: int
+
+
+async def get_groups(
+    session: Session,
+    *,
+    type_string: str | None = None,
+    label_contains: str | None = None,
+    limit: int | None = None,
+) -> list[GroupRow]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_groups`."""
+    types = None if type_string is None else _spellings(_as_text(type_string, "type_string"))
+    part = None if label_contains is None else _as_text(label_contains, "label_contains")
+    most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
+    session.require_version()
+    async with session.lane():  # members are counted one by one
+        rows = await QUERIES["groups"].fetch(session, types, part, most)
+    return await in_turn(_as_rows(rows))
+
+
+def _as_rows(records: Sequence[asyncpg.Record]) -> Steps[list[GroupRow]]:
+    rows: list[GroupRow] = []
+    for at in range(0, len(records), STEP):
+        rows += [GroupRow(*record) for record in records[at : at + STEP]]
+        yield
+    return rows
+
+
+def _spellings(type_string: str) -> list[str]:
+    """A type as it was given, and as databases have it that went through AiiDA's migrations."""
+    return sorted({type_string, _RENAMED.get(type_string, type_string)})
+
+
+def _as_text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} must be a string, not {quote(value)}")
+    return require_text(value, what, quoted=True)

@@ -1,0 +1,133 @@
+"""Processes: which there are, in which states, and which have changed since a time."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiidadb.arguments import as_count
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.messages import did_you_mean, quote
+from aiidadb.sql import QUERIES
+from aiidadb.turns import STEP, in_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import asyncpg
+
+    from aiidadb.connecting.session import Session
+    from aiidadb.turns import Steps
+
+__all__ = ["PROCESS_STATES", "ProcessRow", "get_processes"]
+
+PROCESS_STATES: Final = ("created", "running", "waiting", "finished", "excepted", "killed")
+"""The states of AiiDA's processes: those of active ones, then those of terminated ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process, as its node tells.
+
+    What AiiDA has not written yet is None; so is what is not of the type that AiiDA gives it, such
+    as a state that is a number, and a time that Python cannot hold.
+
+    Attributes:
+        pk: The primary key of its node.
+        uuid: The UUID of its node, as text.
+        process_label: What it is called, such as ``PwCalculation``.
+        process_type: Such as ``aiida.calculations:core.arithmetic.add``, spelled as it is stored.
+        state: ``created``, ``running``, ``waiting``, ``finished``, ``excepted`` or ``killed``.
+        status: What it is doing or waiting for, in words.
+        exit_status: 0 where it finished well, another number where it did not.
+        paused: Whether it is paused.
+        sealed: Whether nothing of it can change any more.
+        ctime: When its node was made, with time zone UTC.
+        mtime: When its node was changed last, with time zone UTC.
+    """
+
+    pk: int
+    uuid: str
+    process_label: str | None
+    process_type: str | None
+    state: str | None
+    status: str | None
+    exit_status: int | None
+    paused: bool
+    sealed: bool
+    ctime: datetime.datetime | None
+    mtime: datetime.datetime | None
+
+
+async def get_processes(
+    session: Session,
+    *,
+    states: Collection[str] | None = None,
+    since: datetime.datetime | str | None = None,
+    changed_after: datetime.datetime | str | None = None,
+    limit: int | None = None,
+) -> list[ProcessRow]:
+    """See :meth:`aiidadb.queries.manager.QueryManager.get_processes`."""
+    wanted = None if states is None else _as_states(states)
+    earliest = None if since is None else _as_time(since, "since")
+    after = None if changed_after is None else _as_time(changed_after, "changed_after")
+    most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
+    session.require_version()
+    # Each plan depends on which of the values are null, and on how far back the times are.
+    if after is not None:
+        rows = await session.fetch_traversal(
+            QUERIES["changed_processes"], wanted, earliest, after, most, replan=True
+        )
+    else:
+        async with session.lane():  # all processes may have to be looked at
+            rows = await session.fetch_traversal(
+                QUERIES["processes"], wanted, earliest, most, replan=True
+            )
+    return await in_turn(_as_rows(rows))
+
+
+def _as_rows(records: Sequence[asyncpg.Record]) -> Steps[list[ProcessRow]]:
+    rows: list[ProcessRow] = []
+    for at in range(0, len(records), STEP):
+        rows += [ProcessRow(*record) for record in records[at : at + STEP]]
+        yield
+    return rows
+
+
+def _as_states(states: Collection[str]) -> list[str]:
+    if isinstance(states, str):
+        raise InvalidTypeError(f"states must be several, such as ({quote(states)},)")
+    if not isinstance(states, Iterable):
+        raise InvalidTypeError(f"states must be several states, not {quote(states)}")
+    names = list(states)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidTypeError(f"{quote(name)} is not a state of processes: give its name")
+        if name not in PROCESS_STATES:
+            raise InvalidInputError(
+                f"processes have no state {quote(name)}",
+                advice=did_you_mean(name, PROCESS_STATES)
+                or f"choose among {', '.join(PROCESS_STATES)}",
+            )
+    return sorted(set(names))
+
+
+def _as_time(value: object, what: str) -> datetime.datetime:
+    if isinstance(value, str):
+        try:
+            time = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInputError(f"{what} {quote(value)} is not a time in ISO 8601") from None
+    elif isinstance(value, datetime.datetime):
+        time = value
+    else:
+        raise InvalidTypeError(f"{what} must be a time with a time zone, not {quote(value)}")
+    if time.utcoffset() is None:
+        raise InvalidInputError(f"{what} {quote(value)} has no time zone: give it one")
+    try:
+        return time.astimezone(datetime.UTC)
+    except OverflowError:  # in UTC it is in the year 0 or 10000
+        end = datetime.datetime.min if time.year == 1 else datetime.datetime.max
+        return end.replace(tzinfo=datetime.UTC)

@@ -19,7 +19,7 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from aiidadb.exceptions import CorruptStorage, InvalidInputError
+from aiidadb.exceptions import CorruptStorage, InvalidInputError, InvalidTypeError
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
 from aiidadb.text import find_problem
@@ -287,7 +287,7 @@ def _refuse_item(item: object, path: list[int | str]) -> None:
         if not math.isfinite(item):
             raise InvalidInputError(f"{_where(path)} is {item!r}, which JSON does not have")
     elif not isinstance(item, list | dict | None):
-        raise InvalidInputError(
+        raise InvalidTypeError(
             f"{_where(path)} is of type {type(item).__name__}, which JSON does not have"
         )
 

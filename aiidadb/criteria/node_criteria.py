@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pypika.enums import JSONOperators
-from pypika.queries import AliasedQuery, QueryBuilder, Selectable
+from pypika.queries import AliasedQuery, QueryBuilder, Selectable, Table
 from pypika.terms import JSON, BasicCriterion, Criterion, Field, Node, Star
 
 from aiidadb.criteria.node_columns import no_such_column
@@ -21,14 +21,14 @@ from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.criteria.values import without_enum
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.fresh_stack import on_fresh_stack
-from aiidadb.messages import quote, show
+from aiidadb.messages import did_you_mean, quote, show
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["Binder", "all_of", "bind_criteria", "binder"]
+__all__ = ["Binder", "all_of", "bind_criteria", "binder", "require_criterion_on"]
 
 
 class Binder(Protocol):
@@ -65,15 +65,7 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
     Raises:
         InvalidInputError: Not a criterion, or on another table, or no column of nodes.
     """
-    found: list[Criterion] = []
-    for criterion in criteria:
-        found.append(_require_criterion(criterion))
-        try:
-            on_fresh_stack(_check_columns, criterion, frozenset({nodes.get_table_name()}))
-        except RecursionError:
-            raise InvalidInputError(
-                "the criterion is nested too deep: join many criteria in groups, or use isin(…)"
-            ) from None
+    found = [require_criterion_on(one, nodes, _CRITERIA_COLUMNS) for one in criteria]
     for name, value in lookups.items():
         column = "id" if name == "pk" else name
         if column not in NODE_COLUMNS:
@@ -151,6 +143,29 @@ def _binder_of_texts(lookups: tuple[tuple[str, str], ...], version: SchemaVersio
     return bind
 
 
+def require_criterion_on(criterion: object, table: Table, columns: Collection[str]) -> Criterion:
+    """Something that a caller gave, if it is a criterion on a table.
+
+    Args:
+        criterion: It.
+        table: The table; others may be in queries inside.
+        columns: Those that the table has.
+
+    Raises:
+        InvalidInputError: It is on another table, or on a column that is not there.
+        InvalidTypeError: It is not a criterion.
+    """
+    found = _require_criterion(criterion)
+    name = table.get_table_name()
+    try:
+        on_fresh_stack(_check_columns, found, frozenset({name}), name, columns)
+    except RecursionError:
+        raise InvalidInputError(
+            "the criterion is nested too deep: join many criteria in groups, or use isin(…)"
+        ) from None
+    return found
+
+
 def _require_criterion(criterion: object) -> Criterion:
     boolean = isinstance(criterion, Criterion) and not isinstance(criterion, Field | QueryBuilder)
     if boolean and isinstance(criterion, BasicCriterion):
@@ -164,42 +179,51 @@ def _require_criterion(criterion: object) -> Criterion:
     return criterion
 
 
-def _check_columns(part: object, tables: frozenset[str]) -> None:
-    """Refuse columns of tables that are not there, and columns that nodes do not have."""
+def _check_columns(
+    part: object, tables: frozenset[str], own: str, columns: Collection[str]
+) -> None:
+    """Refuse columns of tables that are not there, and columns that the criterion's own has not."""
     if isinstance(part, QueryBuilder):
         tables = tables | _tables_of(part)
     elif isinstance(part, Field):
-        _check_column(part, tables)
+        _check_column(part, tables, own, columns)
         return
     for child in children_of(part):
         if not isinstance(child, str | bytes):
-            _check_columns(child, tables)
+            _check_columns(child, tables, own, columns)
 
 
-def _check_column(field: Field, tables: frozenset[str]) -> None:
+def _check_column(field: Field, tables: frozenset[str], own: str, columns: Collection[str]) -> None:
     in_query = len(tables) > 1
     if field.table is None:
-        # On its own it could be a column of the traversal's other tables.
-        if not in_query and field.name not in _CRITERIA_COLUMNS:
-            raise _no_such_column(field.name)
+        # On its own it could be a column of the other tables of the statement.
+        if not in_query and field.name not in columns:
+            raise _no_such_column(field.name, own, columns)
         return
     assert isinstance(field.table, Selectable)
     table = field.table.get_table_name()
     if table not in tables:
         raise InvalidInputError(
-            f"the criterion is on {table}.{field.name}, but criteria are on the nodes looked for: "
-            "use aiidadb.nodes, without an alias, and other tables in a query inside, such as "
+            f"the criterion is on {table}.{field.name}, but "
+            + (
+                "criteria are on the nodes looked for: use aiidadb.nodes, without an alias"
+                if own == nodes.get_table_name()
+                else f"must be on {own}: use it without an alias"
+            )
+            + ", and other tables in a query inside, such as "
             "nodes.id.isin(Query.from_(links).select(links.output_id))"
         )
-    is_nodes = table == nodes.get_table_name() and not isinstance(field, Star)
-    if is_nodes and field.name not in _CRITERIA_COLUMNS:
-        raise _no_such_column(field.name)
+    if table == own and not isinstance(field, Star) and field.name not in columns:
+        raise _no_such_column(field.name, own, columns)
 
 
-def _no_such_column(name: str) -> InvalidInputError:
+def _no_such_column(name: str, table: str, columns: Collection[str]) -> InvalidInputError:
+    if table != nodes.get_table_name():
+        hint = did_you_mean(name, columns) or f"choose among {', '.join(sorted(columns))}"
+        return InvalidInputError(f"{table} has no column {quote(name)}", advice=hint)
     if name == "pk":
         return InvalidInputError("nodes have no column 'pk': in criteria it is nodes.id")
-    return no_such_column(name, _CRITERIA_COLUMNS)
+    return no_such_column(name, columns)
 
 
 def _tables_of(query: QueryBuilder) -> frozenset[str]:

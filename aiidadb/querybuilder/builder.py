@@ -7,16 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, overload
 
 from pypika import Table
-from pypika.terms import Criterion
+from pypika.terms import Term
 
 from aiidadb.arguments import as_count, as_flag, require_wait
+from aiidadb.criteria.node_criteria import require_criterion_on
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.to_sql import bind_as_spelled
-from aiidadb.exceptions import InvalidInputError, MultipleObjectsError, NotExistent
+from aiidadb.exceptions import (
+    InvalidInputError,
+    InvalidTypeError,
+    MultipleObjectsError,
+    NotExistent,
+)
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
 from aiidadb.querybuilder.compiler import ALL_ROWS, COUNT, Asked, Guest
 from aiidadb.querybuilder.dictionary import Draft, is_canonical
+from aiidadb.querybuilder.entities import columns_of
 from aiidadb.querybuilder.execution import fetch, stream, too_many
 from aiidadb.querybuilder.paging import read_page_end, write_page_end
 from aiidadb.querybuilder.records import Page
@@ -85,8 +92,12 @@ class QueryBuilder:
         if dictionary is None:
             return
         if isinstance(dictionary, dict) and is_canonical(dictionary):
-            self._known = self._shape_of(cast("QueryDict", dictionary))
-            self._draft = None  # it is made of the shape where it is asked for
+            try:
+                self._known = self._shape_of(cast("QueryDict", dictionary))
+            except InvalidTypeError:  # it may hold classes of the caller's, or say what is wrong
+                self._draft = Draft.read(dictionary)
+            else:
+                self._draft = None  # it is made of the shape where it is asked for
         else:
             self._draft = Draft.read(dictionary)
         if self._draft is None or self._draft.query["path"]:
@@ -186,12 +197,12 @@ class QueryBuilder:
             InvalidInputError: There is no such tag.
             InvalidTypeError: It is neither a dictionary nor a criterion.
         """
-        if isinstance(filters, Criterion):
-            found = self._change().tag_of(tag)
+        draft = self._change()
+        if isinstance(filters, Term):
             version = self._session.require_version()
-            self._guests.append(Guest(found, partial(_bound, filters, version)))
+            self._guests.append(Guest(draft.tag_of(tag), partial(_bound, filters, version)))
         else:
-            self._change().add_filter(tag, filters)
+            draft.add_filter(tag, filters)
         return self
 
     def add_projection(self, tag: object, projections: object) -> QueryBuilder:
@@ -555,12 +566,11 @@ def _limited(shape: Shape, number: int) -> Shape:
 
 
 def _bound(
-    criterion: Criterion, version: SchemaVersion, table: str, alias: str, first: int
+    given: Term, version: SchemaVersion, table: str, alias: str, first: int
 ) -> tuple[str, list[object]]:
     """A criterion on a table, in SQL for an alias of it."""
-    try:
-        tables = Table(table), Table(table, alias=alias)
-        term = on_fresh_stack(criterion.replace_table, *tables)
-    except RecursionError:
-        raise InvalidInputError("the criterion is nested too deep") from None
+    columns = {name for name, real in columns_of(table, version).items() if real is not None}
+    own = Table(table)
+    criterion = require_criterion_on(given, own, columns)
+    term = on_fresh_stack(criterion.replace_table, own, Table(table, alias=alias))
     return bind_as_spelled(term, spelling_of(version), first=first)

@@ -21,7 +21,7 @@ from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.depth import bound_of_depth
 from aiidadb.querybuilder.entities import ENTITIES, WALK, Column, Entity, columns_of
 from aiidadb.querybuilder.filters import FilterWriter
-from aiidadb.querybuilder.parameters import Parameters
+from aiidadb.querybuilder.parameters import Parameters, of_filter
 from aiidadb.querybuilder.records import RECORDS
 from aiidadb.querybuilder.recursion import FAR, FURTHER, WalkNames, write_walk
 from aiidadb.querybuilder.relations import Direct, Through, Walk, relation_of
@@ -72,11 +72,11 @@ class Field(NamedTuple):
 
 
 class Guest(NamedTuple):
-    """A criterion that is not AiiDA's, on one vertex.
+    """A criterion that is not AiiDA's, on one vertex or edge.
 
     Attributes:
-        tag: Of the vertex.
-        bind: Gives SQL and values for an alias of the vertex and the number of the first parameter.
+        tag: Of the vertex or edge.
+        bind: Gives SQL and values for its table and alias, and the number of the first parameter.
     """
 
     tag: str
@@ -90,6 +90,7 @@ class Compiled:
     Attributes:
         text: SQL with ``$n``.
         slots: For each parameter the place of its value, and what makes it of that.
+        subjects: For each parameter the filter that it is of.
         constants: Values that belong to the shape, placed behind those of the query.
         fields: How a row is cut.
         keys: Of a page: how many columns behind the fields say where the next one begins.
@@ -98,6 +99,7 @@ class Compiled:
 
     text: str
     slots: tuple[tuple[int, Convert], ...]
+    subjects: tuple[str, ...]
     constants: tuple[object, ...]
     fields: tuple[Field, ...]
     keys: int = 0
@@ -110,10 +112,23 @@ class Compiled:
             InvalidInputError: A value cannot be what it is compared with.
         """
         every = (*values, *self.constants)
-        return [
-            every[place] if convert is None else convert(every[place])
-            for place, convert in self.slots
-        ]
+        try:
+            return [
+                every[place] if convert is None else convert(every[place])
+                for place, convert in self.slots
+            ]
+        except InvalidInputError:
+            self._refuse(every)
+            raise
+
+    def _refuse(self, values: Sequence[object]) -> None:
+        """Say which filter it is that has a value that cannot be."""
+        for (place, convert), subject in zip(self.slots, self.subjects, strict=True):
+            if convert is not None:
+                try:
+                    convert(values[place])
+                except InvalidInputError as error:
+                    raise of_filter(subject, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +302,13 @@ class _Writer:
             if tag not in query["filters"]:
                 known = ", ".join(map(quote, query["filters"]))
                 raise InvalidInputError(f"there is no tag {quote(tag)}: there are {known}")
+        for guest in guests:
+            source = self._sources.get(guest.tag)
+            if source is None or not source.entity.table:
+                raise InvalidInputError(
+                    f"{quote(guest.tag)} does not stand for a table, which a criterion of pypika "
+                    "is on: give the filter as a dictionary, or on another tag"
+                )
 
     def compiled(self, bounds: tuple[bool, bool]) -> Compiled:
         """Write it."""
@@ -318,6 +340,7 @@ class _Writer:
         return Compiled(
             text=self._with_stages(text),
             slots=tuple(self.parameters.slots),
+            subjects=tuple(self.parameters.subjects),
             constants=tuple(self.parameters.constants),
             fields=tuple(self._fields),
             keys=len(orders) if self._asked.what == "page" else 0,
@@ -488,7 +511,8 @@ class _Writer:
             return sql, _SQL_TYPES[column.kind]
         if column.kind != "JSON":
             raise InvalidInputError(
-                f"{first} of a {source.entity.name} is not JSON: there is no {quote(name)} in it"
+                f"{first} of {source.entity.spoken} is not JSON, so that nothing is at "
+                f"{quote(name)}: use {quote(first)}"
             )
         if cast is None:
             return (f"{sql} #> {self.parameters.path(steps)}" if steps else sql), "jsonb"
@@ -764,17 +788,19 @@ class _Writer:
         return [walk, f"{join} {named} on {source.alias}.id = {node}"]
 
     def _conditions(self, vertex: _Vertex) -> list[str]:
-        tag, source = vertex.given["tag"], vertex.source
+        found = self._conditions_on(vertex.given["tag"], vertex.source)
+        if vertex.edge is not None:
+            assert vertex.given["edge_tag"] is not None
+            found += self._conditions_on(vertex.given["edge_tag"], vertex.edge)
+        return found
+
+    def _conditions_on(self, tag: str, source: Source) -> list[str]:
         found = self._writer.conditions(self._filters.get(tag, ()), source)
         for guest in self._guests:
             if guest.tag == tag:
                 text, values = guest.bind(source.entity.table, source.alias, self.parameters.next)
                 self.parameters.guests(values)
                 found.append(f"({text})")
-        if vertex.edge is not None:
-            edge_tag = vertex.given["edge_tag"]
-            assert edge_tag is not None
-            found += self._writer.conditions(self._filters.get(edge_tag, ()), vertex.edge)
         return found
 
 

@@ -71,6 +71,8 @@ def is_canonical(dictionary: Mapping[str, object]) -> bool:
     path, filters = dictionary["path"], dictionary["filters"]
     if type(path) is not list or type(filters) is not dict or not path:
         return False
+    if not (_is_number_of_rows(dictionary["limit"]) and _is_number_of_rows(dictionary["offset"])):
+        return False
     for vertex in path:
         if type(vertex) is not dict or vertex.keys() != VERTEX_KEYS:
             return False
@@ -120,7 +122,7 @@ class Draft:
                 known = did_you_mean(key, KEYS) or f"there are {', '.join(KEYS)}"
                 raise InvalidTypeError(f"a query has no key {quote(key)}: {known}")
         draft = cls()
-        path = dictionary.get("path") or ()
+        path = dictionary.get("path", ())
         if not isinstance(path, list | tuple):
             raise InvalidTypeError(f"the path must be a list, not {quote(path)}")
         for item in path:
@@ -136,7 +138,8 @@ class Draft:
         draft.offset(dictionary.get("offset"))
         if order_by := dictionary.get("order_by"):
             draft.order_by(order_by)
-        draft.distinct(dictionary.get("distinct", False))
+        distinct = dictionary.get("distinct")
+        draft.distinct(False if distinct is None else distinct)
         return draft
 
     def as_dict(self) -> QueryDict:
@@ -170,8 +173,8 @@ class Draft:
         query = self.query
         if query["path"]:
             edge_tag = self._new_edge_tag(edge_tag, joined, tag)
-        elif edge_tag is not None:
-            _require_text(edge_tag, "edge_tag")
+        else:
+            edge_tag = _optional_text(edge_tag, "edge_tag")
         own: dict[str, Any] = type_filters(types, subclassing=as_flag(subclassing, "subclassing"))
         if filters is not None:
             own.update(_filters(filters))
@@ -216,19 +219,21 @@ class Draft:
         Raises:
             InvalidInputError: None does, or several do.
         """
+        tags = self.query["filters"]
         if isinstance(given, str):
-            if given in self.query["filters"]:
-                return given
-            known = ", ".join(map(quote, self.query["filters"])) or "none"
-            raise InvalidInputError(f"there is no tag {quote(given)}: there are {known}")
+            if given in tags:
+                return str.__str__(given)
+            hint = did_you_mean(given, tags)
+            hint = hint or f"there are {', '.join(map(quote, tags)) or 'none'}"
+            raise InvalidInputError(f"there is no tag {quote(given)}: {hint}")
         several = given if isinstance(given, list | tuple | set) else [given]
         if not all(isinstance(one, type) for one in several):
             raise InvalidTypeError(f"{quote(given)} is neither a tag nor a class")
-        tags = self._tags_of_class.get(_class_key(given), [])
-        if len(tags) != 1:
-            found = f"the tags {', '.join(tags)}" if tags else "no tag"
-            raise InvalidInputError(f"{quote(given)} stands for {found}: give one tag")
-        return tags[0]
+        found = self._tags_of_class.get(_class_key(given), [])
+        if len(found) != 1:
+            what = f"the tags {', '.join(found)}" if found else "no tag"
+            raise InvalidInputError(f"{quote(given)} stands for {what}: give one tag")
+        return found[0]
 
     def _append_item(self, item: object) -> None:
         if not isinstance(item, dict):
@@ -242,7 +247,7 @@ class Draft:
     def _new_tag(self, tag: str | None, types: list[EntityType]) -> str:
         taken = self.query["filters"]
         if tag:
-            _require_text(tag, "tag")
+            tag = _as_text(tag, "tag")
             if _EDGE_MARK in tag:
                 raise InvalidInputError(
                     f"the tag {quote(tag)} holds {_EDGE_MARK!r}, which only tags of edges do"
@@ -260,7 +265,7 @@ class Draft:
         if edge_tag is None:
             assert joined is not None
             edge_tag = f"{joined}{_EDGE_MARK}{tag}"
-        _require_text(edge_tag, "edge_tag")
+        edge_tag = _as_text(edge_tag, "edge_tag")
         if edge_tag in self.query["filters"] or edge_tag == tag:
             raise InvalidInputError(f"the tag {quote(edge_tag)} is used already")
         return edge_tag
@@ -289,12 +294,11 @@ class Draft:
         if keyword is None:
             keyword = "with_incoming" if entity == "node" else "with_node"
             value = path[-1]["tag"]
-        _require_text(keyword, "joining_keyword")
+        keyword = _as_text(keyword, "joining_keyword")
         if keyword not in known:
-            raise InvalidInputError(
-                f"{quote(keyword)} does not join a {entity}: there are {', '.join(known) or 'none'}"
-            )
-        return str(keyword), self.tag_of(value)
+            hint = did_you_mean(keyword, known) or f"there are {', '.join(known) or 'none'}"
+            raise InvalidInputError(f"{quote(keyword)} does not join a {entity}: {hint}")
+        return keyword, self.tag_of(value)
 
     def _direction(self, steps: object) -> tuple[str, str]:
         path = self.query["path"]
@@ -396,6 +400,7 @@ def _filters(given: object) -> dict[str, Any]:
         name = getattr(key, "backend_key", key)
         if not isinstance(name, str):
             raise InvalidTypeError(f"a filter is on the name of a field, not on {quote(key)}")
+        name = str.__str__(name)
         if _is_entity(value):
             found[f"{name}_id"] = value.pk
         else:
@@ -413,14 +418,19 @@ def _copied(value: Any, depth: int = 0) -> Any:
         return value
     if depth > DEEPEST:
         raise InvalidInputError(f"a filter is nested deeper than {DEEPEST} levels")
-    if kind is dict:
-        return {key: _copied(one, depth + 1) for key, one in value.items()}
-    if kind is list:
+    if isinstance(value, dict):
+        return {_plain(key): _copied(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, list):
         return [one if type(one) in _IMMUTABLE else _copied(one, depth + 1) for one in value]
     try:
         return copy.deepcopy(value)
     except Exception:  # whatever the object's own methods raise
         raise InvalidTypeError(f"{quote(value)} cannot be the value of a filter") from None
+
+
+def _plain(key: Any) -> Any:
+    """A key, as a plain text where it is one of a class of its own."""
+    return str.__str__(key) if isinstance(key, str) else key
 
 
 def _is_entity(value: object) -> bool:
@@ -452,6 +462,7 @@ def _field(given: object, names: dict[str, str]) -> str:
     field = getattr(given, "backend_key", given)
     if not isinstance(field, str):
         raise InvalidTypeError(f"a field is named by a text, not by {quote(given)}")
+    field = str.__str__(field)
     name = getattr(given, "key", field)
     if isinstance(name, str) and name != field:
         names[field] = name
@@ -467,9 +478,8 @@ def _options(spec: object) -> dict[str, str]:
     for key, value in spec.items():
         if key not in ("func", "cast"):
             raise InvalidInputError(f"a projection takes 'cast' and 'func', not {quote(key)}")
-        if not isinstance(value, str):
-            raise InvalidTypeError(f"{key} of a projection is a text, not {quote(value)}")
-    return dict(spec)
+        _as_text(value, f"{key} of a projection")
+    return {str.__str__(key): str.__str__(value) for key, value in spec.items()}
 
 
 def _orders(fields: object) -> list[dict[str, dict[str, str]]]:
@@ -477,7 +487,7 @@ def _orders(fields: object) -> list[dict[str, dict[str, str]]]:
     for one in fields if isinstance(fields, list | tuple) else [fields]:
         field = getattr(one, "backend_key", one)
         if isinstance(field, str):
-            found.append({field: {"order": "asc"}})
+            found.append({str.__str__(field): {"order": "asc"}})
         elif isinstance(one, dict):
             found.append({_field(name, {}): _order(spec) for name, spec in one.items()})
         else:
@@ -493,30 +503,33 @@ def _order(spec: object) -> dict[str, str]:
     for key, value in spec.items():
         if key not in ("order", "cast"):
             raise InvalidInputError(f"an order takes 'order' and 'cast', not {quote(key)}")
-        if not isinstance(value, str):
-            raise InvalidTypeError(f"{key} of an order is a text, not {quote(value)}")
-    found = {**spec, "order": spec.get("order", "asc")}
+        if key != "cast" or value is not None:
+            _as_text(value, f"{key} of an order")
+    found = {_plain(key): _plain(value) for key, value in spec.items()}
+    found.setdefault("order", "asc")
     if found["order"] not in ("asc", "desc"):
         raise InvalidInputError(f"an order is 'asc' or 'desc', not {quote(found['order'])}")
     return found
 
 
 def _number_of_rows(number: object, what: str) -> int | None:
-    if number is None:
-        return None
-    if not isinstance(number, int):
+    if number is not None and not isinstance(number, int):
         raise InvalidTypeError(f"{what} must be a number of rows, or None, not {quote(number)}")
-    if not 0 <= number < 2**63:
+    if not _is_number_of_rows(number):
         raise InvalidInputError(f"{what} must be a number of rows, not {quote(number)}")
     return number
 
 
-def _require_text(value: object, what: str) -> None:
+def _is_number_of_rows(number: object) -> bool:
+    return number is None or (isinstance(number, int) and 0 <= number < 2**63)
+
+
+def _as_text(value: object, what: str) -> str:
+    """A text, as a plain one."""
     if not isinstance(value, str):
         raise InvalidTypeError(f"{what} must be a text, not {quote(value)}")
+    return str.__str__(value)
 
 
 def _optional_text(value: object, what: str) -> str | None:
-    if value is not None:
-        _require_text(value, what)
-    return str(value) if value is not None else None
+    return None if value is None else _as_text(value, what)

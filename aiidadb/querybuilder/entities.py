@@ -90,8 +90,15 @@ class Entity:
         if found is None:
             names = [*self.columns, *self.synonyms]
             hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
-            raise InvalidInputError(f"{self.name} has no column {quote(name)}: {hint}")
+            raise InvalidInputError(f"{self.spoken} has no column {quote(name)}: {hint}")
         return found
+
+    @property
+    def spoken(self) -> str:
+        """What it is called in the middle of a sentence."""
+        if " " in self.name:
+            return self.name
+        return f"an {self.name}" if self.name == "authinfo" else f"a {self.name}"
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import decimal
+import numbers
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +18,10 @@ from aiidadb.querybuilder.parameters import (
     as_double,
     as_integer,
     as_json,
+    as_json_list,
     as_json_type,
+    as_moment,
+    as_pattern,
     as_spelled,
     as_text,
     as_time,
@@ -25,6 +30,7 @@ from aiidadb.querybuilder.parameters import (
     first_uuid,
     integers_of_json,
     last_uuid,
+    of_filter,
     wrapped,
 )
 from aiidadb.querybuilder.shape import (
@@ -56,6 +62,10 @@ _JSON_OPERATORS: Final = (
     "and", "or",
 )  # fmt: skip
 
+_SPOKEN: Final[Mapping[str, str]] = {
+    "flag": "True or False", "integer": "an integer", "JSON": "JSON", "text": "a text",
+    "time": "a time", "UUID": "a UUID", "integers": "a list of integers",
+}  # fmt: skip
 _NEVER: Final = "null::boolean"
 _TRUTH_OF: Final[Mapping[str, str]] = {"and": " and ", "or": " or "}
 
@@ -110,14 +120,19 @@ class FilterWriter:
         column = source.entity.column(name)
         if steps and column.kind != "JSON":
             raise InvalidInputError(
-                f"{name} of a {source.entity.name} is not JSON: there is no {quote(key)} in it"
+                f"{name} of {source.entity.spoken} is not JSON, so that nothing is at "
+                f"{quote(key)}: use {quote(name)}"
             )
         write: Callable[[str, Kind, int, bool], str]
         if steps or column.is_keyed:
             write = _JsonField(self._parameters, source.sql(column), tuple(steps), key).condition
         else:
             write = ColumnField(self._parameters, source.sql(column), column, self._texts).condition
-        return self._operators(operators, write, plainly=plainly)
+        self._parameters.subject = key
+        try:
+            return self._operators(operators, write, plainly=plainly)
+        except InvalidInputError as error:
+            raise of_filter(key, error) from None
 
     def _operators(
         self,
@@ -134,7 +149,7 @@ class FilterWriter:
             is_plain = plainly and bare == given
             if kind is NESTED:
                 if bare not in _TRUTH_OF:
-                    raise _unknown(bare, tuple(_TRUTH_OF))
+                    raise _unknown(given, tuple(_TRUTH_OF), "for lists of operators")
                 inner = [
                     condition
                     for one in place
@@ -159,9 +174,13 @@ def _negated(condition: str, *, is_negated: bool) -> str:
     return f"not ({condition})" if is_negated else condition
 
 
-def _unknown(operator: str, known: Sequence[str]) -> InvalidInputError:
+def _unknown(operator: str, known: Sequence[str], where: str) -> InvalidInputError:
     hint = did_you_mean(operator, known) or f"there are {', '.join(known)}"
-    return InvalidInputError(f"there is no operator {quote(operator)} here: {hint}")
+    return InvalidInputError(f"there is no operator {quote(operator)} {where}: {hint}")
+
+
+def _not_a_length(operator: str, kind: Kind) -> InvalidTypeError:
+    return InvalidTypeError(f"{quote(operator)} takes an integer, not {_named(kind)}")
 
 
 def _is(kind: object, *types: type) -> bool:
@@ -170,13 +189,19 @@ def _is(kind: object, *types: type) -> bool:
 
 def _named(kind: Kind) -> str:
     if isinstance(kind, Each):
-        return "a list" if kind.kind is None else f"a list of {_named(kind.kind)}"
-    return kind.__name__ if isinstance(kind, type) else str(kind)
+        return "an empty list" if kind.kind is None else f"a list of {_named_in_a_list(kind.kind)}"
+    return f"a value of type {kind.__name__}" if isinstance(kind, type) else str(kind)
+
+
+def _named_in_a_list(kind: object) -> str:
+    return f"values of type {kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
 def _refuse_order_of_flags(kind: Kind, operator: str) -> None:
     if kind is bool and operator != "==":
-        raise InvalidInputError(f"True and False are in no order, as {operator} asks for")
+        raise InvalidInputError(
+            f"True and False have no order, which {quote(operator)} asks for: use '=='"
+        )
 
 
 def _kind_of_items(kind: Kind) -> Any:
@@ -187,9 +212,12 @@ def _kind_of_items(kind: Kind) -> Any:
     """
     assert isinstance(kind, Each)
     if kind.kind is None:
-        raise InvalidInputError("the list of an operator in is empty")
+        raise InvalidInputError("the list of 'in' is empty: give at least one value")
     if kind.kind is MIXED:
-        raise InvalidInputError("the list of an operator in has values of several types")
+        raise InvalidInputError(
+            "the list of 'in' has values of several types: give values of one type, or combine "
+            "several with 'or'"
+        )
     return kind.kind
 
 
@@ -208,6 +236,9 @@ class ColumnField:
         self._column = column
         spell = texts.get(column.name)
         self._as_text: Convert = as_text if spell is None else partial(as_spelled, spell=spell)
+        self._as_pattern: Convert = (
+            as_pattern if spell is None else partial(as_spelled, spell=spell, read=as_pattern)
+        )
 
     def condition(self, operator: str, kind: Kind, place: int, _plainly: bool) -> str:
         """SQL for one operator with one value."""
@@ -217,7 +248,9 @@ class ColumnField:
             return self.any_of("=", kind, place)
         sign = _COMPARISONS.get(operator)
         if sign is None:
-            raise _unknown(operator, _COLUMN_OPERATORS)
+            if operator in _LENGTHS and not _is(kind, int):
+                raise _not_a_length(operator, kind)
+            raise _unknown(operator, _COLUMN_OPERATORS, "for a column that is not JSON")
         if kind is type(None):
             return f"{self._sql} is null" if operator == "==" else _NEVER
         _refuse_order_of_flags(kind, operator)
@@ -227,7 +260,7 @@ class ColumnField:
     def any_of(self, sign: str, kind: Kind, place: int) -> str:
         """SQL for a comparison that must hold with one of several values."""
         items = _kind_of_items(kind)
-        if items is type(None):
+        if items is type(None) and self._column.kind != "JSON":
             return _NEVER
         cast, convert = self._as_parameter(items)
         arrays = partial(_array, convert=convert, kind=items)
@@ -236,8 +269,8 @@ class ColumnField:
 
     def _pattern(self, operator: str, kind: Kind, place: int) -> str:
         if not _is(kind, str):
-            raise InvalidTypeError(f"{operator} takes a text, not a value of {_named(kind)}")
-        pattern = self._parameters.value(place, "text", self._as_text)
+            raise InvalidTypeError(f"{quote(operator)} takes a text, not {_named(kind)}")
+        pattern = self._parameters.value(place, "text", self._as_pattern)
         column = self._column
         if column.name == "node_type" and operator == "like":
             # Nearly every vertex has such a pattern; that of any node is `%`. In a plan for all
@@ -250,7 +283,9 @@ class ColumnField:
         if column.kind == "text":
             return f"{self._sql} {operator} {pattern}"
         if operator == "ilike":
-            raise InvalidInputError(f"ilike needs a column of texts, which {column.name} is not")
+            raise InvalidInputError(
+                f"'ilike' needs a column of texts, which {column.name} is not: use 'like'"
+            )
         alike = f"{self._sql}::text like {pattern}"
         if column.kind != "UUID":
             return alike
@@ -271,16 +306,16 @@ class ColumnField:
             found = _time_parameter(kind) if column == "time" else None
         elif _is(kind, bool):
             found = ("boolean", None) if column == "flag" else None
-        elif _is(kind, int, float):
-            if column == "integer":
-                found = ("bigint", as_integer) if _is(kind, int) else ("float8", None)
+        elif _is(kind, numbers.Number):
+            found = _number_parameter(kind) if column == "integer" else None
         elif _is(kind, uuid.UUID):
             found = ("uuid", None) if column == "UUID" else None
         elif _is(kind, str):
             found = self._text_parameter()
         if found is None:
             raise InvalidTypeError(
-                f"{self._column.name} cannot be compared with a value of {_named(kind)}"
+                f"{self._column.name} is {_SPOKEN[self._column.kind]}, which cannot be compared "
+                f"with {_named(kind)}"
             )
         return found
 
@@ -294,10 +329,18 @@ class ColumnField:
         }.get(self._column.kind)
 
 
+def _number_parameter(kind: Kind) -> tuple[str, Convert] | None:
+    if _is(kind, numbers.Integral):
+        return "bigint", as_integer
+    if _is(kind, float):
+        return "float8", None
+    return ("numeric", None) if _is(kind, decimal.Decimal) else None
+
+
 def _time_parameter(kind: Kind) -> tuple[str, Convert]:
     if kind is NAIVE_TIME:
         return "timestamp", None
-    return ("timestamptz" if _is(kind, datetime.datetime) else "date"), None
+    return ("timestamptz", as_moment) if _is(kind, datetime.datetime) else ("date", None)
 
 
 def _array_cast(cast: str) -> str:
@@ -336,12 +379,15 @@ class _JsonField:
         if operator == "of_type":
             return self._of_type(kind, place)
         if operator == "contains":
-            if kind not in (dict, list):
-                raise InvalidInputError(f"contains takes a list or dict, not {_named(kind)}")
-            return f"{self._json} @> {self._parameters.value(place, 'text::jsonb')}"
+            if kind not in (dict, list, tuple):
+                raise InvalidTypeError(
+                    f"'contains' takes a list or a dictionary, not {_named(kind)}"
+                )
+            convert = as_json_list if kind is tuple else None
+            return f"{self._json} @> {self._parameters.value(place, 'text::jsonb', convert)}"
         if operator == "has_key":
             if not _is(kind, str):
-                raise InvalidInputError(f"has_key takes a text, not a value of {_named(kind)}")
+                raise InvalidTypeError(f"'has_key' takes a text, not {_named(kind)}")
             return f"{self._json} ? {self._parameters.value(place, 'text', as_text)}"
         if operator in _LENGTHS:
             return self._length(operator, kind, place)
@@ -352,7 +398,7 @@ class _JsonField:
     def _of_type(self, kind: Kind, place: int) -> str:
         if not _is(kind, str):
             raise InvalidInputError(
-                f"of_type takes one of {', '.join(JSON_TYPES)}, not a value of {_named(kind)}"
+                f"'of_type' takes one of {', '.join(JSON_TYPES)}, not {_named(kind)}"
             )
         asked = self._parameters.value(place, "text", as_json_type)
         found = f"jsonb_typeof({self._json})"
@@ -361,9 +407,9 @@ class _JsonField:
 
     def _length(self, operator: str, kind: Kind, place: int) -> str:
         if not _is(kind, int):
-            raise InvalidTypeError(f"{operator} takes an integer, not a value of {_named(kind)}")
+            raise _not_a_length(operator, kind)
         if _is(kind, bool):
-            raise InvalidInputError(f"{operator} takes an integer, not True or False")
+            raise InvalidInputError(f"{quote(operator)} takes an integer, not True or False")
         length = self._parameters.value(place, "bigint", as_integer)
         return self._where(
             "array", f"jsonb_array_length({self._json}) {_LENGTHS[operator]} {length}"
@@ -382,9 +428,9 @@ class _JsonField:
         is_pattern = operator in _PATTERNS
         sign = operator if is_pattern else _JSON_COMPARISONS.get(operator)
         if sign is None:
-            raise _unknown(operator, _JSON_OPERATORS)
+            raise _unknown(operator, _JSON_OPERATORS, "for JSON")
         if is_pattern and not _is(kind, str):
-            raise InvalidTypeError(f"{operator} takes a text, not a value of {_named(kind)}")
+            raise InvalidTypeError(f"{quote(operator)} takes a text, not {_named(kind)}")
         if kind is type(None):
             return "false" if operator == "==" else self._where("object", _NEVER)
         if operator == "==" and _is(kind, str, bool) and self._has_names_only():
@@ -396,7 +442,7 @@ class _JsonField:
             return holds if plainly else f"coalesce({holds}, false)"
         _refuse_order_of_flags(kind, operator)
         json_type, cell, cast, convert = self._typed(kind)
-        value = self._parameters.value(place, cast, convert)
+        value = self._parameters.value(place, cast, as_pattern if is_pattern else convert)
         return self._where(json_type, f"{cell} {sign} {value}")
 
     def _has_names_only(self) -> bool:
@@ -417,9 +463,7 @@ class _JsonField:
             return "object", self._json, "text::jsonb", None
         if kind is list:
             return "array", self._json, "text::jsonb", None
-        raise InvalidTypeError(
-            f"{quote(self._key)} is in JSON, which has no value of {_named(kind)}"
-        )
+        raise InvalidTypeError(f"{quote(self._key)} is JSON, which cannot hold {_named(kind)}")
 
     def _where(self, json_type: str, condition: str) -> str:
         """A condition that holds for one type only, and is false for all others."""

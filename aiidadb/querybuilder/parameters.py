@@ -6,7 +6,7 @@ import datetime
 import json
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, SupportsInt, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.jsonvalue import decode_json, encode_json
@@ -23,7 +23,10 @@ __all__ = [
     "as_double",
     "as_integer",
     "as_json",
+    "as_json_list",
     "as_json_type",
+    "as_moment",
+    "as_pattern",
     "as_spelled",
     "as_text",
     "as_time",
@@ -32,6 +35,7 @@ __all__ = [
     "first_uuid",
     "integers_of_json",
     "last_uuid",
+    "of_filter",
     "wrapped",
 ]
 
@@ -54,11 +58,15 @@ class Parameters:
 
     Attributes:
         slots: For each parameter the place of its value, and what makes it of the value.
+        subjects: For each parameter the filter that its value is of.
+        subject: The filter that is being written.
         constants: Values that are part of the shape; their places are behind those of the query.
     """
 
     def __init__(self, number: int) -> None:
         self.slots: list[tuple[int, Convert]] = []
+        self.subjects: list[str] = []
+        self.subject = ""
         self.constants: list[object] = []
         self._number = number
         self._known: dict[object, str] = {}
@@ -71,6 +79,7 @@ class Parameters:
         key = (place, cast, made_by)
         if (known := self._known.get(key)) is None:
             self.slots.append((place, convert))
+            self.subjects.append(self.subject)
             known = self._known[key] = f"${len(self.slots)}::{cast}"
         return known
 
@@ -86,6 +95,7 @@ class Parameters:
     def constant(self, value: object, cast: str) -> str:
         """SQL for a value that is part of the shape."""
         self.slots.append((self._number + len(self.constants), None))
+        self.subjects.append(self.subject)
         self.constants.append(value)
         return f"${len(self.slots)}::{cast}"
 
@@ -100,26 +110,40 @@ class Parameters:
         return len(self.slots) + 1
 
 
+def of_filter(key: str, error: InvalidInputError) -> InvalidInputError:
+    """An error about a filter, which says about which one."""
+    return type(error)(f"the filter on {quote(key)}: {error}")
+
+
 def as_text(value: str) -> str:
     """A text, if PostgreSQL can hold it."""
     if problem := find_problem(value):
-        raise InvalidInputError(f"{quote(value)} in a filter holds {problem}")
+        raise InvalidInputError(f"{quote(value)} holds {problem}")
     return str.__str__(value)
 
 
-def as_spelled(value: str, spell: Callable[[str], str]) -> str:
-    """A text as the database spells it, if PostgreSQL can hold it."""
-    return spell(as_text(value))
+def as_pattern(value: str) -> str:
+    """A text for ``like``: at its end a lone backslash stands for itself."""
+    text = as_text(value)
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return text if backslashes % 2 == 0 else f"{text}\\"
 
 
-def as_integer(value: int | str) -> int:
-    """An integer, which clients that send JSON may write as text."""
+def as_spelled(
+    value: str, spell: Callable[[str], str], read: Callable[[str], str] = as_text
+) -> str:
+    """A text, or what else ``read`` makes of it, as the database spells it."""
+    return spell(read(value))
+
+
+def as_integer(value: SupportsInt | str) -> int:
+    """An integer, such as of NumPy, which clients that send JSON may write as text."""
     try:
         number = int(value)
     except ValueError:
-        raise InvalidInputError(f"{quote(value)} in a filter is not an integer") from None
+        raise InvalidInputError(f"{quote(value)} is not an integer") from None
     if not -(2**63) <= number < 2**63:
-        raise InvalidInputError(f"{quote(value)} in a filter does not fit into 64 bits")
+        raise InvalidInputError(f"{quote(value)} does not fit into 64 bits")
     return number
 
 
@@ -128,7 +152,7 @@ def as_double(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise InvalidInputError(f"{quote(value)} in a filter is too large a number") from None
+        raise InvalidInputError(f"{quote(value)} is too large a number") from None
 
 
 def as_uuid(value: str | uuid.UUID) -> uuid.UUID:
@@ -139,7 +163,7 @@ def as_uuid(value: str | uuid.UUID) -> uuid.UUID:
         return uuid.UUID(value)
     except ValueError:
         raise InvalidInputError(
-            f"{quote(value)} in a filter is not a UUID: to look for the beginning of one, use like"
+            f"{quote(value)} is not a UUID: to look for the beginning of one, use 'like'"
         ) from None
 
 
@@ -148,7 +172,20 @@ def as_time(value: str) -> str:
     try:
         return datetime.datetime.fromisoformat(value).isoformat()
     except ValueError:
-        raise InvalidInputError(f"{quote(value)} in a filter is not a time in ISO 8601") from None
+        raise InvalidInputError(
+            f"{quote(value)} is not a time: write it as ISO 8601 has it, such as "
+            "'2024-05-31T12:00:00+00:00'"
+        ) from None
+
+
+def as_moment(value: datetime.datetime) -> datetime.datetime:
+    """A time that is one in UTC too."""
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise InvalidInputError(
+            f"{quote(value)} is before the year 1 or after 9999 in UTC"
+        ) from None
 
 
 def as_json(value: object) -> str:
@@ -159,15 +196,22 @@ def as_json(value: object) -> str:
 def as_json_type(value: str) -> str:
     """The name of a type in JSON."""
     if value not in JSON_TYPES:
-        raise InvalidInputError(f"of_type takes one of {', '.join(JSON_TYPES)}, not {quote(value)}")
+        raise InvalidInputError(
+            f"'of_type' takes one of {', '.join(JSON_TYPES)}, not {quote(value)}"
+        )
     return str.__str__(value)
+
+
+def as_json_list(values: Sequence[object]) -> str:
+    """The JSON text of a tuple."""
+    return encode_json(list(values))  # type: ignore[arg-type]  # it refuses what JSON does not have
 
 
 def integers_of_json(text: str) -> list[int]:
     """The integers of a JSON list, such as the ids on a path."""
     numbers = decode_json(text)
     if not all(type(number) is int for number in numbers):
-        raise InvalidInputError(f"{quote(numbers)} in a filter is not a list of integers")
+        raise InvalidInputError(f"{quote(numbers)} is not a list of integers")
     return [as_integer(number) for number in numbers]
 
 

@@ -241,6 +241,8 @@ class _Walk:
         if kind in _JSON:
             self._measure(value, depth + 1)
             return operator, kind, self._place(kind, encode_json(value))
+        if isinstance(value, dict | list):  # of a class of its own
+            return self._leaf(operator, _as_plain(value), depth)
         if kind not in _UNCHANGED:
             if isinstance(value, datetime.datetime) and value.tzinfo is None:
                 kind = NAIVE_TIME
@@ -316,9 +318,14 @@ def _as_list(operator: str, given: Any) -> Iterable[Any]:
     if isinstance(given, list | tuple):
         return given
     is_iterator = hasattr(given, "__next__")  # which can be gone through only once
-    if operator == "in" and hasattr(given, "__iter__") and not is_iterator:
+    is_iterable = hasattr(given, "__iter__") and not isinstance(given, type)
+    if operator == "in" and is_iterable and not is_iterator:
         return list(given)
     raise InvalidTypeError(f"the value of {quote(operator)} must be a list, not {quote(given)}")
+
+
+def _as_plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, dict) else list(value)
 
 
 def _copy_of(value: Any) -> Any:

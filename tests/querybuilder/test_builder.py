@@ -10,6 +10,7 @@ import pytest
 
 import aiidadb
 from aiidadb import nodes
+from aiidadb.criteria.tables import links
 from aiidadb.exceptions import (
     InvalidInputError,
     InvalidTypeError,
@@ -89,6 +90,11 @@ async def test_a_criterion_of_pypika_is_a_filter_too(world):
     assert [row[1] for row in await query.all()] == ["structure 2", "structure 3"]
     with pytest.raises(InvalidInputError, match="pypika"):
         query.as_dict()
+    query = structures(world).append("", tag="c", with_incoming="s", edge_tag="e")
+    number = await query.count()
+    assert await query.add_filter("e", links.type == "input_work").count() == 1 < number
+    with pytest.raises(InvalidInputError, match="does not stand for a table"):
+        await structures(world).children(edge_tag="e").add_filter("e", links.id == 1).all()
 
 
 async def test_a_transaction_sees_its_own_changes(world):

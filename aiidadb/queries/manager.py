@@ -58,6 +58,7 @@ class QueryManager:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._statistics = creation_statistics.StatisticsReader(session)
+        self._processes = processes.ProcessReader(session)
 
     async def fetch(self, query: Term) -> list[asyncpg.Record]:
         """Run a pypika query that selects, with every value in it sent as a parameter.
@@ -489,10 +490,17 @@ class QueryManager:
 
         The time depends on what is asked for: with ``changed_after`` on how much has changed since,
         with ``since`` on the nodes made since, with ``limit`` alone on that (not so in the
-        sqlalchemy line, which has no index on either time). States are in no index of AiiDA's, so
-        to find those in some states, all processes have to be looked at, though none of the data. A
-        database where that is asked for often, and takes too long, can be given an index, which is
-        used as soon as it is there; AiiDA does not mind it::
+        sqlalchemy line, which has no index on either time).
+
+        States are in no index of AiiDA's. The active processes are found by a look at all
+        processes, though at none of the data, the first time, and then once in a quarter of an
+        hour. In between this backend looks at those that it knows to be active, and at nodes that
+        are new, or were changed since an hour before its last look. (So a process that became
+        active in another way than AiiDA's, by SQL that leaves ``mtime`` as it was, or on a machine
+        whose clock is more than an hour slow, may show a quarter of an hour late.) Inside
+        :meth:`aiidadb.Backend.transaction`, in the sqlalchemy line, and for terminated states, all
+        processes are looked at each time. A database where that takes too long can be given an
+        index, which is used as soon as it is there; AiiDA does not mind it::
 
             create index concurrently on db_dbnode ((attributes ->> 'process_state'))
             where node_type like 'process.%';
@@ -518,12 +526,8 @@ class QueryManager:
             InvalidInputError: An argument cannot be used; processes have no such state.
         """
         with served(self._session, since=WITH_JSON_COLUMNS):
-            return await processes.get_processes(
-                self._session,
-                states=states,
-                since=since,
-                changed_after=changed_after,
-                limit=limit,
+            return await self._processes.get_processes(
+                states=states, since=since, changed_after=changed_after, limit=limit
             )
 
     async def set_labels(self, mapping: Mapping[int, str]) -> int:

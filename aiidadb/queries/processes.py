@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,21 +11,31 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.arguments import as_count
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
+from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, in_turn
+from aiidadb.turns import STEP, array_text, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Awaitable, Collection, Sequence
 
     import asyncpg
 
     from aiidadb.connecting.session import Session
     from aiidadb.turns import Steps
 
-__all__ = ["PROCESS_STATES", "ProcessRow", "get_processes"]
+__all__ = ["PROCESS_STATES", "ProcessReader", "ProcessRow"]
 
 PROCESS_STATES: Final = ("created", "running", "waiting", "finished", "excepted", "killed")
 """The states of AiiDA's processes: those of active ones, then those of terminated ones."""
+
+_ACTIVE: Final = frozenset(PROCESS_STATES[:3])
+
+_TRUSTED: Final = 900.0
+"""Seconds for which a look at all processes is enough: it bounds how long a change can be missed
+that is against AiiDA's rules, such as one that leaves ``mtime`` as it was."""
+
+_MOST_REMEMBERED: Final = 20_000
+"""Active processes; of more, a look at each costs what a look at all does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +72,83 @@ class ProcessRow:
     mtime: datetime.datetime | None
 
 
-async def get_processes(
-    session: Session,
-    *,
-    states: Collection[str] | None = None,
-    since: datetime.datetime | str | None = None,
-    changed_after: datetime.datetime | str | None = None,
-    limit: int | None = None,
-) -> list[ProcessRow]:
-    """See :meth:`aiidadb.queries.manager.QueryManager.get_processes`."""
-    wanted = None if states is None else _as_states(states)
-    earliest = None if since is None else _as_time(since, "since")
-    after = None if changed_after is None else _as_time(changed_after, "changed_after")
-    most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
-    session.require_version()
-    # Each plan depends on which of the values are null, and on how far back the times are.
-    if after is not None:
-        rows = await session.fetch_traversal(
-            QUERIES["changed_processes"], wanted, earliest, after, most, replan=True
-        )
-    else:
-        async with session.lane():  # all processes may have to be looked at
-            rows = await session.fetch_traversal(
-                QUERIES["processes"], wanted, earliest, most, replan=True
-            )
-    return await in_turn(_as_rows(rows))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at the active processes found, for the next one.
+
+    Attributes:
+        pks: Those that were active, as the text of an array.
+        highest: The highest pk that there was.
+        changed_since: From when on changes may not have been seen.
+        until: By the clock of the event loop, when all processes are looked at again.
+    """
+
+    pks: str
+    highest: int
+    changed_since: datetime.datetime
+    until: float
+
+
+class ProcessReader:
+    """Reads the processes of one database, and remembers which were active at the last look."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._last: _Look | None = None
+
+    async def get_processes(
+        self,
+        *,
+        states: Collection[str] | None = None,
+        since: datetime.datetime | str | None = None,
+        changed_after: datetime.datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[ProcessRow]:
+        """See :meth:`aiidadb.queries.manager.QueryManager.get_processes`."""
+        wanted = None if states is None else _as_states(states)
+        earliest = None if since is None else _as_time(since, "since")
+        after = None if changed_after is None else _as_time(changed_after, "changed_after")
+        most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
+        self._session.require_version()
+        if after is not None:
+            rows = await self._ask("changed_processes", wanted, earliest, after, most)
+        elif wanted is not None and _ACTIVE.issuperset(wanted) and self._can_remember:
+            active = await self._active()
+            rows = await self._ask("processes", wanted, earliest, most, active)
+        else:
+            async with self._session.lane():  # all processes may have to be looked at
+                rows = await self._ask("processes", wanted, earliest, most, None)
+        return await in_turn(_as_rows(rows))
+
+    def _ask(self, name: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
+        # Each plan depends on which of the values are null, and on how far back the times are.
+        return self._session.fetch_traversal(QUERIES[name], *arguments, replan=True)
+
+    @property
+    def _can_remember(self) -> bool:
+        """Whether what is seen is in the database for good, and changes are found by an index."""
+        session = self._session
+        return not session.in_transaction and session.require_version().line != "sqlalchemy"
+
+    async def _active(self) -> str:
+        """The active processes, as the text of an array."""
+        now = asyncio.get_running_loop().time()
+        last = self._last
+        if last is not None and now < last.until:
+            rows = await self._ask("active_processes", last.pks, last.highest, last.changed_since)
+            until = last.until
+        else:
+            async with self._session.lane():
+                rows = await self._ask("active_processes", None, None, None)
+            until = now + _TRUSTED
+        (row,) = rows
+        pks = pks_of_bytes(row["pks"])
+        text = await in_turn(array_text(pks))
+        if len(pks) <= _MOST_REMEMBERED:
+            self._last = _Look(text, row["highest"], row["changed_since"], until)
+        else:
+            self._last = None
+        return text
 
 
 def _as_rows(records: Sequence[asyncpg.Record]) -> Steps[list[ProcessRow]]:

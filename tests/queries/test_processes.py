@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 import aiidadb
 from aiidadb.exceptions import InvalidInputError
+from aiidadb.queries import processes
 from aiidadb.sql import QUERIES
 from tests.helpers.databases import run_script
+from tests.helpers.examples import examples
 from tests.helpers.graphs import (
     CALCULATION,
     WORKFLOW,
@@ -39,7 +43,7 @@ def after(minutes: float) -> dt.datetime:
 
 async def fill(
     backend: aiidadb.Backend,
-    processes: Mapping[int, Mapping[str, object] | None],
+    attributes_of: Mapping[int, Mapping[str, object] | None],
     times: Mapping[int, tuple[dt.datetime, dt.datetime]] | None = None,
 ) -> None:
     """Write processes with these attributes, made and changed at these times; and some data."""
@@ -47,7 +51,7 @@ async def fill(
     await write_users(backend._session, "ada@epfl.ch")
     nodes = [
         Node(pk, CALCULATION if pk % 2 else WORKFLOW, process_type="p", attributes=attributes)
-        for pk, attributes in processes.items()
+        for pk, attributes in attributes_of.items()
     ]
     data = Node(1000, attributes={"process_state": "running"})
     await write_nodes(backend._session, [*nodes, data], line=backend.version.line)
@@ -314,6 +318,129 @@ async def test_the_sqlalchemy_line_is_served_with_what_may_be_missing_there(data
     await databases.drop(dsn)
 
 
+# ---------------------------------------------------------------- what a backend remembers
+
+
+async def changed(backend: aiidadb.Backend, pk: int, state: object, *, now: bool = True) -> None:
+    """Give a process another state, and the time of its change with it, or not."""
+    await backend._session.execute(
+        """
+        update db_dbnode
+        set attributes = attributes || jsonb_build_object('process_state', $2::text),
+            mtime = case when $3::bool then now() else mtime end
+        where id = $1
+        """,
+        pk,
+        state,
+        now,
+    )
+
+
+async def active(backend: aiidadb.Backend) -> list[int]:
+    return sorted(pks_of(await backend.queries.get_processes(states=ACTIVE)))
+
+
+@pytest.mark.quick
+async def test_what_became_active_or_terminated_is_seen_at_the_next_look(backend):
+    await fill(backend, {1: {"process_state": "waiting"}, 2: {"process_state": "finished"}, 3: {}})
+    assert await active(backend) == [1]
+    await changed(backend, 3, "created")
+    assert await active(backend) == [1, 3]
+    await changed(backend, 1, "finished")
+    assert await active(backend) == [3]
+    await changed(backend, 2, "running")  # which AiiDA's processes never do
+    assert await active(backend) == [2, 3]
+    assert pks_of(await backend.queries.get_processes(states=["running"])) == [2]
+    assert pks_of(await backend.queries.get_processes(states=["running"], limit=1)) == [2]
+    assert pks_of(await backend.queries.get_processes(states=["created"], since=after(1))) == []
+    # New ones: with a higher pk though an old time, as what is imported, and the other way round.
+    assert backend.version is not None
+    new = {"process_state": "running"}
+    for pk in (2001, 5):
+        node = Node(pk, WORKFLOW, attributes=new)
+        await write_nodes(backend._session, [node], line=backend.version.line)
+    await changed(backend, 5, "running")
+    assert await active(backend) == [2, 3, 5, 2001]
+    await backend.delete_nodes_and_connections([2, 2001])
+    assert await active(backend) == [3, 5]
+
+
+async def test_what_is_changed_against_aiidas_rules_is_seen_in_the_end(backend, monkeypatch):
+    await fill(backend, {1: {"process_state": "finished"}, 2: {"process_state": "waiting"}})
+    assert await active(backend) == [2]
+    await changed(backend, 1, "running", now=False)
+    assert await active(backend) == [2]
+    async with backend.transaction():
+        assert await active(backend) == [1, 2]  # there all processes are looked at
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + 900)
+    assert await active(backend) == [1, 2]
+
+
+async def test_what_a_transaction_takes_back_is_not_remembered(backend):
+    await fill(backend, {1: {"process_state": "waiting"}, 2: {"process_state": "finished"}})
+    with pytest.raises(KeyError):
+        async with backend.transaction():
+            await changed(backend, 1, "finished")
+            await changed(backend, 2, "waiting")
+            assert await active(backend) == [2]
+            raise KeyError
+    assert await active(backend) == [1]
+
+
+async def test_more_than_are_remembered_are_all_told(backend, monkeypatch):
+    monkeypatch.setattr(processes, "_MOST_REMEMBERED", 1)
+    await fill(backend, {1: {"process_state": "waiting"}, 2: {"process_state": "running"}})
+    for _ in range(2):
+        assert await active(backend) == [1, 2]
+    await changed(backend, 1, "killed", now=False)
+    assert await active(backend) == [2]
+
+
+async def test_many_that_look_at_once_see_each_change(head_dsn, backend):
+    await fill(backend, {pk: {"process_state": "created"} for pk in range(1, 21)})
+    async with asyncio.timeout(60):
+        for pk in range(1, 21):
+            await changed(backend, pk, ("finished", "waiting")[pk % 2])
+            answers = await asyncio.gather(*(active(backend) for _ in range(5)))
+            expected = [one for one in range(1, 21) if one > pk or one % 2]
+            assert answers == [expected] * 5
+
+
+_STATES_GIVEN = st.sampled_from([*STATES, None])
+
+
+@pytest.mark.hypothesis
+async def test_looks_between_changes_find_what_a_look_at_all_finds(main_dsn):
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with aiidadb.open_backend(profile) as backend:
+        await fill(backend, {pk: {"process_state": "created"} for pk in range(1, 9)})
+        loop = asyncio.get_running_loop()
+
+        async def check(changes: list[tuple[int, str | None]]) -> None:
+            for pk, state in changes:
+                await changed(backend, pk, state)
+                async with backend.connection() as connection:
+                    rows = await connection.fetch(
+                        """
+                        select id from db_dbnode
+                        where node_type like 'process.%'
+                            and attributes ->> 'process_state' = any($1::text[])
+                        order by id
+                        """,
+                        list(ACTIVE),
+                    )
+                assert await active(backend) == [row["id"] for row in rows]
+
+        @hypothesis.settings(max_examples=examples(15))
+        @hypothesis.given(st.lists(st.tuples(st.integers(1, 8), _STATES_GIVEN), max_size=6))
+        def run(changes: list[tuple[int, str | None]]) -> None:
+            asyncio.run_coroutine_threadsafe(check(changes), loop).result(60)
+
+        await asyncio.to_thread(run)
+
+
 # ---------------------------------------------------------------- plans
 
 MANY = """
@@ -340,8 +467,19 @@ async def test_changes_are_found_by_the_index_on_their_time(backend, head_dsn):
         plan = await plan_of(backend, "changed_processes", None, None, after(after_minutes), limit)
         assert "mtime" in plan
         assert "Seq Scan" not in plan
-    plan = await plan_of(backend, "processes", None, None, 10)
+    plan = await plan_of(backend, "processes", None, None, 10, None)
     assert "ctime" in plan
+    assert "Seq Scan" not in plan
+
+
+async def test_later_looks_are_by_indexes_alone(backend, head_dsn):
+    await fill(backend, {1: {"process_state": "finished"}})
+    await run_script(head_dsn, MANY.replace("2000 + number", "2000 + number * 2 + node.id % 2"))
+    await run_script(head_dsn, "analyze db_dbnode")
+    plan = await plan_of(backend, "active_processes", "{1,2001,2003}", 7995, after(2990))
+    assert "BitmapOr" in plan
+    assert "Seq Scan" not in plan
+    plan = await plan_of(backend, "processes", list(ACTIVE), None, None, "{1,2001,2003}")
     assert "Seq Scan" not in plan
 
 
@@ -352,6 +490,6 @@ async def test_the_index_that_the_documentation_offers_is_used(backend, head_dsn
     index = "create" + offered.partition(";\n\n")[0]
     await run_script(head_dsn, index.replace("concurrently", ""))
     for states, limit in ((ACTIVE, None), (ACTIVE, 10)):
-        plan = await plan_of(backend, "processes", list(states), None, limit)
+        plan = await plan_of(backend, "processes", list(states), None, limit, None)
         assert "db_dbnode_expr_idx" in plan
     assert await backend.queries.get_processes(states=ACTIVE) == []

@@ -3,6 +3,7 @@
 -- parameters: $1 states text[]: the states to look for, null for any
 --     $2 since timestamptz: the earliest time of creation, null for any
 --     $3 most bigint: how many rows at most, null for all
+--     $4 among text: nodes of which one it must be, as the text of an array, null for any
 -- result: pk bigint, uuid text, process_label text, process_type text, state text, status text,
 --     exit_status bigint, paused bool, sealed bool, ctime timestamptz, mtime timestamptz; one row
 --     per process, by time of creation and then pk, both descending; what is not of the type that
@@ -16,6 +17,7 @@ with found as (
         -- As in the index on states that the documentation offers, if there is one.
         and ($1::text[] is null or node.attributes ->> 'process_state' = any($1::text[]))
         and ($2::timestamptz is null or node.ctime >= $2::timestamptz)
+        and ($4::text is null or node.id = any($4::text::bigint[]))
     order by
         node.ctime desc,
         node.id desc

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import asyncpg
@@ -29,12 +30,14 @@ class StepContext:
             (None where that is not known).
         line: Whose step it is: what lies in rows of its own in the django line, before 1.0.37, lies
             in JSONB columns in the sqlalchemy line.
+        ahead: What the step's :attr:`PythonStep.ahead` gave; None where it did not begin.
     """
 
     connection: asyncpg.Connection
     options: MigrationOptions
     progress: Callable[[str, int, int | None], None]
     line: Line = "django"
+    ahead: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,11 @@ class PythonStep:
             done.
         check: Raises what ``run`` would raise, as far as that can be seen before the migration's
             first change: on a database of any version before the step. Only reads.
+        ahead: What it does outside the database while the steps before it run: entered before the
+            first of them, left at the end of the migration, whatever end that is. Only reads.
     """
 
     name: str
     run: Callable[[StepContext], Awaitable[StepOutcome]]
     check: Callable[[StepContext], Awaitable[object]] = _find_nothing
+    ahead: Callable[[MigrationOptions], AbstractAsyncContextManager[object]] | None = None

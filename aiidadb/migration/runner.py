@@ -19,6 +19,8 @@ from aiidadb.sql import QUERIES
 from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import asyncpg
 
     from aiidadb.migration.options import MigrationOptions
@@ -109,6 +111,15 @@ class _Runner:
         return reports
 
     async def _run_each(self) -> tuple[StepReport, ...]:
+        async with contextlib.AsyncExitStack() as stack:
+            ahead = {
+                step.name: await stack.enter_async_context(step.ahead(self._options))
+                for step in self._plan.python_steps
+                if step.ahead is not None
+            }
+            return await self._run_one_after_the_other(ahead)
+
+    async def _run_one_after_the_other(self, ahead: Mapping[str, object]) -> tuple[StepReport, ...]:
         reports = []
         if self._check.repairable:
             mending = RepairStep(self._plan)
@@ -124,6 +135,7 @@ class _Runner:
                 self._plan.settlement if position == 0 else None,
                 self._options,
                 partial(self._tell, position, planned.name),
+                ahead,
             )
             reports.append(await one.run())
         return tuple(reports)

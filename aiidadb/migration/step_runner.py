@@ -28,7 +28,7 @@ from aiidadb.migration.transaction import DRIVER_ERRORS, atomic
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.repair_step import RepairStep
@@ -58,6 +58,7 @@ class StepRunner:
         settlement: A statement for the beginning of its transaction, or None.
         options: How to run it.
         tell: Told what is done, how many rows are, and how many there are in all, if that is known.
+        ahead: What steps written in Python have begun already, by their names.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class StepRunner:
         settlement: str | None,
         options: MigrationOptions,
         tell: Callable[[str, int, int | None], None],
+        ahead: Mapping[str, object] | None = None,
     ) -> None:
         self._connection = connection
         self._step = step
         self._settlement = settlement
         self._options = options
         self._tell = tell
+        self._ahead = ahead or {}
 
     async def run(self) -> StepReport:
         """Run it; where somebody else holds a table, again and again until patience ends.
@@ -145,7 +148,11 @@ class StepRunner:
                 await self._connection.execute(part)
             else:
                 context = StepContext(
-                    self._connection, self._options, self._tell, self._step.version.line
+                    self._connection,
+                    self._options,
+                    self._tell,
+                    self._step.version.line,
+                    self._ahead.get(part.name),
                 )
                 outcomes.append(await part.run(context))
         if self._step.bookkeeping is not None:

@@ -6,11 +6,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from aiidadb.migration.repository import container_objects, move_files, pack_writer
+from aiidadb.migration.repository import (
+    container_objects,
+    move_files,
+    pack_writer,
+    read_ahead,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
+
+    from aiidadb.migration.repository.container_objects import SmallFile
 
 __all__ = ["strike_in_part"]
 
@@ -29,15 +36,15 @@ def strike_in_part(part: int | None, strike: Callable[[], None]) -> Iterator[lis
         A list that has an entry for each part that was read.
     """
     read: list[None] = []
-    content_of, pieces_of = container_objects._content, pack_writer.pieces_of
+    read_small, pieces_of = container_objects.read_small, pack_writer.pieces_of
 
     def count() -> None:
         read.append(None)
         if len(read) - 1 == part:
             strike()
 
-    def content(path: str) -> bytes | None:
-        found = content_of(path)
+    def small(path: str) -> SmallFile | None:
+        found = read_small(path)
         if found is not None:
             count()
         return found
@@ -48,7 +55,9 @@ def strike_in_part(part: int | None, strike: Callable[[], None]) -> Iterator[lis
             yield piece
 
     with (
-        mock.patch.object(container_objects, "_content", content),
+        mock.patch.object(container_objects, "read_small", small),
+        # What is read before the move begins is no part of it, and a matter of time.
+        mock.patch.object(read_ahead.ReadAhead, "run"),
         mock.patch.object(pack_writer, "pieces_of", pieces),
         mock.patch.object(move_files, "_NODES_AT_ONCE", _NODES_AT_ONCE),
     ):

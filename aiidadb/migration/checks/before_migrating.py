@@ -6,11 +6,13 @@ only the versions that it was made for: it is better not to set out than to be s
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
     AiidaDbError,
     MissingExtraError,
@@ -20,7 +22,7 @@ from aiidadb.exceptions import (
 from aiidadb.messages import cut
 from aiidadb.migration.checks.attributes import find_attributes
 from aiidadb.migration.checks.catalogue import KINDS
-from aiidadb.migration.checks.files import find_files
+from aiidadb.migration.checks.files import find_files, find_missing_symbols
 from aiidadb.migration.checks.json_text import find_json_text
 from aiidadb.migration.checks.rows import find_rows
 from aiidadb.migration.checks.settings import find_settings
@@ -92,9 +94,19 @@ class _Finder:
 
     async def look(self) -> None:
         """Look for everything."""
-        plan, connection = self._plan, self._connection
-        if not plan.steps:
+        if not self._plan.steps:
             return
+        # Files are looked at in a thread, while the server looks at rows.
+        files = asyncio.ensure_future(find_files(self._context, self._plan))
+        try:
+            await self._look_at_rows()
+            self.found += await files
+        except BaseException as error:
+            await clean_up_after(error, _end(files), within=None)
+            raise
+
+    async def _look_at_rows(self) -> None:
+        plan, connection = self._plan, self._connection
         await self._refusal("table_owner", "", partial(check_table_owners, connection, plan))
         await self._refusal("obstacle", "", partial(check_views_and_triggers, connection, plan))
         for planned in plan.steps:
@@ -109,7 +121,7 @@ class _Finder:
         await self._findings(partial(find_json_text, connection, plan))
         await self._findings(partial(find_attributes, connection, plan))
         await self._findings(partial(find_settings, connection, plan))
-        self.found += await find_files(self._context, plan)
+        self.found += await find_missing_symbols(self._context, plan)
 
     async def _refusal(self, code: str, step: str, look: Callable[[], Awaitable[object]]) -> None:
         """Turn the error of a check into a finding; the same error of several steps into one."""
@@ -153,6 +165,14 @@ class _Finder:
         if not known & {"table_owner", "obstacle", "unreadable_table"}:
             found = KINDS["unreadable_table"].found("", "database", 1, example=str(error))
             self.found.append(found)
+
+
+async def _end(task: asyncio.Future[list[Finding]]) -> None:
+    """Have a task leave off, and wait for it."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()  # asyncio logs what nobody looked at
 
 
 def refuse(

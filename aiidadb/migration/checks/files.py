@@ -1,7 +1,7 @@
 """Files and folders of a repository that cannot be moved into a container (0047).
 
-Each file and directory is asked for its status once, in a thread; nothing is opened but
-directories, to list them.
+Each file is asked for its status once, in a thread; nothing is opened but directories, to list
+them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,41 @@ from aiidadb.migration.repository.node_folders import SYMBOLS_FILE, file_of_node
 from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["find_files"]
+__all__ = ["find_files", "find_missing_symbols"]
 
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+_SHARDS_AT_ONCE: Final = 4
 _NODES_AT_ONCE: Final = 500
 _CONTENTS: Final = ("path", "raw_input")
 _KEPT: Final = 10  # of the paths of a kind
 
 
+async def find_missing_symbols(context: StepContext, plan: MigrationPlan) -> list[Finding]:
+    """Find trajectories without the file of symbols that a step reads. Only reads.
+
+    Args:
+        context: What steps work with.
+        plan: What will run.
+
+    Returns:
+        A finding, or none.
+    """
+    repository = context.options.repository
+    step = KINDS["missing_symbols"].step_of(plan)
+    if repository is None or step is None or context.options.without_repository:
+        return []
+    return await _find_missing_symbols(context, plan, step, repository)
+
+
 async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]:
-    """Find what the move of the files would stop at. Only reads.
+    """Find what the move of the files would stop at. Only reads, and asks the database nothing.
 
     Args:
         context: What steps work with.
@@ -47,28 +65,26 @@ async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]
         A finding for each kind.
     """
     repository = context.options.repository
-    if repository is None:
-        return []
-    found: list[Finding] = []
-    step = KINDS["missing_symbols"].step_of(plan)
-    if step is not None and not context.options.without_repository:
-        found += await _find_missing_symbols(context, plan, step, repository)
     step = KINDS["unreadable_file"].step_of(plan)
-    if step is None:
-        return found
+    if repository is None or step is None:
+        return []
     walk = _Walk(nodes_path(repository))
-    for number, shard in enumerate(_SHARDS):
-        # One by one: between two of them the caller is told, and may stop.
-        await in_thread(walk.look_at_shard, shard)
-        context.progress("looking at the files of nodes", number + 1, len(_SHARDS))
-    for code, paths in walk.found.items():
-        found.append(KINDS[code].found(step, str(repository), walk.counts[code], places=paths))
-    return found
+    for first in range(0, len(_SHARDS), _SHARDS_AT_ONCE):
+        # A few at once: between two of these the caller is told, and may stop.
+        some = _SHARDS[first : first + _SHARDS_AT_ONCE]
+        await in_thread(walk.look_at_shards, some)
+        context.progress("looking at the files of nodes", first + len(some), len(_SHARDS))
+    return [
+        KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
+        for code, paths in walk.found.items()
+    ]
 
 
 @dataclass
 class _Walk:
     """A pass over the folders of all nodes. Everything blocks.
+
+    Paths are joined as text: there are very many.
 
     Attributes:
         nodes: Where they are.
@@ -80,31 +96,36 @@ class _Walk:
     found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def look_at_shard(self, shard: str) -> None:
-        """Look at the nodes whose uuids begin with two digits."""
-        for second in self._directories(self.nodes / shard):
-            for folder in self._directories(second):
+    def look_at_shards(self, shards: Iterable[str]) -> None:
+        """Look at the nodes whose uuids begin with two digits each."""
+        for shard in shards:
+            for second in self._directories(f"{self.nodes}{os.sep}{shard}"):
                 from_thread.check_cancelled()
-                files = {
-                    content.name: self._look_below(content)
-                    for content in self._directories(folder)
-                    if content.name in _CONTENTS
-                }
-                if all(files.get(name) for name in _CONTENTS):
-                    self._note("two_contents", folder)
+                for folder in self._directories(second):
+                    self._look_at_folder(folder)
 
-    def _directories(self, directory: Path) -> list[Path]:
+    def _look_at_folder(self, folder: str) -> None:
+        # A node's folder is not listed: what else is in it is nobody's.
+        contents = [
+            files
+            for name in _CONTENTS
+            if (files := self._look_below(f"{folder}{os.sep}{name}")) is not None
+        ]
+        if len(contents) == len(_CONTENTS) and all(contents):
+            self._note("two_contents", folder)
+
+    def _directories(self, directory: str) -> list[str]:
         try:
             with os.scandir(directory) as entries:
-                return sorted(directory / entry.name for entry in entries if entry.is_dir())
+                return sorted(entry.path for entry in entries if entry.is_dir())
         except FileNotFoundError:
             return []
         except OSError:
             self._note("unreadable_file", directory)
             return []
 
-    def _look_below(self, content: Path) -> int:
-        """How many files of a node there are in a directory and those below it."""
+    def _look_below(self, content: str) -> int | None:
+        """How many files of a node there are in a directory and below; None where it is none."""
         files = 0
         waiting = [content]
         while waiting:
@@ -112,17 +133,21 @@ class _Walk:
             try:
                 with os.scandir(directory) as entries:
                     for entry in entries:
-                        is_file = self._look_at(directory, entry, waiting)
+                        is_file = self._look_at(entry, waiting)
                         # AiiDA left an empty `path`, or one with a .gitignore, by `raw_input`.
                         files += is_file and not (
                             directory == content and entry.name == ".gitignore"
                         )
+            except (FileNotFoundError, NotADirectoryError):
+                if directory == content:
+                    return None
+                self._note("unreadable_file", directory)
             except OSError:
                 self._note("unreadable_file", directory)
         return files
 
-    def _look_at(self, directory: Path, entry: os.DirEntry[str], waiting: list[Path]) -> bool:
-        path = directory / entry.name
+    def _look_at(self, entry: os.DirEntry[str], waiting: list[str]) -> bool:
+        path = entry.path
         try:
             entry.name.encode("utf-8")
         except UnicodeEncodeError:
@@ -146,7 +171,7 @@ class _Walk:
             self._note("unreadable_file", path)
         return True
 
-    def _note(self, code: str, path: Path) -> None:
+    def _note(self, code: str, path: str) -> None:
         self.counts[code] += 1
         if len(self.found[code]) < _KEPT:
             self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -8,17 +8,18 @@ import stat
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.repository.pack_writer import hash_of, pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aiidadb.migration.repository.pack_writer import PackWriter
 
-__all__ = ["ObjectWriter"]
+__all__ = ["ObjectWriter", "SmallFile", "read_small"]
 
 # Files up to this size are read at once and kept until a batch of them is written.
 _SMALL: Final = 256 * 1024
@@ -30,10 +31,23 @@ _READERS: Final = 2
 _READ_AT_ONCE: Final = 32
 _READ_AHEAD: Final = 4
 _ASKED_EVERY: Final = 0.1  # seconds
-# The path of a file, its key and its content; these are empty and None where it is large.
-_Read = tuple[str, str, "bytes | None"]
 # A named pipe would otherwise be waited for; Windows has neither it nor the flag.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class SmallFile(NamedTuple):
+    """A file that was read at once.
+
+    Attributes:
+        key: The object's key, 64 hexadecimal digits.
+        content: What is in it.
+    """
+
+    key: str
+    content: bytes
+
+
+_Read = tuple[str, SmallFile | None]  # the path of a file; None where it is large
 
 
 class ObjectWriter:
@@ -54,11 +68,14 @@ class ObjectWriter:
         self._contents: dict[str, bytes] = {}
         self._kept = 0
 
-    def store(self, files: Sequence[str]) -> list[str]:
+    def store(
+        self, files: Sequence[str], known: Mapping[str, SmallFile] = MappingProxyType({})
+    ) -> list[str]:
         """Write files. They are on the disk once the packs are left, or flushed.
 
         Args:
             files: Paths of regular files, or of symbolic links to such.
+            known: Those that were read already, by their paths.
 
         Returns:
             The key of each: 64 hexadecimal digits.
@@ -74,7 +91,7 @@ class ObjectWriter:
             try:
                 for first in range(0, len(files), _READ_AT_ONCE):
                     some = files[first : first + _READ_AT_ONCE]
-                    waiting.append(readers.submit(_read, some, given_up))
+                    waiting.append(_reading(readers, some, known, given_up))
                     if len(waiting) == _READ_AHEAD:
                         keys += self._keep(waiting.popleft())
                 while waiting:
@@ -88,19 +105,19 @@ class ObjectWriter:
     def _keep(self, reading: Future[list[_Read]]) -> Iterator[str]:
         """Take what a thread has read; the key of each file."""
         self._interrupted()
-        while not wait((reading,), timeout=_ASKED_EVERY).done:
+        while not reading.done() and not wait((reading,), timeout=_ASKED_EVERY).done:
             self._interrupted()
-        for path, key, content in reading.result():
-            if content is None:
+        for path, small in reading.result():
+            if small is None:
                 self._write()
                 yield self._store_large(path)
                 continue
-            if self._packs is not None and key not in self._contents:
-                self._contents[key] = content
-                self._kept += len(content)
+            if self._packs is not None and small.key not in self._contents:
+                self._contents[small.key] = small.content
+                self._kept += len(small.content)
                 if self._kept >= _KEPT_AT_ONCE or len(self._contents) >= _OBJECTS_AT_ONCE:
                     self._write()
-            yield key
+            yield small.key
 
     def _store_large(self, path: str) -> str:
         with open(path, "rb", buffering=0) as source:  # noqa: PTH123 - as all the others
@@ -120,20 +137,43 @@ class ObjectWriter:
         self._kept = 0
 
 
-def _read(paths: Sequence[str], given_up: Event) -> list[_Read]:
+def _reading(
+    readers: ThreadPoolExecutor,
+    paths: Sequence[str],
+    known: Mapping[str, SmallFile],
+    given_up: Event,
+) -> Future[list[_Read]]:
+    """Have files read; of what is known no thread need be asked."""
+    if all(path in known for path in paths):
+        done: Future[list[_Read]] = Future()
+        done.set_result([(path, known[path]) for path in paths])
+        return done
+    return readers.submit(_read, paths, known, given_up)
+
+
+def _read(paths: Sequence[str], known: Mapping[str, SmallFile], given_up: Event) -> list[_Read]:
     """Read and hash files; the large ones are left to be read while they are written."""
-    found = []
+    found: list[_Read] = []
     for path in paths:
         if given_up.is_set():
             break
-        content = _content(path)
-        key = "" if content is None else hashlib.sha256(content).hexdigest()
-        found.append((path, key, content))
+        found.append((path, known.get(path) or read_small(path)))
     return found
 
 
-def _content(path: str) -> bytes | None:
-    """What is in a regular file; None for one that is not small."""
+def read_small(path: str) -> SmallFile | None:
+    """Read and hash a file at once. Blocks.
+
+    Args:
+        path: Of a regular file, or of a symbolic link to one.
+
+    Returns:
+        Its content; None for one that is not small.
+
+    Raises:
+        StorageMigrationError: It is not a regular file.
+        OSError: It cannot be read.
+    """
     descriptor = os.open(path, _FLAGS)
     try:
         status = os.fstat(descriptor)
@@ -148,7 +188,9 @@ def _content(path: str) -> bytes | None:
     finally:
         os.close(descriptor)
     # Where it was not read at once (it changed, or is not on a disk), it is read in pieces.
-    return content if len(content) == status.st_size else None
+    if len(content) != status.st_size:
+        return None
+    return SmallFile(hashlib.sha256(content).hexdigest(), content)
 
 
 def _changed(path: str) -> StorageMigrationError:

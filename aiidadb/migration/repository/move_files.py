@@ -29,13 +29,14 @@ from aiidadb.migration.repository.container_mark import check_place, remove_mark
 from aiidadb.migration.repository.container_objects import ObjectWriter
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import (
+    SHARDS,
     SYMBOLS_FILE,
-    as_uuid,
     list_shard,
     nodes_path,
     read_tree,
 )
 from aiidadb.migration.repository.pack_writer import PackWriter
+from aiidadb.migration.repository.read_ahead import ReadAhead, ShardAhead, reading_ahead
 from aiidadb.migration.repository.unmatched_files import Mismatches
 from aiidadb.sql import QUERIES
 
@@ -46,13 +47,12 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.migration.python_step import StepContext
-    from aiidadb.migration.repository.node_folders import Shard, Tree
+    from aiidadb.migration.repository.node_folders import Tree
 
 T = TypeVar("T")
 
 __all__ = ["MOVE_REPOSITORY"]
 
-_SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 # A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
 # is a batch of its own.
 _FILES_AT_ONCE = 2_000
@@ -162,9 +162,9 @@ class _Move:
     async def belongs(self) -> bool:
         """Whether a node of the database has a folder in the repository."""
         async with _one_ahead(self._list_shards()) as listings:
-            async for shards in listings:
-                uuids = {row["uuid"] for row in await self._nodes_of(shards)}
-                if any(folder.uuid in uuids for shard in shards for folder in shard.folders):
+            async for found in listings:
+                uuids = {row["uuid"] for row in await self._nodes_of(found)}
+                if any(folder.uuid in uuids for one in found for folder in one.shard.folders):
                     return True
         return False
 
@@ -198,8 +198,8 @@ class _Move:
 
     async def _run(self) -> None:
         async with _one_ahead(self._list_shards()) as listings:
-            async for shards in listings:
-                waiting = await self._match(shards)
+            async for found in listings:
+                waiting = await self._match(found)
                 async with _one_ahead(self._store(waiting)) as batches:
                     async for batch in batches:
                         await self._write_metadata(batch)
@@ -231,49 +231,51 @@ class _Move:
             after_commit=() if container_id is None else (partial(remove_mark, self._repository),),
         )
 
-    def _list_shards(self) -> Iterator[Sequence[Shard]]:
+    def _list_shards(self) -> Iterator[Sequence[ShardAhead]]:
         """List the shards, so many at once that few nodes do not cost many questions. Blocks."""
-        number = max(1, len(_SHARDS) * _NODES_AT_ONCE // max(1, self._nodes))
-        for first in range(0, len(_SHARDS), number):
+        ahead = self._context.ahead
+        number = max(1, len(SHARDS) * _NODES_AT_ONCE // max(1, self._nodes))
+        for first in range(0, len(SHARDS), number):
             found = []
-            for shard in _SHARDS[first : first + number]:
+            for shard in SHARDS[first : first + number]:
                 from_thread.check_cancelled()
-                found.append(list_shard(nodes_path(self._repository), shard))
+                known = ahead.take(shard) if isinstance(ahead, ReadAhead) else None
+                found.append(known or ShardAhead(list_shard(nodes_path(self._repository), shard)))
             yield found
 
-    async def _nodes_of(self, shards: Sequence[Shard]) -> Sequence[asyncpg.Record]:
+    async def _nodes_of(self, found: Sequence[ShardAhead]) -> Sequence[asyncpg.Record]:
         return await QUERIES["repository_nodes"].fetch(
             self._context.connection,
-            UUID(f"{shards[0].name}{'0' * 30}"),
-            UUID(f"{shards[-1].name}{'f' * 30}"),
+            UUID(f"{found[0].shard.name}{'0' * 30}"),
+            UUID(f"{found[-1].shard.name}{'f' * 30}"),
         )
 
-    async def _match(self, found: Sequence[Shard]) -> list[_Waiting]:
+    async def _match(self, found: Sequence[ShardAhead]) -> list[_Waiting]:
         """Hold the folders of some shards against the database."""
         rows = await self._nodes_of(found)
-        folders = [folder for shard in found for folder in shard.folders]
-        without_content = [path for shard in found for path in shard.without_content]
         symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
-        without_folder = symbols_moved.keys() - {folder.uuid for folder in folders}
-        without_folder -= {as_uuid("".join(path.parts[-3:])) for path in without_content}
-        await self._mismatches.add("node_without_folder", sorted(map(str, without_folder)))
+        waiting = []
+        for one in found:
+            for folder in one.shard.folders:
+                # None where it is no node's. Looked up once: there are very many.
+                moved = symbols_moved.get(folder.uuid)
+                leave_out = frozenset({SYMBOLS_FILE} if moved else ())
+                waiting.append(
+                    _Waiting(folder.uuid, folder.content, moved is not None, leave_out, one)
+                )
+        without_content = [path for one in found for path in one.shard.without_content]
+        without_folder = symbols_moved.keys() - {folder.uuid for folder in waiting}
+        without_folder -= {"".join(path.parts[-3:]) for path in without_content}
+        await self._mismatches.add("node_without_folder", sorted(without_folder))
         await self._mismatches.add("folder_without_content", map(str, without_content))
         await self._mismatches.add(
-            "no_folder_of_a_node", (str(path) for shard in found for path in shard.strange)
+            "no_folder_of_a_node", (str(path) for one in found for path in one.shard.strange)
         )
         await self._mismatches.add(
             "folder_without_node",
-            (str(folder.content) for folder in folders if folder.uuid not in symbols_moved),
+            (folder.content for folder in waiting if not folder.is_node),
         )
-        return [
-            _Waiting(
-                folder.uuid,
-                folder.content,
-                folder.uuid in symbols_moved,
-                frozenset({SYMBOLS_FILE} if symbols_moved.get(folder.uuid) else ()),
-            )
-            for folder in folders
-        ]
+        return waiting
 
     def _store(self, folders: Iterable[_Waiting]) -> Iterator[list[_Moved]]:
         """Write the files of folders, as many folders at once as fit. Blocks."""
@@ -281,7 +283,7 @@ class _Move:
         files = 0
         for folder in folders:
             from_thread.check_cancelled()
-            tree = read_tree(folder.content, folder.leave_out)
+            tree = folder.tree() or read_tree(folder.content, folder.leave_out)
             batch.append((folder, tree))
             files += len(tree.files)
             if len(batch) >= _NODES_AT_ONCE or files >= _FILES_AT_ONCE:
@@ -292,7 +294,13 @@ class _Move:
 
     def _store_batch(self, batch: Sequence[tuple[_Waiting, Tree]]) -> list[_Moved]:
         files = [file for _, tree in batch for file in tree.files]
-        keys = self._objects.store([path for path, _ in files])
+        known = {
+            path: small
+            for folder, tree in batch
+            for path, _ in tree.files
+            if (small := folder.ahead.files.get(path)) is not None
+        }
+        keys = self._objects.store([path for path, _ in files], known)
         for (_, metadata), key in zip(files, keys, strict=True):
             metadata["k"] = key
         return [
@@ -328,17 +336,22 @@ class _Move:
 class _Waiting:
     """A folder whose files are still to be moved."""
 
-    uuid: UUID
+    uuid: str
     content: str
     is_node: bool
     leave_out: frozenset[str]
+    ahead: ShardAhead
+
+    def tree(self) -> Tree | None:
+        """What is in it, where that was read ahead and is wanted as it is."""
+        return None if self.leave_out else self.ahead.trees.get(self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
     """A node whose files are in the container: what the database is to know of it."""
 
-    uuid: UUID
+    uuid: str
     metadata: str | None
     left_out: int
     linked_directories: tuple[str, ...]
@@ -447,4 +460,6 @@ async def _in_thread(function: Callable[..., T], *values: object) -> T:
         ) from error
 
 
-MOVE_REPOSITORY: Final = PythonStep("move_repository", _move_repository, _check_repository)
+MOVE_REPOSITORY: Final = PythonStep(
+    "move_repository", _move_repository, _check_repository, reading_ahead
+)

@@ -11,18 +11,20 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
+    "SHARDS",
     "SYMBOLS_FILE",
     "Metadata",
     "NodeFolder",
     "Shard",
     "Tree",
-    "as_uuid",
     "file_of_node",
     "list_shard",
     "nodes_path",
@@ -30,7 +32,10 @@ __all__ = [
 ]
 
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
-_FINAL: Final = re.compile(r"[0-9a-f-]{32}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+"""The names of all shards: the first two digits of uuids."""
 
 SYMBOLS_FILE: Final = "symbols.npy"
 """The file of a trajectory's symbols, right in the node's directory."""
@@ -44,11 +49,11 @@ class NodeFolder:
     """The folder of one node.
 
     Attributes:
-        uuid: The node's.
+        uuid: The node's, with dashes, lower case.
         content: The path of the directory that holds its files, ``path`` or ``raw_input``.
     """
 
-    uuid: UUID
+    uuid: str
     content: str
 
 
@@ -106,12 +111,17 @@ def file_of_node(repository: Path, uuid: str, name: str) -> Path:
     return nodes_path(repository) / uuid[:2] / uuid[2:4] / uuid[4:] / "path" / name
 
 
-def list_shard(nodes: Path, shard: str) -> Shard:
+def _pass_over(_directory: str) -> None:
+    """What is done before a directory is looked at, by default."""
+
+
+def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_over) -> Shard:
     """Find the folders of the nodes whose uuids begin with two digits.
 
     Args:
         nodes: What :func:`nodes_path` gives.
         shard: The two digits, hexadecimal, lower case.
+        before: Called with the path of each directory before it is looked at.
 
     Returns:
         The folders in the order of their uuids.
@@ -125,28 +135,24 @@ def list_shard(nodes: Path, shard: str) -> Shard:
     without_content: list[Path] = []
     strange: list[Path] = []
     both: list[Path] = []
+    if (nodes / shard).is_dir():
+        before(str(nodes / shard))
     for second in _sorted_entries(nodes / shard):
         if not _SHARD.fullmatch(second.name) or not second.is_dir():
             strange.append(Path(second.path))
             continue
+        before(second.path)
         for last in _sorted_entries(second.path):
-            uuid = as_uuid(f"{shard}{second.name}{last.name}") if last.is_dir() else None
-            if uuid is None or not _FINAL.fullmatch(last.name):
+            uuid = f"{shard}{second.name}{last.name}"
+            if not _UUID.fullmatch(uuid) or not last.is_dir():
                 strange.append(Path(last.path))
                 continue
-            names = os.listdir(last.path)  # noqa: PTH208 - faster, for very many folders
-            content = last.path + os.sep  # joined as text: there are very many
-            if "raw_input" in names:
-                # AiiDA left an empty `path`, or one with a .gitignore, beside `raw_input`.
-                if "path" in names and _has_files(Path(last.path, "path")):
-                    if _has_files(Path(last.path, "raw_input")):
-                        both.append(Path(last.path))
-                    else:
-                        folders.append(NodeFolder(uuid, f"{content}path"))
-                else:
-                    folders.append(NodeFolder(uuid, f"{content}raw_input"))
-            elif "path" in names:
-                folders.append(NodeFolder(uuid, f"{content}path"))
+            before(last.path)
+            contents = _contents_of(last.path, before)
+            if len(contents) > 1:
+                both.append(Path(last.path))
+            elif contents:
+                folders.append(NodeFolder(uuid, contents[0]))
             else:
                 without_content.append(Path(last.path))
     if both:
@@ -159,12 +165,17 @@ def list_shard(nodes: Path, shard: str) -> Shard:
     return Shard(shard, tuple(folders), tuple(without_content), tuple(strange))
 
 
-def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> Tree:
+def read_tree(
+    content: str | Path,
+    leave_out: frozenset[str] = frozenset(),
+    before: Callable[[str], None] = _pass_over,
+) -> Tree:
     """List the files of a node, directories in directories, as aiida-core does.
 
     Args:
         content: The directory that holds the node's files.
         leave_out: Names right in that directory to pass over.
+        before: As for :func:`list_shard`.
 
     Raises:
         StorageMigrationError: A name is not valid UTF-8, so JSON cannot hold it.
@@ -174,6 +185,7 @@ def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> T
     waiting: list[tuple[str, Metadata]] = [(str(content), tree.metadata)]
     while waiting:
         directory, metadata = waiting.pop()
+        before(directory)
         objects: dict[str, Metadata] = {}
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -196,15 +208,6 @@ def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> T
     return tree
 
 
-def as_uuid(text: str) -> UUID | None:
-    """Read a uuid as AiiDA writes it: lower case, with dashes; None where it is none."""
-    try:
-        uuid = UUID(text)
-    except ValueError:
-        return None
-    return uuid if str(uuid) == text else None
-
-
 def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
     """What is in a directory, by name; nothing where there is none."""
     try:
@@ -214,18 +217,30 @@ def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _has_files(content: Path) -> bool:
+def _contents_of(folder: str, before: Callable[[str], None]) -> list[str]:
+    """The directories that may hold a node's files; two where both hold some."""
+    # Joined as text, and asked for two names instead of listed: there are very many.
+    path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
+    has_path = os.path.lexists(path)
+    if not os.path.lexists(raw_input):
+        return [path] if has_path else []
+    # AiiDA left an empty `path`, or one with a .gitignore, beside `raw_input`.
+    if not has_path or not _has_files(path, before):
+        return [raw_input]
+    return [path, raw_input] if _has_files(raw_input, before) else [path]
+
+
+def _has_files(content: str, before: Callable[[str], None]) -> bool:
     """Whether there is a file in a directory or below it: directories alone are nothing."""
-    waiting: list[str] = [str(content)]
+    waiting = [content]
     while waiting:
         directory = waiting.pop()
+        before(directory)
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                elif not entry.is_dir() and (
-                    directory != str(content) or entry.name != ".gitignore"
-                ):
+                elif not entry.is_dir() and (directory != content or entry.name != ".gitignore"):
                     return True
     return False
 

@@ -107,7 +107,7 @@ def test_files_and_directories_that_may_not_be_read_are_found(tmp_path: Path) ->
 async def _walk(nodes: str) -> dict[str, int]:
     walk = _Walk(Path(nodes))
     for number in range(256):
-        await in_thread(walk.look_at_shard, f"{number:02x}")
+        await in_thread(walk.look_at_shards, [f"{number:02x}"])
     return dict(walk.counts)
 
 

@@ -34,7 +34,7 @@ from aiidadb.migration.repository.container import (
     read_container_id,
 )
 from aiidadb.migration.repository.container_mark import MARK
-from aiidadb.migration.repository.container_objects import ObjectWriter
+from aiidadb.migration.repository.container_objects import ObjectWriter, SmallFile
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from tests.helpers.aiida_storage import aiida_profile_dictionary
@@ -677,11 +677,13 @@ async def test_files_are_never_worked_on_in_the_event_loops_thread(
         monkeypatch.setattr(step, name, watched)
     store = ObjectWriter.store
 
-    def watched_store(self: ObjectWriter, files: list[str]) -> list[str]:
+    def watched_store(
+        self: ObjectWriter, files: list[str], known: dict[str, SmallFile]
+    ) -> list[str]:
         threads.setdefault("store", set()).add(
             threading.current_thread() is threading.main_thread()
         )
-        return store(self, files)
+        return store(self, files, known)
 
     monkeypatch.setattr(ObjectWriter, "store", watched_store)
     await move(connection, repository)
@@ -918,16 +920,16 @@ async def test_cancelled_it_ends_and_the_next_run_finishes(
     connection = await at(46)
     nodes = await add_some(connection, repository)
     started = threading.Event()
-    content_of, read = container_objects._content, []
+    read_small, read = container_objects.read_small, []
 
-    def slowly(path: str) -> bytes | None:
+    def slowly(path: str) -> SmallFile | None:
         read.append(path)
         started.set()
         threading.Event().wait(0.2)
-        return content_of(path)
+        return read_small(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(container_objects, "_content", slowly)
+        patched.setattr(container_objects, "read_small", slowly)
         await cancel_when(started, move(connection, repository), how)
     assert len(read) < len(nodes)
     await move(connection, repository)

@@ -3,10 +3,10 @@
 -- parameters: $1 lowest uuid: where the range begins
 --     $2 highest uuid: where it ends, included
 -- schema: django_0046
--- result: uuid uuid, symbols_moved bool; one row per node. Symbols were moved where those of a
+-- result: uuid text, symbols_moved bool; one row per node. Symbols were moved where those of a
 --     trajectory are an attribute since steps 0026 and 0027: a file symbols.npy of it is spent
 select
-    node.uuid,
+    node.uuid::text as uuid,
     node.node_type = 'data.array.trajectory.TrajectoryData.'
     and node.attributes ? 'symbols'
     and not node.attributes ? 'array|symbols' as symbols_moved

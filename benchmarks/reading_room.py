@@ -208,8 +208,8 @@ async def growth(arguments: argparse.Namespace, server: Server) -> None:
             backends[nodes] = await stack.enter_async_context(aiidadb.open_backend(profile_of(dsn)))
         small, large = backends[arguments.nodes], backends[arguments.large]
         # The first blocks of both campaigns are the same.
-        pks, _ = await neighbours_of_an_early_workflow(small)
-        asked = questions(pks)
+        pks = await near_an_early_workflow(small)
+        asked = questions(pks, await the_most_used(small))
         for what, ask in asked.items():
             # How much there is must not differ; which nodes of a hub, may.
             assert size(await ask(small.queries)) == size(await ask(large.queries)), what
@@ -227,21 +227,32 @@ async def growth(arguments: argparse.Namespace, server: Server) -> None:
     await report.finish(dsn)
 
 
-async def neighbours_of_an_early_workflow(backend: aiidadb.Backend) -> tuple[list[int], int]:
-    """Pks of 50 nodes of few links around a workflow of one of the first blocks, and its own."""
+async def near_an_early_workflow(backend: aiidadb.Backend) -> list[int]:
+    """Pks of 50 nodes of few links around a workflow of one of the first blocks."""
     rows = await backend.query().append(_WORKFLOW, project="id").all()
     workflow = sorted(pk for (pk,) in rows)[20]
     found = await backend.queries.get_provenance(workflow, depth=3, limit=500)
     pks = [node.pk for node in found.nodes]
     counts = await backend.queries.get_link_counts(pks)
-    usual = [pk for pk in pks if sum(counts[pk].outgoing.values()) < 20]
-    return usual[:50], workflow
+    return [pk for pk in pks if sum(counts[pk].outgoing.values()) < 20][:50]
 
 
-def questions(pks: list[int]) -> dict[str, Callable[[aiidadb.QueryManager], Awaitable[object]]]:
+async def the_most_used(backend: aiidadb.Backend) -> int:
+    """The pk of the node with the most outgoing links, a code."""
+    async with backend.connection() as connection:
+        pk: int = await connection.fetchval(
+            "select input_id from db_dblink group by input_id order by count(*) desc limit 1"
+        )
+    return pk
+
+
+def questions(
+    pks: list[int], code: int
+) -> dict[str, Callable[[aiidadb.QueryManager], Awaitable[object]]]:
     """What is asked of both, by name."""
     return {
         "links of 50 nodes": lambda queries: queries.get_links(pks, "outgoing"),
+        "20 links of a code": lambda queries: queries.get_links(code, "outgoing", limit=20),
         "numbers of links of 50 nodes": lambda queries: queries.get_link_counts(pks),
         "descendants, 3 links away at most, with depth": lambda queries: queries.get_descendants(
             pks[:1], ("id", "depth"), link_types=None, max_depth=3

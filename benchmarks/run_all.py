@@ -32,6 +32,7 @@ _RUNS: Final = (
     ("deletion.py", *_LARGE, "--delete", "100000", "--repeat", "3"),
     ("concurrency.py",),
     ("small_calls.py",),
+    ("reading_room.py",),
     ("lanes.py",),
     ("check.py",),
     ("eav_to_jsonb.py",),

@@ -182,11 +182,11 @@ async def test_what_no_links_can_be_given_for_is_refused(
 
 
 def scans(plan: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """Of each scan of a table in a plan: the table, the way, and the rows that it read."""
+    """Of each scan of a table or CTE in a plan: its name, the way, and the rows that it read."""
     found = []
-    if "Relation Name" in plan:
+    if name := plan.get("Relation Name") or plan.get("CTE Name"):
         read = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-        found.append((plan["Relation Name"], plan["Node Type"], read * plan["Actual Loops"]))
+        found.append((name, plan["Node Type"], read * plan["Actual Loops"]))
     for one in plan.get("Plans", ()):
         found += scans(one)
     return found
@@ -223,4 +223,8 @@ async def test_of_a_node_with_very_many_links_no_more_are_read_than_asked_for(
     among = await explained(connection, "links_among", "{1,2,3}", None)
     assert ("db_dblink", "Seq Scan") not in {(table, way) for table, way, _ in among}
     assert sum(read for table, _, read in among if table == "db_dblink") <= 3
+    # Not all nodes for each link.
+    many = "{" + ",".join(map(str, range(1, 1_001))) + "}"
+    among = await explained(connection, "links_among", many, None)
+    assert sum(read for name, _, read in among if name == "node") <= 2 * 1_000
     await connection.close()

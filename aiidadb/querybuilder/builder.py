@@ -78,8 +78,9 @@ class QueryBuilder:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._session = session
-        self._draft: Draft | None = Draft()
+        self._draft: Draft | None = None
         self._known: Shape | None = None
+        self._ready: tuple[Shape, Asked, Compiled] | None = None
         self._guests: list[Guest] = []
         self._max_rows = None if max_rows is None else _as_number(max_rows, "max_rows")
         if timeout is not None:
@@ -92,12 +93,11 @@ class QueryBuilder:
         if dictionary is None:
             return
         if isinstance(dictionary, dict) and is_canonical(dictionary):
+            # A draft is made of the shape where one is asked for.
             try:
                 self._known = self._shape_of(cast("QueryDict", dictionary))
             except InvalidTypeError:  # it may hold classes of the caller's, or say what is wrong
                 self._draft = Draft.read(dictionary)
-            else:
-                self._draft = None  # it is made of the shape where it is asked for
         else:
             self._draft = Draft.read(dictionary)
         if self._draft is None or self._draft.query["path"]:
@@ -476,8 +476,8 @@ class QueryBuilder:
 
     def _drafted(self) -> Draft:
         if self._draft is None:
-            assert self._known is not None
-            self._draft = Draft.read(self._known.dictionary())
+            known = self._known
+            self._draft = Draft() if known is None else Draft.read(known.dictionary())
         return self._draft
 
     def _change(self) -> Draft:
@@ -491,16 +491,21 @@ class QueryBuilder:
 
     def _shape(self) -> Shape:
         if self._known is None:
-            assert self._draft is not None
-            self._known = self._shape_of(self._draft.query)
+            self._known = self._shape_of(self._drafted().query)
         return self._known
 
     def _shape_of(self, query: QueryDict) -> Shape:
         return shape_of(query, max_depth=self._max_depth, max_bytes=self._max_bytes)
 
     def _statement(self, shape: Shape, asked: Asked = ALL_ROWS) -> Compiled:
+        # What was compiled to find mistakes is as a rule what is asked for next.
+        ready = self._ready
+        if ready is not None and ready[0] is shape and ready[1] is asked and not self._guests:
+            return ready[2]
         version = self._session.require_version()
-        return statement_of(shape, version, asked=asked, guests=self._guests)
+        compiled = statement_of(shape, version, asked=asked, guests=self._guests)
+        self._ready = shape, asked, compiled
+        return compiled
 
     async def _count(self, shape: Shape) -> int:
         compiled = self._statement(shape, COUNT)

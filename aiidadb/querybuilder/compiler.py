@@ -13,13 +13,21 @@ later ones need of them in columns ``x0``, ``x1``, ….
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.depth import bound_of_depth
-from aiidadb.querybuilder.entities import ENTITIES, WALK, Column, Entity, columns_of
+from aiidadb.querybuilder.entities import (
+    ENTITIES,
+    MEMBERSHIP,
+    WALK,
+    Column,
+    Entity,
+    columns_of,
+)
 from aiidadb.querybuilder.filters import FilterWriter
 from aiidadb.querybuilder.parameters import Parameters, of_filter
 from aiidadb.querybuilder.records import RECORDS
@@ -131,32 +139,6 @@ class Compiled:
                     raise of_filter(subject, error) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A vertex or edge, as it stands in the statement.
-
-    Attributes:
-        entity: What it is.
-        alias: Its alias.
-        version: Of the database.
-        stage: The stage that it is in.
-        columns: SQL of the columns, where there is no table that has them.
-    """
-
-    entity: Entity
-    alias: str
-    version: SchemaVersion
-    stage: int
-    columns: Mapping[str, str] | None = None
-
-    def sql(self, column: Column) -> str:
-        """SQL for a column."""
-        if self.columns is not None:
-            return self.columns[column.name]
-        name = columns_of(self.entity.table, self.version)[column.name]
-        return "null::jsonb" if name is None else f"{self.alias}.{name}"
-
-
 class _Expression(NamedTuple):
     """A piece of SQL that is of one source.
 
@@ -169,6 +151,76 @@ class _Expression(NamedTuple):
     sql: str
     stage: int
     function: str = ""
+
+
+class Source(NamedTuple):
+    """A vertex or edge, as it stands in the statement.
+
+    Attributes:
+        entity: What it is.
+        alias: Its alias.
+        stage: The stage that it is in.
+        columns: SQL of the columns.
+        plain: By name or synonym, how what is no place in JSON is projected, and its type.
+        record: The same of each column of its record, if there is one.
+    """
+
+    entity: Entity
+    alias: str
+    stage: int
+    columns: Mapping[str, str]
+    plain: Mapping[str, tuple[_Expression, str]]
+    record: Sequence[tuple[_Expression, str]]
+
+    def sql(self, column: Column) -> str:
+        """SQL for a column."""
+        return self.columns[column.name]
+
+
+# Nearly all queries have the same few: to put them together anew would take as long as the rest of
+# a short query.
+@lru_cache(maxsize=256)
+def _source_of_table(name: str, alias: str, version: SchemaVersion, stage: int) -> Source:
+    """A vertex or edge that has a table, by the name of what it is."""
+    entity = _WITH_TABLES[name]
+    columns = {
+        column: "null::jsonb" if spelled is None else f"{alias}.{spelled}"
+        for column, spelled in columns_of(entity.table, version).items()
+    }
+    return _source(entity, alias, stage, columns)
+
+
+@lru_cache(maxsize=64)
+def _source_of_walk(alias: str, stage: int, is_downwards: bool) -> Source:
+    ends = (f"{alias}.start_id", f"{alias}.node_id")
+    ancestor, descendant = ends if is_downwards else ends[::-1]
+    columns = {
+        "ancestor_id": ancestor,
+        "descendant_id": descendant,
+        "depth": f"{alias}.depth",
+        "path": f"{alias}.path",
+    }
+    return _source(WALK, alias, stage, columns)
+
+
+def _source(entity: Entity, alias: str, stage: int, columns: Mapping[str, str]) -> Source:
+    sent = {}
+    for column in (*entity.columns.values(), *entity.hidden.values()):
+        kind = _SQL_TYPES[column.kind]
+        expression = _Expression(_as_sent(columns[column.name], kind), stage)
+        sent[column.name] = expression, "text" if kind == "uuid" else kind
+    record = RECORDS.get(entity.name)
+    names = {**{name: name for name in sent}, **entity.synonyms}
+    return Source(
+        entity,
+        alias,
+        stage,
+        columns,
+        plain={
+            name: sent[real] for name, real in names.items() if not entity.column(real).is_keyed
+        },
+        record=[] if record is None else [sent[name] for name in record.columns],
+    )
 
 
 class _Order(NamedTuple):
@@ -223,6 +275,7 @@ class _Stage:
 _CASTS: Final[Mapping[str, str]] = {
     "f": "float8", "i": "int", "b": "boolean", "t": "text", "j": "jsonb", "d": "timestamp",
 }  # fmt: skip
+_WITH_TABLES: Final[Mapping[str, Entity]] = {**ENTITIES, MEMBERSHIP.name: MEMBERSHIP}
 _NULLABLE: Final = frozenset({"process_type", "dbcomputer_id"})
 _FUNCTIONS: Final = ("max", "min", "count")
 _SQL_TYPES: Final[Mapping[str, str]] = {
@@ -356,7 +409,7 @@ class _Writer:
     def _add_vertex(self, place: int, given: VertexDict) -> None:
         entity = ENTITIES[given["orm_base"]]
         if not self._vertices:
-            vertex = _Vertex(Source(entity, "v0", self._version, 0), given)
+            vertex = _Vertex(_source_of_table(entity.name, "v0", self._version, 0), given)
         else:
             assert given["joining_value"] is not None
             assert given["joining_keyword"] is not None
@@ -371,7 +424,7 @@ class _Writer:
             if isinstance(relation, Walk):
                 stage = len(self._stages)
                 self._stages.append(_Stage())
-            source = Source(entity, f"v{place}", self._version, stage)
+            source = _source_of_table(entity.name, f"v{place}", self._version, stage)
             vertex = _Vertex(source, given, relation, joined)
             self._add_edge(place, vertex, relation)
         self._stages[vertex.source.stage].vertices.append(vertex)
@@ -388,19 +441,12 @@ class _Writer:
                     f"{quote(vertex.given['tag'])} that {quote(tag)} could stand for"
                 )
             return
-        alias = f"e{place}"
-        columns = None
+        alias, stage = f"e{place}", vertex.source.stage
         if isinstance(relation, Walk):
-            ends = (f"{alias}.start_id", f"{alias}.node_id")
-            ancestor, descendant = ends if relation.is_downwards else ends[::-1]
-            columns = {
-                "ancestor_id": ancestor,
-                "descendant_id": descendant,
-                "depth": f"{alias}.depth",
-                "path": f"{alias}.path",
-            }
+            vertex.edge = _source_of_walk(alias, stage, relation.is_downwards)
             vertex.each_way = not self._distinct or self._has_function() or self._is_edge_used(tag)
-        vertex.edge = Source(relation.edge, alias, self._version, vertex.source.stage, columns)
+        else:
+            vertex.edge = _source_of_table(relation.edge.name, alias, self._version, stage)
         self._sources[tag] = vertex.edge
 
     def _has_function(self) -> bool:
@@ -461,6 +507,11 @@ class _Writer:
         if name == "*":
             self._project_record(tag, source, options)
             return
+        if not options and (plain := source.plain.get(name)) is not None:
+            self._add_field(tag, name, 1, None)
+            self._selected.append(plain[0])
+            self._types.append(plain[1])
+            return
         names = list(source.entity.columns) if name == "**" else [name]
         if name == "**" and source.entity is WALK and self._uses_path(tag):
             names.append("path")
@@ -488,15 +539,16 @@ class _Writer:
                 f"{', '.join(source.entity.columns)}"
             )
         self._add_field(tag, "*", len(record.columns), record.make)
-        for name in record.columns:
-            column = source.entity.column(name)
-            self._select(source.sql(column), _SQL_TYPES[column.kind], source)
+        for sent, kind in source.record:
+            self._selected.append(sent)
+            self._types.append(kind)
 
     def _add_field(
         self, tag: str, name: str, width: int, make: Callable[..., object] | None
     ) -> None:
         name = "metadata" if name == "_metadata" else name
-        key = self._query["project_map"].get(tag, {}).get(name, name)
+        names = self._query["project_map"].get(tag)
+        key = names.get(name, name) if names else name
         self._fields.append(Field(tag, key, width, make))
         self._known_fields.add((tag, key))
         if len(self._known_fields) < len(self._fields):
@@ -648,10 +700,11 @@ class _Writer:
 
     def _at(self, expression: _Expression, number: int) -> str:
         """SQL for an expression in a stage; if it is of one before, that hands it on."""
-        if expression.function:
+        sql, stage_of_it, function = expression
+        if function:
             return self._called(expression, number)
-        if expression.stage == number:
-            return expression.sql
+        if stage_of_it == number:
+            return sql
         stage = self._stages[number]
         if stage.stands_alone and expression == stage.start:
             return f"{stage.edge}.start_id"
@@ -667,6 +720,8 @@ class _Writer:
 
     def _settle_stages(self, needed: Sequence[_Expression]) -> None:
         """Find out which stages need nothing of those before them but where their walk starts."""
+        if len(self._stages) == 1:
+            return
         for stage in self._stages[1:]:
             vertex = stage.vertices[0]
             assert vertex.joined is not None

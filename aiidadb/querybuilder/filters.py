@@ -6,17 +6,17 @@ import datetime
 import decimal
 import numbers
 import uuid
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.jsonvalue import encode_json
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.parameters import (
     JSON_TYPES,
     as_double,
     as_integer,
+    as_integers,
     as_json,
     as_json_list,
     as_json_type,
@@ -31,6 +31,7 @@ from aiidadb.querybuilder.parameters import (
     integers_of_json,
     last_uuid,
     of_filter,
+    text_as_json,
     wrapped,
 )
 from aiidadb.querybuilder.shape import (
@@ -66,6 +67,13 @@ _SPOKEN: Final[Mapping[str, str]] = {
     "flag": "True or False", "integer": "an integer", "JSON": "JSON", "text": "a text",
     "time": "a time", "UUID": "a UUID", "integers": "a list of integers",
 }  # fmt: skip
+_TEXTS: Final[Mapping[str, tuple[str, Convert]]] = {
+    "UUID": ("uuid", as_uuid),
+    "integer": ("bigint", as_integer),
+    "time": ("text::timestamptz", as_time),
+}
+"""By kind of column, what a text is compared as: JSON, as clients send it, has no other types."""
+
 _NEVER: Final = "null::boolean"
 _TRUTH_OF: Final[Mapping[str, str]] = {"and": " and ", "or": " or "}
 
@@ -263,8 +271,11 @@ class ColumnField:
         if items is type(None) and self._column.kind != "JSON":
             return _NEVER
         cast, convert = self._as_parameter(items)
-        arrays = partial(_array, convert=convert, kind=items)
-        array = self._parameters.value(place, _array_cast(cast), arrays)
+        if convert is as_integer:
+            array = self._parameters.value(place, "int[]", as_integers)
+        else:
+            arrays = partial(each_of, convert=convert)
+            array = self._parameters.value(place, _array_cast(cast), arrays)
         return f"{self._sql} {sign} any({array})"
 
     def _pattern(self, operator: str, kind: Kind, place: int) -> str:
@@ -320,13 +331,8 @@ class ColumnField:
         return found
 
     def _text_parameter(self) -> tuple[str, Convert] | None:
-        # Clients that send JSON have texts for what it has no type for.
-        return {
-            "text": ("text", self._as_text),
-            "UUID": ("uuid", as_uuid),
-            "integer": ("bigint", as_integer),
-            "time": ("text::timestamptz", as_time),
-        }.get(self._column.kind)
+        column = self._column.kind
+        return ("text", self._as_text) if column == "text" else _TEXTS.get(column)
 
 
 def _number_parameter(kind: Kind) -> tuple[str, Convert] | None:
@@ -347,10 +353,6 @@ def _array_cast(cast: str) -> str:
     return "[]::".join(cast.split("::")) + "[]"
 
 
-def _array(values: Any, convert: Convert, kind: object) -> list[object]:
-    return each_of(values, convert, kind)
-
-
 class _JsonField:
     """A place in a JSON column, and the conditions on it."""
 
@@ -362,17 +364,16 @@ class _JsonField:
         self._steps = steps
         self._key = key
 
-    @property
+    @cached_property
     def _json(self) -> str:
-        return (
-            f"({self._column} #> {self._parameters.path(self._steps)})"
-            if self._steps
-            else (self._column)
-        )
+        return self._at("#>") if self._steps else self._column
 
-    @property
+    @cached_property
     def _text(self) -> str:
-        return f"({self._column} #>> {self._parameters.path(self._steps)})"
+        return self._at("#>>")
+
+    def _at(self, arrow: str) -> str:
+        return f"({self._column} {arrow} {self._parameters.path(self._steps)})"
 
     def condition(self, operator: str, kind: Kind, place: int, plainly: bool) -> str:
         """SQL for one operator with one value."""
@@ -420,7 +421,7 @@ class _JsonField:
         if items is type(None):
             return self._where("object", _NEVER)
         json_type, cell, cast, convert = self._typed(items)
-        arrays = partial(_array, convert=convert, kind=items)
+        arrays = partial(each_of, convert=convert)
         array = self._parameters.value(place, _array_cast(cast), arrays)
         return self._where(json_type, f"{cell} = any({array})")
 
@@ -435,7 +436,7 @@ class _JsonField:
             return "false" if operator == "==" else self._where("object", _NEVER)
         if operator == "==" and _is(kind, str, bool) and self._has_names_only():
             # The same as the guarded comparison, at less cost, and an index can serve it.
-            before = "".join([f"{{{encode_json(step)}:" for step in self._steps])
+            before = "".join([f"{{{text_as_json(step)}:" for step in self._steps])
             around = partial(wrapped, before=before, after="}" * len(self._steps))
             holder = self._parameters.value(place, "text::jsonb", around)
             holds = f"{self._column} @> {holder}"

@@ -15,6 +15,7 @@ unless there is one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class WalkNames:
         return f"cycle{self.number}"
 
 
-def write_walk(relation: Walk, names: WalkNames) -> list[str]:
+@lru_cache(maxsize=256)
+def write_walk(relation: Walk, names: WalkNames) -> tuple[str, ...]:
     """The common table expressions of a walk, the last of which is the walk itself.
 
     Its columns are ``start_id``, where that is wanted, and ``node_id``; but for ends alone also
@@ -85,7 +87,7 @@ def write_walk(relation: Walk, names: WalkNames) -> list[str]:
     node = _Column("node_id", far, far)
     columns = [start, node] if names.with_start else [node]
     if names.rows == "ends":
-        return [_table(names.walk, columns, relation, names)]
+        return (_table(names.walk, columns, relation, names),)
     columns += [_Column("depth", "0", FURTHER), _carried_links(names)]
     if names.with_path:
         columns.append(_Column("path", f"array[start.id, {far}]", f"walk.path || {far}"))
@@ -98,7 +100,7 @@ def write_walk(relation: Walk, names: WalkNames) -> list[str]:
         unless="id <> all (walk.links)",
         where=names.goes_on,
     )
-    return [walk] if names.with_links else [*_search_for_cycle(relation, names), walk]
+    return (walk,) if names.with_links else (*_search_for_cycle(relation, names), walk)
 
 
 class _Column(NamedTuple):

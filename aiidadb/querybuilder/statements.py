@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from aiidadb.querybuilder.compiler import ALL_ROWS, compile_query
-from aiidadb.querybuilder.dictionary import Draft
+from aiidadb.querybuilder.dictionary import read_canonical
+from aiidadb.querybuilder.shape import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from aiidadb.querybuilder.compiler import Asked, Compiled, Guest
-    from aiidadb.querybuilder.shape import Shape
+    from aiidadb.querybuilder.shape import Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["statement_of"]
-
-_MOST: Final = 512
-
-_kept: Final[OrderedDict[Hashable, Compiled]] = OrderedDict()
-"""The statement used last comes last."""
 
 
 def statement_of(
@@ -42,26 +38,35 @@ def statement_of(
         InvalidInputError: Something in the query cannot be meant.
         InvalidTypeError: Something in it is not of the type that it must have.
     """
-    key = (shape.key, asked, version)
-    try:
-        compiled = _kept[key]
-    except KeyError:
-        pass
-    else:
-        if not guests:
-            _kept.move_to_end(key)
-            return compiled
-    compiled = compile_query(
-        Draft.read(shape.without_filters()).query,
+    number = len(shape.values)
+    if guests:
+        return _compiled(shape, number, version, asked, guests)
+    return _kept(shape.rest, shape.filters, shape.bounds, number, version, asked)
+
+
+@lru_cache(maxsize=512)
+def _kept(
+    rest: bytes,
+    filters: tuple[tuple[str, Tree], ...],
+    bounds: tuple[bool, bool],
+    number: int,
+    version: SchemaVersion,
+    asked: Asked,
+) -> Compiled:
+    """The statement of a shape, and so of each query that is compared with other values."""
+    shape = Shape(rest, filters, bounds, [None] * number)
+    return _compiled(shape, number, version, asked, ())
+
+
+def _compiled(
+    shape: Shape, number: int, version: SchemaVersion, asked: Asked, guests: Sequence[Guest]
+) -> Compiled:
+    return compile_query(
+        read_canonical(shape.without_filters()),
         shape.filters,
-        len(shape.values),
+        number,
         version,
         asked=asked,
         bounds=shape.bounds,
         guests=guests,
     )
-    if not guests:
-        _kept[key] = compiled
-        if len(_kept) > _MOST:
-            _kept.popitem(last=False)
-    return compiled

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.querybuilder.dictionary import Draft
+from aiidadb.querybuilder.dictionary import Draft, read_canonical
 from aiidadb.querybuilder.shape import shape_of
 from aiidadb.querybuilder.statements import statement_of
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
 from tests.helpers.examples import examples
 from tests.helpers.query_dictionaries import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.quick
 
@@ -93,6 +97,10 @@ def test_a_shape_gives_its_query_back(query: dict[str, Any]):
     shape = shape_of(query)
     assert shape.dictionary() == query
     assert Draft.read(query).as_dict() == query
+    read = Draft.read(shape.without_filters()).query
+    quickly = read_canonical(shape.without_filters())
+    assert {**read, "filters": {}} == {**quickly, "filters": {}}
+    assert read["filters"].keys() == quickly["filters"].keys()
     for version in (MAIN_HEAD, DJANGO_HEAD, SQLALCHEMY_HEAD):
         with contextlib.suppress(InvalidInputError):  # some ask for an order of truth values
             statement = statement_of(shape, version)
@@ -114,3 +122,52 @@ def test_what_no_dictionary_holds_is_refused():
     for key, value in (("project", {"n": [object()]}), ("filters", {"n": {1: 2}}), ("filters", [])):
         with pytest.raises(InvalidTypeError):
             shape_of({**query, key: value})
+
+
+@pytest.mark.parametrize(
+    "loose",
+    [
+        {"project": {"n": ["id"]}},
+        {"project": {"n": [{"id": {"cast": 1}}]}},
+        {"project": {"n": [{"id": {"caste": "f"}}]}},
+        {"project": {"x": []}},
+        {"project": ["id"]},
+        {"project_map": {"n": {"id": 1}}},
+        {"order_by": {"n": "id"}},
+        {"order_by": [{"n": [{"id": {"order": "up"}}]}]},
+        {"order_by": [{"n": {"id": {"order": "asc"}}}]},
+        {"distinct": 1},
+        {"path": [{"tag": ""}]},
+        {"path": [{"tag": "a--b"}]},
+        {"path": [{"outerjoin": 1}]},
+        {"path": [{"entity_type": "data"}]},
+        {"path": [{"entity_type": []}]},
+        {"path": [{"edge_tag": "e"}]},
+        {"path": [{}, {}]},
+        {"path": [{}, {"tag": "m", "joining_keyword": "with_incoming", "joining_value": "n"}]},
+        {"path": [{}, {"tag": "m", "joining_keyword": "with", "joining_value": "n"}]},
+        {"path": [{}, {"tag": "m", "joining_keyword": "with_incoming", "joining_value": "x"}]},
+    ],
+)
+def test_what_is_not_in_the_form_of_2_x_is_read_as_ever(loose: dict[str, Any]):
+    query = draft({}, project=["id"]).as_dict()
+    path = [{**query["path"][0], **vertex} for vertex in loose.get("path", [{}])]
+    query = {**query, **loose, "path": path, "filters": {}}
+
+    def outcome(read: Callable[[Any], Any]) -> object:
+        try:
+            return {**read(copy.deepcopy(query)), "filters": {}}
+        except (InvalidInputError, InvalidTypeError) as error:
+            return type(error), str(error)
+
+    assert outcome(read_canonical) == outcome(lambda one: Draft.read(one).query)
+
+
+def test_integers_that_no_column_holds_are_left_out_of_a_list():
+    shape = shape_of(draft({"id": {"in": [1, 2**31, -(2**40), 7]}}).query)
+    assert statement_of(shape, MAIN_HEAD).arguments(shape.values)[-1] == [1, 7]
+    shape = shape_of(draft({"id": {"in": ["1", str(2**31)]}}).query)
+    assert statement_of(shape, MAIN_HEAD).arguments(shape.values)[-1] == [1]
+    shape = shape_of(draft({"id": {"in": [1, 2**64]}}).query)
+    with pytest.raises(InvalidInputError, match="64 bits"):
+        statement_of(shape, MAIN_HEAD).arguments(shape.values)

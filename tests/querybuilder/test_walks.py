@@ -229,7 +229,7 @@ BOUNDS = [
     ({"depth": 6}, "d <= $1::bigint"),
     ({"depth": {"==": "6"}}, "d <= $1::bigint"),
     ({"depth": {"<": 2.5}}, "d < $1::float8"),
-    ({"depth": {"in": [1, 5]}}, "d <= any($1::bigint[])"),
+    ({"depth": {"in": [1, 5]}}, "d <= any($1::int[])"),
     ({"depth": {"!>": 6}}, "d <= $1::bigint"),
     ({"depth": {"~>=": 6}}, "d < $1::bigint"),
     ({"depth": {"and": [{"<": 9}, {">": 1}]}}, "d < $1::bigint"),

@@ -680,6 +680,12 @@ class _Writer:
             "" if nulls[place] else self.parameters.value(self._number + place, f"text::{one.cast}")
             for place, one in enumerate(orders)
         ]
+        directions = {one.is_descending for one in orders}
+        is_never_null = not any(nulls) and all(one.is_never_null for one in orders)
+        if len(directions) == 1 and is_never_null:
+            # A comparison of rows begins at its place in an index on the first of the columns.
+            sign = "<" if True in directions else ">"
+            return [f"({', '.join(sql)}) {sign} ({', '.join(values)})"]
         behind = "false"
         for one, cell, value, is_null in reversed(
             list(zip(orders, sql, values, nulls, strict=True))
@@ -835,12 +841,12 @@ class _Writer:
                 f"base{number - 1} as base\n"
                 f"join {walk} on {edge}.start_id = {self._start_of(number)}"
             )
-        node = f"{edge}.node_id"
         if vertex.each_way:
-            # As an array, which keeps the planner from gathering all ways in a hash table before
-            # the first row comes: there may be more of them than anyone will read.
-            node = f"any (array[{node}])"
-        return [walk, f"{join} {named} on {source.alias}.id = {node}"]
+            # Node by node, so that the first row comes before the last way is found: there may be
+            # more ways than anyone will read, and a hash table of them all is what planners like.
+            node = f"select * from {source.entity.table} where id = {edge}.node_id offset 0"  # noqa: S608 - names of ours
+            return [walk, f"{join} lateral ({node}) as {source.alias} on true"]
+        return [walk, f"{join} {named} on {source.alias}.id = {edge}.node_id"]
 
     def _conditions(self, vertex: _Vertex) -> list[str]:
         found = self._conditions_on(vertex.given["tag"], vertex.source)

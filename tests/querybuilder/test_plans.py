@@ -1,0 +1,191 @@
+"""How the server runs what is compiled: by which indexes, and how many rows it looks at."""
+
+from __future__ import annotations
+
+import datetime
+import random
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+import aiidadb
+from tests.helpers.databases import clone_of_schema
+from tests.helpers.graphs import (
+    BANDS,
+    INT,
+    SOME_TIME,
+    STRUCTURE,
+    Node,
+    write_groups,
+    write_links,
+    write_nodes,
+    write_users,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from tests.helpers.databases import Databases
+
+NODES = 10_000
+LINK_INDEXES = {"ix_db_dblink_input_id", "ix_db_dblink_output_id"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["django_0045", "main_0002"])
+async def filled_dsn(request: pytest.FixtureRequest, databases: Databases) -> str:
+    """Nodes, two of ten of one time, and as many links to follow as not to, with statistics."""
+
+    async def build(dsn: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("set synchronous_commit = off")
+        await write_users(connection)
+        times = [SOME_TIME + datetime.timedelta(minutes=pk - pk % 10 // 9) for pk in range(NODES)]
+        types = {1: STRUCTURE, 2: BANDS}
+        nodes = (
+            Node(pk, types.get(pk % 50, INT), label=str(pk % 999), ctime=times[pk - 1])
+            for pk in range(1, NODES + 1)
+        )
+        await write_nodes(connection, nodes, line=request.param.partition("_")[0])
+        chosen = random.Random(0)
+        down = [(chosen.randrange(max(1, pk - 60), pk), pk) for pk in range(2, NODES + 1)]
+        links = [(*ends, kind) for ends in down for kind in ("create", "return")]
+        await write_links(connection, links)
+        members = {f"group {number}": range(number, NODES, 120) for number in range(1, 41)}
+        await write_groups(connection, {"few": range(1, 1_000, 50), **members})
+        await connection.execute("vacuum analyze")
+        await connection.close()
+
+    await clone_of_schema(databases, request.param)
+    template = await databases.template(f"plans_{request.param}", build, base=request.param)
+    return await databases.create(template)
+
+
+@pytest_asyncio.fixture
+async def filled(filled_dsn: str) -> AsyncIterator[aiidadb.Backend]:
+    """It, opened."""
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(filled_dsn)) as backend:
+        yield backend
+
+
+class Plan:
+    """How the server ran a statement, as it told.
+
+    Attributes:
+        nodes: The steps.
+        buffers: How many buffers were looked at.
+    """
+
+    def __init__(self, found: list[dict[str, Any]]) -> None:
+        top = found[0]["Plan"]
+        self.nodes = [*_steps(top)]
+        self.buffers = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
+
+    def conditions(self, table: str) -> list[str]:
+        """By what condition of an index each scan of a table went; empty: by none."""
+        scans = [one for one in self.nodes if one.get("Relation Name") == table]
+        # A scan by a bitmap has the condition below it.
+        return [
+            str(next((one["Index Cond"] for one in _steps(scan) if "Index Cond" in one), ""))
+            for scan in scans
+        ]
+
+
+def _steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from _steps(one)
+
+
+async def plan_of(backend: aiidadb.Backend, text: str, values: Sequence[object]) -> Plan:
+    async with backend.connection() as connection:
+        return Plan(
+            await connection.fetchval(
+                f"explain (analyze, timing off, buffers, format json) {text}", *values
+            )
+        )
+
+
+@pytest.mark.parametrize("keyword", ["with_ancestors", "with_descendants"])
+@pytest.mark.parametrize("starts", [{"id": 300}, {"id": {"<": 1_000}}, {}], ids=str)
+@pytest.mark.parametrize("distinct", [False, True])
+async def test_a_walk_probes_the_index_on_links(filled, keyword, starts, distinct):
+    query = filled.query().append(STRUCTURE, tag="s", filters=starts, project="id")
+    query.append(BANDS, tag="b", project="id", edge_tag="way", **{keyword: "s"}).distinct(distinct)
+    query.add_filter("way", {} if distinct else {"depth": {"<": 20}})
+    plan = await plan_of(filled, *query.sql())
+    near = "input_id" if keyword == "with_ancestors" else "output_id"
+    conditions = plan.conditions("db_dblink")
+    assert len(conditions) >= 2
+    assert all(one.startswith(f"({near} = ") for one in conditions)
+    assert not any(one["Node Type"] in {"Merge Join", "Materialize"} for one in plan.nodes)
+
+
+async def test_a_walk_begins_with_what_is_in_a_group_alone(filled):
+    query = filled.query().append("group.core", tag="g", filters={"label": "few"})
+    query.append(STRUCTURE, tag="s", with_group="g", project="id")
+    query.append(BANDS, with_ancestors="s", project="id").distinct()
+    plan = await plan_of(filled, *query.sql())
+    assert plan.conditions("db_dbgroup_dbnodes")[0].startswith("(dbgroup_id = ")
+    (starts,) = [one for one in plan.nodes if one.get("Subplan Name") == "CTE starts1"]
+    assert starts["Actual Rows"] == 20
+    assert all(one.startswith("(input_id = ") for one in plan.conditions("db_dblink"))
+
+
+SOME_UUID = "00000000-0000-4000-8000-000000000042"
+
+
+@pytest.mark.parametrize(
+    ("filters", "condition"),
+    [
+        ({"id": 66}, "(id = "),
+        ({"id": "66"}, "(id = "),
+        ({"id": {"in": [66, 67]}}, "(id = ANY "),
+        ({"pk": {"in": [*range(1, 200)]}}, "(id = ANY "),
+        ({"uuid": SOME_UUID}, "(uuid = "),
+        ({"uuid": uuid.UUID(SOME_UUID)}, "(uuid = "),
+        ({"uuid": {"in": [SOME_UUID, SOME_UUID.upper()]}}, "(uuid = ANY "),
+        ({"uuid": {"like": "00000000-0000-4000-8000-00000000004%"}}, "((uuid >= "),
+        ({"label": "66"}, "((label)::text = "),
+        ({"ctime": {">": "2024-05-23"}}, "(ctime > "),
+    ],
+    ids=str,
+)
+async def test_a_node_is_found_by_an_index(filled, filters, condition):
+    query = filled.query().append("", filters=filters, project=["uuid", "label"])
+    plan = await plan_of(filled, *query.sql())
+    (found,) = plan.conditions("db_dbnode")
+    assert found.startswith(condition)
+    assert await query.count() > 0
+
+
+async def test_what_is_next_to_a_node_is_found_by_indexes(filled):
+    query = filled.query().append("", tag="n", filters={"id": 301})
+    query.append("", tag="m", with_incoming="n", project="id", edge_project="label")
+    query.append("group.core", with_node="m", project="label")
+    plan = await plan_of(filled, *query.sql())
+    assert plan.conditions("db_dblink")[0].startswith("(input_id = ")
+    assert plan.conditions("db_dbgroup_dbnodes")[0].startswith("(dbnode_id = ")
+    assert all(plan.conditions("db_dbnode"))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("field", ["id", "ctime"])
+async def test_a_deep_page_looks_at_hardly_more_than_the_first(filled, field, order):
+    query = filled.query().append("", tag="n", project=["id", "uuid", "ctime"])
+    query.order_by({"n": {field: order}})
+    whole = await query.page(7_500)
+    deep = await query.page(20, after=whole.next)
+    in_order = filled.query(query.as_dict()).order_by({"n": [{field: order}, {"id": order}]})
+    assert [*whole.rows, *deep.rows] == (await in_order.all())[:7_520]
+    plans = []
+    for after in (None, whole.next):
+        sent: list[asyncpg.connection.LoggedQuery] = []
+        async with filled.transaction() as connection:
+            with connection.query_logger(sent.append):
+                await query.page(20, after=after)
+        plans.append(await plan_of(filled, sent[-1].query, sent[-1].args))
+    assert plans[1].buffers <= plans[0].buffers + 20
+    assert field in plans[1].conditions("db_dbnode")[0]

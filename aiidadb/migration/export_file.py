@@ -10,17 +10,18 @@ from anyio import to_thread
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.crash_safe_files import NewFile, may_be_written
+from aiidadb.migration.python_step import PythonStep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
     from typing import TypeVar
 
-    from aiidadb.migration.python_step import StepContext
+    from aiidadb.migration.python_step import StepContext, StepOutcome
 
     T = TypeVar("T")
 
-__all__ = ["ExportFile", "check_export_directory", "open_export"]
+__all__ = ["ExportFile", "check_export_directory", "exporting_step", "open_export"]
 
 
 class ExportFile:
@@ -127,3 +128,13 @@ async def check_export_directory(context: StepContext) -> None:
             "what leaves the database, or has no counterpart in it, is written to files first, and "
             f"{directory} cannot be written: name another export directory; nothing was changed"
         )
+
+
+def exporting_step(name: str, run: Callable[[StepContext], Awaitable[StepOutcome]]) -> PythonStep:
+    """A step that writes files, and is refused where it could not.
+
+    Args:
+        name: The name that files call it by.
+        run: Does it.
+    """
+    return PythonStep(name, run, check_export_directory, finding="export_directory")

@@ -75,9 +75,12 @@ class PythonStep:
             first change: on a database of any version before the step. Only reads.
         ahead: What it does outside the database while the steps before it run: entered before the
             first of them, left at the end of the migration, whatever end that is. Only reads.
+        finding: The code of the finding that its check's error is; empty where it has none of its
+            own, and the step's name stands for it.
     """
 
     name: str
     run: Callable[[StepContext], Awaitable[StepOutcome]]
     check: Callable[[StepContext], Awaitable[object]] = _find_nothing
     ahead: Callable[[MigrationOptions], AbstractAsyncContextManager[object]] | None = None
+    finding: str = ""

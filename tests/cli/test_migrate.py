@@ -190,7 +190,7 @@ def test_a_check_says_what_is_in_the_way_by_its_status(run, old_campaign):
     told = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
     said = " ".join(told.out.split())
     assert (told.status, told.err) == (3, "")
-    assert "missing_owner at 0050_sqlalchemy_parity: refused. db_dbnode.user_id: 1 rows" in said
+    assert "missing_owner at 0050_sqlalchemy_parity: refused. db_dbnode.user_id: 1 row " in said
     assert "Ids: " in said
     assert "To do: let the column name a user" in said
     as_json = run("migrate", "--check", "--without-repository", "--json", "--dsn", old_campaign)
@@ -214,12 +214,24 @@ def test_a_repair_is_told_before_and_after(run, legacy_dsn):
     assert told.status == 0
     assert "unstorable_json at 0033" in " ".join(told.out.split())
     assert "mended first, in a step of its own" in " ".join(told.out.split())
+    needed = "refuses what is repairable unless it is told to mend it: add --repair."
+    assert needed not in " ".join(told.out.split())
+    for look in ("--check", "--plan"):
+        looked = run("migrate", look, *arguments)
+        assert looked.status == 0
+        assert "unstorable_json at 0033" in " ".join(looked.out.split())
+        assert needed in " ".join(looked.out.split())
+        assert needed not in " ".join(run("migrate", look, "--repair", *arguments).out.split())
     refused = run("migrate", "--yes", *arguments)
     assert refused.status == 1
     assert "--repair" in refused.err
+    # Findings come first where it is still to be done in earnest, and last where it is done.
+    dry = run("migrate", "--dry-run", "--repair", *arguments).out
+    assert dry.index("unstorable_json") < dry.index("Rolled back, as asked")
     done = run("migrate", "--yes", "--repair", *arguments)
     assert (done.status, done.err) == (0, "")
     assert re.search(r"^repair +\d", done.out, re.MULTILINE)
+    assert done.out.index("Now at 1.0.33") < done.out.index("unstorable_json")
 
 
 # ------------------------------------------------------------------ the SQLAlchemy backend

@@ -40,17 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_database", "refuse"]
 
-_CODES: Final = {
-    "drop_doubled_memberships": "export_directory",
-    "export_links": "export_directory",
-    "export_logs": "export_directory",
-    "export_workflows": "export_directory",
-    "export_strays": "export_directory",
-    "export_orphans": "export_directory",
-    "export_long_levels": "export_directory",
-    "move_trajectory_symbols": "missing_symbols",
-    "move_repository": "repository",
-}
 _NAMED_AT_MOST: Final = 3
 _REMEDY_AT_MOST: Final = 110  # characters
 
@@ -111,7 +100,7 @@ class _Finder:
         await self._refusal("obstacle", "", partial(check_views_and_triggers, connection, plan))
         for planned in plan.steps:
             for step in planned.step.python_steps:
-                code = _CODES.get(step.name, step.name)
+                code = step.finding or step.name
                 await self._refusal(code, planned.name, partial(step.check, self._context))
         self._context.progress("looking for rows that would stop a step", 0, None)
         await self._findings(partial(find_uuids, connection, plan))

@@ -34,7 +34,8 @@ class Kind:
             that is a step of the sqlalchemy line too counts there as well. With none of them, nor
             of the other line's own, it keeps any step from beginning.
         action: What a migration does with it.
-        what: What it is, behind the number and the place: "12 rows of db_dbnode ...".
+        what: What they are, behind the place and the number: "db_dbnode: 12 rows with ...".
+        one: What it is, where there is one.
         aiida: What AiiDA's own migration does with it.
         remedy: What to do about it; empty where nothing has to be done.
         queries: The questions that find it, each for some versions, as its header tells; none where
@@ -46,6 +47,7 @@ class Kind:
     steps: tuple[int, ...]
     action: Action
     what: str
+    one: str
     aiida: str
     remedy: str = ""
     queries: tuple[str, ...] = ()
@@ -97,7 +99,7 @@ class Kind:
         return Finding(
             code=self.code,
             step=step,
-            message=f"{where}: {count} {self.what}{such}. {self.aiida}",
+            message=f"{where}: {count} {self.one if count == 1 else self.what}{such}. {self.aiida}",
             pks=tuple(pks)[:_PKS_AT_MOST],
             count=count,
             action=self.action,
@@ -120,6 +122,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "refused",
             "tables that belong to a role that this one is no member of",
+            "table that belongs to a role that this one is no member of",
             _STOPS,
             "migrate as that role, or as a member of it",
         ),
@@ -128,6 +131,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "refused",
             "views, triggers, rules, policies and the like on what is changed",
+            "view, trigger, rule, policy or the like on what is changed",
             "AiiDA fails at some and fires others.",
             "keep their definitions, drop or disable them, migrate, make them anew",
         ),
@@ -136,6 +140,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "refused",
             "tables that the role may not read",
+            "table that the role may not read",
             _STOPS,
             "grant select on all tables to the role, or ask as their owner",
         ),
@@ -144,6 +149,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (20, 24, 32, 37, 50),
             "refused",
             "directories for exports that cannot be written",
+            "directory for exports that cannot be written",
             "AiiDA writes into the current directory, or fails.",
             "name another one with export_directory (--export-directory)",
             sqlalchemy_steps=(6, 11, 49),
@@ -153,6 +159,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (14, 18),
             "refused",
             "nodes with a uuid that another node bears too, in whatever spelling",
+            "node with a uuid that another node bears too, in whatever spelling",
             _STOPS,
             _NEW_UUIDS,
             ("repeated_node_uuid",),
@@ -162,6 +169,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (18,),
             "refused",
             "rows with a uuid that another row bears too, in whatever spelling",
+            "row with a uuid that another row bears too, in whatever spelling",
             _STOPS,
             f"{_NEW_UUIDS}; of workflows, with an UPDATE of the column",
             ("repeated_uuid",),
@@ -172,6 +180,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (18,),
             "refused",
             "rows with a uuid that is none",
+            "row with a uuid that is none",
             _STOPS,
             "give each of them a uuid with apply_new_uuid_mapping(table, {pk: uuid}), or with an "
             "UPDATE of the column",
@@ -182,6 +191,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (18,),
             "refused",
             "users with an email that another user has too",
+            "user with an email that another user has too",
             _STOPS,
             "give all but one of them another one: "
             "update db_dbuser set email = 'other@example.org' where id = …",
@@ -192,6 +202,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "exported",
             "memberships of nodes in groups that are there once more",
+            "membership of a node in a group that is there once more",
             _STOPS,
             queries=("doubled_membership_check",),
             sqlalchemy_steps=(6, 11),
@@ -201,6 +212,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (20,),
             "exported",
             "links that calculations and workflows of AiiDA 1.0 cannot have",
+            "link that calculations and workflows of AiiDA 1.0 cannot have",
             "AiiDA prints them and deletes them.",
             queries=("removed_link", "removed_link_before_0007"),
         ),
@@ -209,6 +221,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (22, 44),
             "refused",
             "groups that would get the label and the type string of another group",
+            "group that would get the label and the type string of another group",
             "AiiDA's own step fails with a bare duplicate key.",
             "give them other labels",
             ("group_label_clash", "group_label_clash_before_0021"),
@@ -219,6 +232,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (24,),
             "exported",
             "logs of legacy workflows, of unknown entities and of nodes that are gone",
+            "log of a legacy workflow, an unknown entity or a node that is gone",
             "AiiDA writes them to files and deletes them, as this does.",
             queries=("departing_log",),
         ),
@@ -227,6 +241,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (25,),
             "refused",
             "nodes with a type that leaves no room for a prefix of five characters",
+            "node with a type that leaves no room for a prefix of five characters",
             _STOPS,
             "give them a shorter type: update db_dbnode set type = … where id = …",
             ("long_node_type",),
@@ -236,6 +251,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (26,),
             "refused",
             "trajectories whose symbols are in a file that is not there",
+            "trajectory whose symbols are in a file that is not there",
             _STOPS,
             "put the files back from a backup, or say that there are none to care for with "
             "without_repository (--without-repository)",
@@ -245,6 +261,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (32,),
             "exported",
             "rows of workflows of AiiDA 0.x, their data and steps",
+            "row of the workflows of AiiDA 0.x, their data and steps",
             "AiiDA writes them to a file and drops the tables, as this does.",
             queries=("old_workflow",),
         ),
@@ -253,6 +270,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (33,),
             "repairable",
             r"rows with JSON that JSONB cannot hold (\u0000, or half of a surrogate pair)",
+            r"row with JSON that JSONB cannot hold (\u0000, or half of a surrogate pair)",
             _STOPS,
             r"migrate with repair=True (--repair), which keeps them as the text \\u0000",
         ),
@@ -261,6 +279,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (33,),
             "refused",
             "rows with text that is no JSON",
+            "row with text that is no JSON",
             _STOPS,
             "put the text right, or {} in its place",
         ),
@@ -269,6 +288,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (37,),
             "exported",
             "rows of nodes that are gone",
+            "row of a node that is gone",
             "AiiDA drops them with the table.",
         ),
         Kind(
@@ -276,6 +296,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             (37,),
             "refused",
             "nodes with rows that have no place in their attributes or extras: without the row of "
+            "the list or dict that they are in, beyond the list's length, or twice",
+            "node with rows that have no place in its attributes or extras: without the row of "
             "the list or dict that they are in, beyond the list's length, or twice",
             "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
             "repair or delete the rows",
@@ -285,6 +307,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (37,),
             "refused",
             "rows with a float without a number, or a time that Python does not have",
+            "row with a float without a number, or a time that Python does not have",
             "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
             "repair or delete the rows",
         ),
@@ -293,6 +316,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (37,),
             "exported",
             "rows with a value of an unknown datatype, or of datatype json that is no JSON",
+            "row with a value of an unknown datatype, or of datatype json that is no JSON",
             "AiiDA makes null of them and says nothing.",
         ),
         Kind(
@@ -301,6 +325,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "exported",
             "settings with a value that Python does not have, of an unknown datatype, or of "
             "datatype json that is no JSON",
+            "setting with a value that Python does not have, of an unknown datatype, or of "
+            "datatype json that is no JSON",
             "AiiDA makes null of them and says nothing.",
         ),
         Kind(
@@ -308,6 +334,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (47,),
             "refused",
             "file repositories that are not there, cannot be written, or hold another container",
+            "file repository that is not there, cannot be written, or holds another container",
             "AiiDA 2.x refuses, or moves nothing.",
             "name the right one with the profile's repository, or say that there are no files to "
             "care for with without_repository (--without-repository)",
@@ -318,6 +345,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "refused",
             "node folders with files both in 'path' and in 'raw_input', of which only one can be "
             "the node's",
+            "node folder with files both in 'path' and in 'raw_input', of which only one can "
+            "be the node's",
             _STOPS,
             "delete the wrong one of each",
         ),
@@ -326,6 +355,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (47,),
             "refused",
             "files and directories that cannot be read",
+            "file or directory that cannot be read",
             _STOPS,
             "give the right to read them, or migrate as their owner",
         ),
@@ -334,6 +364,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (47,),
             "refused",
             "symbolic links that lead nowhere",
+            "symbolic link that leads nowhere",
             _STOPS,
             "remove them, or put back what they lead to",
         ),
@@ -342,6 +373,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (47,),
             "refused",
             "pipes, sockets and devices, which have no content to take along",
+            "pipe, socket or device, which has no content to take along",
             "AiiDA's own step waits for ever at a pipe, and fails at others.",
             "remove them",
         ),
@@ -350,6 +382,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (47,),
             "refused",
             "files whose name is not valid UTF-8",
+            "file whose name is not valid UTF-8",
             _STOPS,
             "rename them",
         ),
@@ -358,6 +391,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "exported",
             "rows that connect two others and name only one of them",
+            "row that connects two others and names only one of them",
             "AiiDA deletes them and says nothing.",
             queries=("missing_key",),
             sqlalchemy_steps=(49,),
@@ -367,6 +401,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "exported",
             "logs with a level of more than 50 characters",
+            "log with a level of more than 50 characters",
             "AiiDA cuts it and says nothing.",
             queries=("long_level",),
             sqlalchemy_steps=(49,),
@@ -376,6 +411,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (),
             "refused",
             "rows without a value that AiiDA 2.x wants and nobody can make up",
+            "row without a value that AiiDA 2.x wants and nobody can make up",
             _STOPS,
             "give each of them one: update … set … where id = …",
             ("missing_value", "missing_value_before_0030", "missing_value_before_0007"),
@@ -386,6 +422,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (50,),
             "refused",
             "rows whose user or computer is gone",
+            "row whose user or computer is gone",
             "AiiDA's own step fails with a bare foreign-key error.",
             "let the column name a user or computer that is there, with an UPDATE",
             ("missing_owner",),
@@ -395,6 +432,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             (50,),
             "exported",
             "rows that belong to nodes, groups, users or computers that are gone",
+            "row that belongs to a node, group, user or computer that is gone",
             "AiiDA's own step fails at some, and passes over the others: a dump of the result "
             "cannot be restored.",
             queries=("orphan_row", "orphan_log"),

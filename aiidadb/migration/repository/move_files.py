@@ -461,5 +461,9 @@ async def _in_thread(function: Callable[..., T], *values: object) -> T:
 
 
 MOVE_REPOSITORY: Final = PythonStep(
-    "move_repository", _move_repository, _check_repository, reading_ahead
+    "move_repository",
+    _move_repository,
+    _check_repository,
+    reading_ahead,
+    finding="repository",
 )

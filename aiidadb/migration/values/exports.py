@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.export_file import check_export_directory, open_export
-from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.export_file import exporting_step, open_export
+from aiidadb.migration.python_step import StepOutcome
 from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.sql import QUERIES
 
@@ -300,9 +300,9 @@ def _with_file(
     )
 
 
-EXPORT_LINKS: Final = PythonStep("export_links", _export_links, check_export_directory)
-EXPORT_LOGS: Final = PythonStep("export_logs", _export_logs, check_export_directory)
-EXPORT_WORKFLOWS: Final = PythonStep("export_workflows", _export_workflows, check_export_directory)
-DROP_DOUBLED_MEMBERSHIPS: Final = PythonStep(
-    "drop_doubled_memberships", _drop_doubled_memberships, check_export_directory
+EXPORT_LINKS: Final = exporting_step("export_links", _export_links)
+EXPORT_LOGS: Final = exporting_step("export_logs", _export_logs)
+EXPORT_WORKFLOWS: Final = exporting_step("export_workflows", _export_workflows)
+DROP_DOUBLED_MEMBERSHIPS: Final = exporting_step(
+    "drop_doubled_memberships", _drop_doubled_memberships
 )

@@ -12,8 +12,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
-from aiidadb.migration.export_file import check_export_directory, open_export
-from aiidadb.migration.python_step import PythonStep, StepOutcome
+from aiidadb.migration.export_file import exporting_step, open_export
+from aiidadb.migration.python_step import StepOutcome
 from aiidadb.migration.row_batches import read_in_batches
 from aiidadb.sql import QUERIES
 
@@ -102,8 +102,6 @@ def _as_json(rows: Sequence[asyncpg.Record], *, is_first: bool) -> Iterator[str]
         is_first = False
 
 
-EXPORT_STRAYS: Final = PythonStep("export_strays", _export_strays, check_export_directory)
-EXPORT_LONG_LEVELS: Final = PythonStep(
-    "export_long_levels", _export_long_levels, check_export_directory
-)
-EXPORT_ORPHANS: Final = PythonStep("export_orphans", _export_orphans, check_export_directory)
+EXPORT_STRAYS: Final = exporting_step("export_strays", _export_strays)
+EXPORT_LONG_LEVELS: Final = exporting_step("export_long_levels", _export_long_levels)
+EXPORT_ORPHANS: Final = exporting_step("export_orphans", _export_orphans)

@@ -223,5 +223,5 @@ def _load(path: Path) -> list[str] | None:
 
 
 MOVE_TRAJECTORY_SYMBOLS: Final = PythonStep(
-    "move_trajectory_symbols", _move_symbols, _check_repository
+    "move_trajectory_symbols", _move_symbols, _check_repository, finding="missing_symbols"
 )

@@ -56,3 +56,12 @@ def test_every_kind_names_steps_that_are_there_and_says_what_to_do() -> None:
             for number in kind.sqlalchemy_steps
         )
         assert bool(kind.remedy) == (kind.action != "exported")
+
+
+@pytest.mark.quick
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    for kind in KINDS.values():
+        message, messages = (kind.found("", "there", count).message for count in (1, 2))
+        assert message == f"there: 1 {kind.one}. {kind.aiida}"
+        assert messages == f"there: 2 {kind.what}. {kind.aiida}"
+        assert kind.one != kind.what

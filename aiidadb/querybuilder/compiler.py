@@ -816,23 +816,27 @@ class _Writer:
 
     def _tables(self, vertex: _Vertex) -> list[str]:
         source, relation = vertex.source, vertex.relation
-        named = f"{source.entity.table} as {source.alias}"
+        table, alias = source.entity.table, source.alias
         if relation is None:
-            return [named]
+            return [f"{table} as {alias}"]
         assert vertex.joined is not None
         is_outer = vertex.given["outerjoin"]
         join = "left join" if is_outer else "join"
         near = vertex.joined.source.alias
+        one_by_one = self._is_one_by_one(source.stage)
         if isinstance(relation, Direct):
-            here, there = relation.new_column, relation.joined_column
-            return [f"{join} {named} on {source.alias}.{here} = {near}.{there}"]
+            here, there = relation.new_column, f"{near}.{relation.joined_column}"
+            return [_joined(join, table, alias, here, there, one_by_one=one_by_one)]
         assert vertex.edge is not None
         edge = vertex.edge.alias
         if isinstance(relation, Through):
             between = "left join" if is_outer and relation.keeps_unmatched else "join"
+            here, far = relation.near, f"{edge}.{relation.far}"
             return [
-                f"{between} {relation.edge.table} as {edge} on {edge}.{relation.near} = {near}.id",
-                f"{join} {named} on {source.alias}.id = {edge}.{relation.far}",
+                _joined(
+                    between, relation.edge.table, edge, here, f"{near}.id", one_by_one=one_by_one
+                ),
+                _joined(join, table, alias, "id", far, one_by_one=one_by_one),
             ]
         number = source.stage
         walk = f"walk{number} as {edge}"
@@ -841,12 +845,18 @@ class _Writer:
                 f"base{number - 1} as base\n"
                 f"join {walk} on {edge}.start_id = {self._start_of(number)}"
             )
-        if vertex.each_way:
-            # Node by node, so that the first row comes before the last way is found: there may be
-            # more ways than anyone will read, and a hash table of them all is what planners like.
-            node = f"select * from {source.entity.table} where id = {edge}.node_id offset 0"  # noqa: S608 - names of ours
-            return [walk, f"{join} lateral ({node}) as {source.alias} on true"]
-        return [walk, f"{join} {named} on {source.alias}.id = {edge}.node_id"]
+        end, each_way = f"{edge}.node_id", vertex.each_way
+        return [walk, _joined(join, table, alias, "id", end, one_by_one=each_way)]
+
+    def _is_one_by_one(self, number: int) -> bool:
+        """Whether what is joined in a stage is looked up for each row by itself.
+
+        Where each way is a row there may be more than anyone will read. Planners like to gather
+        them all in a hash table, and no row would come before that is done.
+        """
+        # Databases that were made by the SQLAlchemy backend do not have all the indexes for it.
+        is_indexed = self._version.line != "sqlalchemy"
+        return number > 0 and self._stages[number].vertices[0].each_way and is_indexed
 
     def _conditions(self, vertex: _Vertex) -> list[str]:
         found = self._conditions_on(vertex.given["tag"], vertex.source)
@@ -894,6 +904,14 @@ def _beyond(order: _Order, cell: str, value: str, *, is_null: bool) -> tuple[str
     else:
         further = f"({cell} > {value} or {cell} is null)"
     return further, f"{cell} = {value}"
+
+
+def _joined(join: str, table: str, alias: str, here: str, there: str, *, one_by_one: bool) -> str:
+    """A table joined by one of its columns, and if so looked up for each row by itself."""
+    if one_by_one:
+        found = f"select * from {table} where {here} = {there} offset 0"  # noqa: S608 - of ours
+        return f"{join} lateral ({found}) as {alias} on true"
+    return f"{join} {table} as {alias} on {alias}.{here} = {there}"
 
 
 def _where(conditions: Sequence[str]) -> str:

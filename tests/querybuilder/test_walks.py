@@ -221,6 +221,15 @@ async def test_what_is_read_no_further_is_looked_for_no_further(empty):
     async for row in query.limit(None).iterall(10):
         assert row == [2]
         break
+    # Nor do joins to what is found, or to where walks begin, wait for the last of 2**60 ways.
+    await write_groups(empty._session, {"all": range(1, 182), "odd": range(1, 182, 2)})
+    query = empty.query().append("group.core", tag="g", project="label")
+    query.append("", tag="s", with_group="g", project=["id", "*"], filters={"id": 1})
+    query.append("", tag="n", with_ancestors="s", project="id")
+    query.append("", tag="o", with_incoming="n", project="id")
+    query.append("group.core", with_node="o", outerjoin=True, project="label")
+    query.append("user", with_node="n", project="email").limit(9)
+    assert len(await query.all()) == 9
 
 
 BOUNDS = [

@@ -12,7 +12,7 @@ from aiidadb.queries.relatives import MOST_DEPTH
 from aiidadb.queries.walk import Walk
 from aiidadb.querybuilder.records import Link
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn
+from aiidadb.turns import STEP, array_text, in_turn, sort_distinct
 
 if TYPE_CHECKING:
     from array import array
@@ -108,11 +108,15 @@ def _nearest(levels: list[array[int]], most: int) -> Steps[tuple[dict[int, int],
     depths: dict[int, int] = {}
     for depth, level in enumerate(levels):
         remaining = most - len(depths)
-        for pk in sorted(level[:remaining]):
-            depths[pk] = depth
+        nearest = yield from sort_distinct(level[:remaining])
+        for at in range(0, len(nearest), STEP):
+            depths.update(dict.fromkeys(nearest[at : at + STEP], depth))
+            if at:
+                yield
         if len(level) > remaining:
             return depths, True
-        yield
+        if depth % STEP == 0:
+            yield
     return depths, False
 
 

@@ -125,10 +125,15 @@ def _as_return_values(names: Iterable[str]) -> tuple[Columns, list[int]]:
 
 
 def _note_depths(levels: list[array[int]], depths: dict[int, int]) -> Steps[None]:
+    count = 0
     for depth, level in enumerate(levels, start=1):
         for at in range(0, len(level), STEP):
-            depths.update(dict.fromkeys(level[at : at + STEP], depth))
-            yield
+            some = level[at : at + STEP]
+            depths.update(dict.fromkeys(some, depth))
+            count += len(some)
+            if count >= STEP:
+                count = 0
+                yield
 
 
 def _repeat(pks: Sequence[int], times: int) -> Steps[list[tuple[object, ...]]]:

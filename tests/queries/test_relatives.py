@@ -288,11 +288,11 @@ async def test_walks_probe_the_indexes_of_links_and_go_no_further_than_asked(
     name = "nodes_within"
     whole = await explained(connection, name, "{5000}", ["create"], True, False, None, True, None)
     assert "Seq Scan" not in {way for _, way, _ in whole}
-    assert sum(read for table, _, read in whole if table == "db_dblink") < 5_010  # rounded
+    assert sum(read for table, _, read in whole if table == "db_dblink") < 6_000
     near = await explained(connection, name, "{2500}", None, True, True, 3, False, None)
-    assert sum(read for table, _, read in near if table == "db_dblink") <= 12
+    assert sum(read for table, _, read in near if table == "db_dblink") < 50
     few = await explained(connection, name, "{5001}", None, False, True, 3, False, 10)
-    assert sum(read for table, _, read in few if table == "db_dblink") <= 12
+    assert sum(read for table, _, read in few if table == "db_dblink") < 50
     await connection.close()
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(head_dsn)) as backend:
         far = await backend.queries.get_all_parents(5_000, ("id", "depth"))

@@ -58,7 +58,7 @@ left join lateral (
 left join lateral (
     select
         db_dbnode.id as pk,
-        db_dbnode.uuid::text as uuid,
+        coalesce(db_dbnode.uuid::text, '') as uuid,
         coalesce(db_dbnode.node_type, '')::text as node_type,
         coalesce(db_dbnode.label, '')::text as label
     from db_dbnode

@@ -6,7 +6,7 @@
 --     exists; null is an empty text but for the process type
 select
     db_dbnode.id as pk,
-    db_dbnode.uuid::text as uuid,
+    coalesce(db_dbnode.uuid::text, '') as uuid,
     coalesce(db_dbnode.node_type, '')::text as node_type,
     db_dbnode.process_type::text as process_type,
     coalesce(db_dbnode.label, '')::text as label

@@ -6,6 +6,8 @@ Each part writes its own result; ``--part`` chooses some of them.
   of its REST API: it loads every node at the other end of a link to count them. The floor is one
   join for each direction, with nothing put together.
 - ``types``: which kinds of nodes there are, and how many. The floor is one ``group by``.
+- ``processes``: the list of active ones, see ``process_list.py``.
+- ``edits``: labels, extras and members of many nodes, see ``node_edits.py``.
 - ``growth``: the same questions about the same nodes, in a campaign of ``--nodes`` and in one of
   ``--large``.
 """
@@ -18,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from common import Report, Server, aiida_storage, measure, parser, profile_of, run
+from node_edits import edits
+from process_list import processes
 
 import aiidadb
 
@@ -278,7 +282,13 @@ def size(answer: object) -> int:
 
 # -------------------------------------------------------------------------------------- the parts
 
-PARTS: Final = {"links": links, "types": types, "growth": growth}
+PARTS: Final = {
+    "links": links,
+    "types": types,
+    "processes": processes,
+    "edits": edits,
+    "growth": growth,
+}
 
 
 async def main(arguments: argparse.Namespace, server: Server) -> None:

@@ -33,6 +33,7 @@ from aiidadb.querybuilder.parameters import Parameters, of_filter
 from aiidadb.querybuilder.records import RECORDS
 from aiidadb.querybuilder.recursion import FAR, FURTHER, WalkNames, write_walk
 from aiidadb.querybuilder.relations import Direct, Through, Walk, relation_of
+from aiidadb.querybuilder.shape import NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,7 +103,8 @@ class Compiled:
         constants: Values that belong to the shape, placed behind those of the query.
         fields: How a row is cut.
         keys: Of a page: how many columns behind the fields say where the next one begins.
-        has_walk: Whether it has a recursion.
+        is_for_values: Whether the server should plan it anew for the values of each query, because
+            it has a recursion that may begin with one node, or with very many.
     """
 
     text: str
@@ -111,7 +113,7 @@ class Compiled:
     constants: tuple[object, ...]
     fields: tuple[Field, ...]
     keys: int = 0
-    has_walk: bool = False
+    is_for_values: bool = False
 
     def arguments(self, values: Sequence[object]) -> list[object]:
         """The parameters for the values of a query.
@@ -397,7 +399,19 @@ class _Writer:
             constants=tuple(self.parameters.constants),
             fields=tuple(self._fields),
             keys=len(orders) if self._asked.what == "page" else 0,
-            has_walk=len(self._stages) > 1,
+            is_for_values=self._is_for_values(),
+        )
+
+    def _is_for_values(self) -> bool:
+        walks = [stage.vertices[0] for stage in self._stages[1:]]
+        return not all(walk.joined and self._is_one(walk.joined) for walk in walks)
+
+    def _is_one(self, vertex: _Vertex) -> bool:
+        """Whether a vertex is one row at most, found by its pk or UUID."""
+        return any(
+            key in ("id", "pk", "uuid")
+            and any(operator in (None, "==") and kind is not NESTED for operator, kind, _ in parts)
+            for key, parts in self._filters.get(vertex.given["tag"], ())
         )
 
     def _begin_parameters(self) -> None:

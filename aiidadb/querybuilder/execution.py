@@ -44,7 +44,7 @@ async def fetch(
     text = compiled.text
 
     async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        if compiled.has_walk:
+        if compiled.is_for_values:
             # Without a name, so that it is planned for these values: the server would soon plan a
             # named one once and for all.
             statement = await connection.prepare(text, name="", timeout=seconds)

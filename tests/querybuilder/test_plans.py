@@ -189,3 +189,27 @@ async def test_a_deep_page_looks_at_hardly_more_than_the_first(filled, field, or
         plans.append(await plan_of(filled, sent[-1].query, sent[-1].args))
     assert plans[1].buffers <= plans[0].buffers + 20
     assert field in plans[1].conditions("db_dbnode")[0]
+
+
+@pytest.mark.parametrize(
+    ("filters", "number"),
+    [
+        ({"id": 301}, 1),
+        ({"uuid": SOME_UUID}, 1),
+        ({"id": {"<": 9}}, 0),
+        ({"label": "9"}, 0),
+        ({}, 0),
+    ],
+    ids=str,
+)
+async def test_a_walk_is_planned_for_its_values_unless_it_begins_with_one_node(
+    filled, filters, number
+):
+    query = filled.query().append("", tag="n", filters=filters)
+    query.append("", with_descendants="n", project="id").distinct()
+    async with filled.transaction() as connection:
+        for _ in range(2):
+            await query.all()
+        kept = "select statement from pg_prepared_statements"
+        statements = [row["statement"] for row in await connection.fetch(kept)]
+    assert len([one for one in statements if "walk1" in one]) == number

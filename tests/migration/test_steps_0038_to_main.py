@@ -134,6 +134,22 @@ async def test_0039_drops_the_hash_of_every_node_that_has_one(at: At) -> None:
     }
 
 
+@pytest.mark.parametrize("shown", [False, True])
+async def test_0039_drops_the_hash_where_nearly_every_node_has_one(at: At, shown: bool) -> None:
+    connection = await at(38)
+    nodes = [
+        await add_node(connection, extras={"_aiida_hash": "abc", "mine": float(number)})
+        for number in range(5)
+    ]
+    await add_node(connection, extras=None)
+    if shown:  # what a view shows, PostgreSQL does not write anew
+        await connection.execute("create view my_extras as select id, extras from db_dbnode")
+
+    assert await changes_by(connection, 39) == {
+        "db_dbnode": {pk: {"extras": {"mine": float(n)}} for n, pk in enumerate(nodes)}
+    }
+
+
 # ------------------------------------------------------------------ 0040, 0041: sealing
 
 

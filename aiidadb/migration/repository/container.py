@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import MissingExtraError, RepositoryError
@@ -38,6 +39,7 @@ CONTAINER_DEFAULTS: Final[dict[str, int | str]] = {
 
 # Made under this name and renamed when whole: a container is there complete or not at all.
 _UNDER_WAY = ".container-being-made"
+_FLUSHED_AT_ONCE: Final = 8
 
 
 def import_disk_objectstore() -> ModuleType:
@@ -174,13 +176,19 @@ def discard_container(repository: Path, container_id: str) -> None:
 
 
 def _sync_tree(directory: Path) -> None:
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            _sync_tree(entry)
-        else:
-            with entry.open("rb") as handle:
-                os.fsync(handle.fileno())
-    sync_directory(directory)
+    """Flush all that is in a directory to the disk, at once: the disk does so in fewer goes."""
+    paths = [directory, *directory.rglob("*")]
+    with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as threads:
+        for _ in threads.map(_sync, paths):
+            pass
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir():
+        sync_directory(path)
+        return
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def _is_free(place: Path) -> bool:

@@ -12,9 +12,8 @@ import asyncio
 import errno
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from anyio import from_thread
@@ -57,6 +56,9 @@ __all__ = ["MOVE_REPOSITORY"]
 # is a batch of its own.
 _FILES_AT_ONCE = 2_000
 _NODES_AT_ONCE = 2_000
+
+_SYMBOLS: Final = frozenset({SYMBOLS_FILE})
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 async def _move_repository(context: StepContext) -> StepOutcome:
@@ -259,7 +261,7 @@ class _Move:
             for folder in one.shard.folders:
                 # None where it is no node's. Looked up once: there are very many.
                 moved = symbols_moved.get(folder.uuid)
-                leave_out = frozenset({SYMBOLS_FILE} if moved else ())
+                leave_out = _SYMBOLS if moved else _NOTHING
                 waiting.append(
                     _Waiting(folder.uuid, folder.content, moved is not None, leave_out, one)
                 )
@@ -282,8 +284,10 @@ class _Move:
         batch: list[tuple[_Waiting, Tree]] = []
         files = 0
         for folder in folders:
-            from_thread.check_cancelled()
-            tree = folder.tree() or read_tree(folder.content, folder.leave_out)
+            tree = folder.tree()
+            if tree is None:
+                from_thread.check_cancelled()
+                tree = read_tree(folder.content, folder.leave_out)
             batch.append((folder, tree))
             files += len(tree.files)
             if len(batch) >= _NODES_AT_ONCE or files >= _FILES_AT_ONCE:
@@ -332,8 +336,7 @@ class _Move:
         self._context.progress("files of nodes moved to the container", self._matched, self._nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A folder whose files are still to be moved."""
 
     uuid: str
@@ -347,8 +350,7 @@ class _Waiting:
         return None if self.leave_out else self.ahead.trees.get(self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class _Moved:
+class _Moved(NamedTuple):
     """A node whose files are in the container: what the database is to know of it."""
 
     uuid: str

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiidadb.exceptions import StorageMigrationError
 
@@ -44,8 +44,7 @@ Metadata = dict[str, "str | dict[str, Metadata]"]
 """What aiida-core 2.x keeps of a file, ``{"k": hash}``, or a directory, ``{"o": {name: …}}``."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFolder:
+class NodeFolder(NamedTuple):
     """The folder of one node.
 
     Attributes:

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.repository.container_objects import read_small
-from aiidadb.migration.repository.node_folders import SHARDS, list_shard, nodes_path, read_tree
+from aiidadb.migration.repository.node_folders import (
+    SHARDS,
+    Tree,
+    list_shard,
+    nodes_path,
+    read_tree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,11 +35,12 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.repository.container_objects import SmallFile
-    from aiidadb.migration.repository.node_folders import Shard, Tree
+    from aiidadb.migration.repository.node_folders import Shard
 
 __all__ = ["ReadAhead", "ShardAhead", "reading_ahead"]
 
-# What is kept at most: folders, of about 1.5 kB each, and contents of files.
+_EMPTY: Final = Tree()
+# What is kept at most: folders, of about 1 kB each, and contents of files.
 _FOLDERS = 40_000
 _BYTES = 32 * 1024 * 1024
 # The move itself takes what it listed seconds before: nothing else may write meanwhile. So it takes
@@ -131,7 +138,9 @@ class ReadAhead:
         for folder in ahead.shard.folders:
             if self._is_over:
                 return
-            tree = ahead.trees[folder.content] = read_tree(folder.content, before=mark)
+            tree = read_tree(folder.content, before=mark)
+            # Most nodes have no files: one tree will do for all of them.
+            ahead.trees[folder.content] = tree if tree.metadata else _EMPTY
             self._folders += 1
             for path, _ in tree.files:
                 if self._is_over:

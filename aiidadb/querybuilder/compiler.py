@@ -104,7 +104,7 @@ class Compiled:
         fields: How a row is cut.
         keys: Of a page: how many columns behind the fields say where the next one begins.
         is_for_values: Whether the server should plan it anew for the values of each query, because
-            it has a recursion that may begin with one node, or with very many.
+            what it joins may be one row, or very many.
     """
 
     text: str
@@ -403,8 +403,8 @@ class _Writer:
         )
 
     def _is_for_values(self) -> bool:
-        walks = [stage.vertices[0] for stage in self._stages[1:]]
-        return not all(walk.joined and self._is_one(walk.joined) for walk in walks)
+        vertices = self._vertices.values()
+        return len(vertices) > 1 and not any(self._is_one(vertex) for vertex in vertices)
 
     def _is_one(self, vertex: _Vertex) -> bool:
         """Whether a vertex is one row at most, found by its pk or UUID."""

@@ -48,8 +48,8 @@ async def fetch(
             # Without a name, so that it is planned for these values: the server would soon plan a
             # named one once and for all.
             statement = await connection.prepare(text, name="", timeout=seconds)
-            walked: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=seconds)
-            return walked
+            planned: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=seconds)
+            return planned
         rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=seconds)
         return rows
 

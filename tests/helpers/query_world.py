@@ -8,9 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from aiida.storage.psql_dos.backend import PsqlDosBackend
 
-__all__ = ["PW", "fill_world"]
+__all__ = ["ODD", "PW", "fill_world"]
 
 PW: Final = "aiida.calculations:qe.pw"
+
+ODD: Final[dict[str, Any]] = {
+    "": "empty",
+    " ": {"": 1},
+    "$1": "$2",
+    "100%": "100% of it",
+    "%(x)s": 1.5,
+    "back\\slash": "a\\b",
+    "it's": 'it\'s "quoted"',
+    'quote"{': {'}"': "c"},
+    "a,b": [1, {"c,d": 2}],
+    "ünï ✓ 日本": "é ✓",
+    "NULL": None,
+    "0": True,
+    "a--b;": ":colon",
+    "line\nbreak\t": "x\ny",
+}
+"""Extras whose keys and values are all that a text can be."""
 
 
 def fill_world(storage: PsqlDosBackend) -> None:
@@ -23,14 +41,15 @@ def fill_world(storage: PsqlDosBackend) -> None:
     emmy = orm.User(email="emmy@example.org", first_name="Emmy", backend=storage).store()
     common: dict[str, Any] = {"backend": storage}
     computers = []
-    for label, hostname in (("daint", "daint.cscs.ch"), ("local_host", "localhost")):
+    hosts = (("daint", "daint.cscs.ch"), ("local_host", "localhost"))
+    for number, (label, hostname) in enumerate(hosts):
         computers.append(
             orm.Computer(
                 label=label,
                 hostname=hostname,
                 transport_type="core.local",
                 scheduler_type="core.direct",
-                metadata={"workdir": f"/scratch/{label}", "cores": len(label)},
+                metadata={"workdir": f"/scratch/{label}", "cores": len(label), "gpus": number > 0},
                 backend=storage,
             ).store()
         )
@@ -60,6 +79,8 @@ def fill_world(storage: PsqlDosBackend) -> None:
                 "when": f"2024-0{number + 1}-01T00:00:00+00:00",
             }
         )
+        if number % 2:
+            one.base.extras.set("odd", ODD)
         if number:
             one.base.extras.set("only_some", {"a": {"b": number}})
         structures.append(one.store())
@@ -101,7 +122,9 @@ def fill_world(storage: PsqlDosBackend) -> None:
             above.base.links.add_incoming(joining, LinkType.CREATE, "result")
             above.store()
         band = orm.BandsData(user=emmy, **common)
-        band.base.extras.set("band_gap", 0.5 * number)
+        band.base.extras.set_many(
+            {"band_gap": 0.5 * number, "at": f"2024-01-0{number + 1}T06:00:00"}
+        )
         last = orm.CalcFunctionNode(user=ada, **common)
         last.base.links.add_incoming(above, LinkType.INPUT_CALC, "data")
         last.store()
@@ -113,7 +136,7 @@ def fill_world(storage: PsqlDosBackend) -> None:
             "ERROR" if number % 2 else "REPORT",
             last.pk,
             message=f"message {number}",
-            metadata={"lineno": number, "nested": {"x": [number]}},
+            metadata={"lineno": number, "nested": {"x": [number]}, "at": "2024-01-01T12:00:00"},
             backend=storage,
         ).store()
         orm.Comment(last, emmy if number % 2 else ada, f"comment {number}", backend=storage).store()
@@ -123,6 +146,9 @@ def fill_world(storage: PsqlDosBackend) -> None:
         ("relaxed", bands[:2]),
     ):
         group = orm.Group(label=label, description=f"of {label}", user=ada, backend=storage).store()
+        group.base.extras.set_many(
+            {"at": "2024-02-03T04:05:06.789", "members": [len(members)], "odd": ODD}
+        )
         group.add_nodes(list(members))
     upf = orm.UpfFamily(label="upf family", user=emmy, backend=storage).store()
     upf.base.extras.set("kind", "upf")

@@ -120,3 +120,23 @@ async def test_conditions_that_are_not_there_ask_for_nothing(world):
 async def test_lists_may_be_in_a_list(world):
     asked = {"extras.list": {"in": [[1], [1, 2]]}}
     assert await world.query().append(STRUCTURE, filters=asked).count() == 2
+
+
+async def test_nothing_is_less_or_more_than_none(world):
+    async def number_of(filters: dict[str, object]) -> int:
+        return await world.query().append("", filters=filters).count()
+
+    for sign in ("<", ">", "<=", ">="):
+        for field in ("dbcomputer_id", "extras.number", "extras.optimade"):
+            assert await number_of({field: {sign: None}}) == 0
+        assert await number_of({"dbcomputer_id": {f"!{sign}": None}}) == 0
+        assert await number_of({"extras.number": {f"!{sign}": None}}) == await number_of({})
+        without = await number_of({"extras.optimade": {"of_type": "null"}})
+        assert await number_of({"extras.optimade": {f"~{sign}": None}}) == without
+
+
+async def test_distinct_rows_are_in_the_order_of_a_projected_value_in_json(world):
+    field = {"extras.number": {"cast": "i"}}
+    query = world.query().append(STRUCTURE, tag="s", project=field).distinct()
+    query.order_by({"s": {"extras.number": {"order": "desc", "cast": "i"}}})
+    assert await query.all() == [[3], [2], [1], [0]]

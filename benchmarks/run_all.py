@@ -33,6 +33,8 @@ _RUNS: Final = (
     ("concurrency.py",),
     ("small_calls.py",),
     ("reading_room.py",),
+    ("process_list.py",),
+    ("node_edits.py",),
     ("lanes.py",),
     ("check.py",),
     ("querybuilder_examples.py",),

@@ -46,7 +46,7 @@ EXAMPLES: Final = (
     Path(__file__).parent.parent / "tests" / "querybuilder" / "examples.jsonl"
 ).read_text(encoding="utf-8")
 
-_ENRICHED: Final = """
+ENRICHED: Final = """
     update db_dbnode
     set extras = extras || jsonb_build_object(
         'formula', split_part(label, ' ', 1),
@@ -264,7 +264,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
         connection = await asyncpg.connect(dsn, server_settings={"jit": "off"})
         name = urlsplit(dsn).path[1:]
         await server.execute(f'alter database "{name}" set max_parallel_workers_per_gather = 0')
-        for statement in _ENRICHED.split(";"):
+        for statement in ENRICHED.split(";"):
             await connection.execute(statement, timeout=600)
         async with (
             aiidadb.open_backend(profile_of(dsn), max_size=1) as backend,

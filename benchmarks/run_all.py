@@ -40,6 +40,7 @@ _RUNS: Final = (
     ("querybuilder_examples.py",),
     ("querybuilder_walks.py",),
     ("querybuilder_pages.py",),
+    ("querybuilder_service.py",),
     ("eav_to_jsonb.py",),
     ("eav_to_jsonb.py", "--rows", "5000000"),
     ("files_move.py",),

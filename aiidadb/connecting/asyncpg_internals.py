@@ -7,7 +7,7 @@ here was compared with the sources of 0.30, 0.31 and 0.32.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
@@ -21,6 +21,7 @@ __all__ = [
     "command_timeout_of",
     "give_back_at_once",
     "has_one_at_hand",
+    "read_at_most",
     "request_cancellation",
     "set_command_timeout",
     "socket_of",
@@ -69,6 +70,16 @@ def socket_of(connection: asyncpg.Connection) -> socket.socket | None:
     """The socket that a connection is on; None where it is closed."""
     transport: asyncio.Transport | None = getattr(connection, "_transport", None)
     return None if transport is None else transport.get_extra_info("socket")
+
+
+def read_at_most(connection: asyncpg.Connection, number: int) -> None:
+    """Let a connection take so many bytes at a time from its socket, where its loop can do that.
+
+    The driver decodes all that has come before anybody else on the event loop has a turn.
+    """
+    transport: Any = getattr(connection, "_transport", None)
+    if hasattr(transport, "max_size"):
+        transport.max_size = number
 
 
 def has_one_at_hand(pool: asyncpg.Pool) -> bool:

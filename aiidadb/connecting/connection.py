@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.arguments import LONGEST
-from aiidadb.connecting.asyncpg_internals import behind
+from aiidadb.connecting.asyncpg_internals import behind, read_at_most
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
 from aiidadb.connecting.pool_options import check_options, hide_secrets
 from aiidadb.exceptions import CorruptStorage, PoolError, PoolOptionsError, translate
@@ -91,11 +91,15 @@ class _JsonDecoder:
             raise
 
 
+_READ_AT_ONCE: Final = 16 * 1024
+"""Bytes; to decode many small JSON values of that size together takes about a millisecond."""
+
 _decoders: weakref.WeakKeyDictionary[asyncpg.Connection, _JsonDecoder] = weakref.WeakKeyDictionary()
 
 
 async def set_codecs(connection: asyncpg.Connection) -> None:
     """Let JSON arrive and go as Python values."""
+    read_at_most(connection, _READ_AT_ONCE)
     decoder = _decoders[connection] = _JsonDecoder()
     for name in ("json", "jsonb"):
         await connection.set_type_codec(

@@ -18,7 +18,7 @@ __all__ = ["as_dicts", "as_lists", "in_steps"]
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = 2 * STEP
+_AT_ONCE: Final = STEP
 
 
 def as_lists(rows: Sequence[asyncpg.Record], fields: Sequence[Field]) -> list[list[Any]]:

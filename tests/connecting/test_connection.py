@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import json
 import random
+from collections import Counter
 
 import anyio
 import asyncpg
@@ -35,6 +37,35 @@ async def test_json_arrives_as_python_values(profile):
         value = {"a": [1, 2.5, None, "é"]}
         assert await pool.fetchval("select $1::jsonb", value) == value
         assert await pool.fetchval("select $1::json", value) == value
+
+
+async def test_a_large_answer_is_decoded_a_little_at_a_time(profile, monkeypatch):
+    turn = 0
+    decoded: Counter[int] = Counter()
+    read = json.JSONDecoder().raw_decode
+
+    def note(text: str) -> object:
+        decoded[turn] += len(text)
+        return read(text)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("aiidadb.connecting.connection._read", note)
+    async with PoolRegistry() as registry:
+        pool = await registry.get_pool(profile)
+        counting = asyncio.create_task(count_turns())
+        try:
+            await pool.fetch(
+                "select to_jsonb(repeat('x', 1000)) from generate_series(1, $1::int)", 4_000
+            )
+        finally:
+            counting.cancel()
+    assert sum(decoded.values()) > 4_000_000
+    assert max(decoded.values()) < 64 * 1024
 
 
 async def test_behind_pgbouncer_nothing_that_it_refuses_is_sent(profile):

@@ -39,7 +39,7 @@ class PageEnd(NamedTuple):
 
 def write_page_end(shape: Shape, keys: Sequence[str | None]) -> str:
     """The text for where a page ends."""
-    text = json.dumps([_mark(shape), *keys], separators=(",", ":"))
+    text = json.dumps([_mark(shape, keys), *keys], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
@@ -47,7 +47,7 @@ def read_page_end(shape: Shape, text: object) -> PageEnd:
     """What :func:`write_page_end` wrote for the same query.
 
     Raises:
-        InvalidInputError: It was written by something else, or for another query.
+        InvalidInputError: It was written by something else or for another query, or changed since.
         InvalidTypeError: It is not a text.
     """
     if not isinstance(text, str):
@@ -61,14 +61,22 @@ def read_page_end(shape: Shape, text: object) -> PageEnd:
         found = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
     except (ValueError, binascii.Error, RecursionError):
         raise problem from None
-    if not isinstance(found, list) or len(found) < 2 or found[0] != _mark(shape):
+    if not isinstance(found, list) or len(found) < 2:
         raise problem
     keys = tuple(found[1:])
     if not all(key is None or (isinstance(key, str) and not find_problem(key)) for key in keys):
         raise problem
+    if found[0] != _mark(shape, keys):
+        raise problem
     return PageEnd(keys)
 
 
-def _mark(shape: Shape) -> str:
-    """What tells the pages of one query from those of others: what it is but for its filters."""
-    return hashlib.blake2b(shape.rest, digest_size=8).hexdigest()
+def _mark(shape: Shape, keys: Sequence[str | None]) -> str:
+    """What tells where a page of one query ends from all else, also from what was changed in it."""
+    values = [
+        sorted(map(repr, one)) if isinstance(one, set | frozenset) else one
+        for one in shape.values[:-2]
+    ]
+    mark = hashlib.blake2b(shape.rest, digest_size=8)
+    mark.update(repr((shape.filters, values, [*keys])).encode("utf-8", "backslashreplace"))
+    return mark.hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
+import json
 import pickle
 import uuid
 
@@ -182,6 +184,46 @@ async def test_a_page_of_another_query_is_refused(world, after):
         await structures(world).add_projection("s", {"id": {"func": "max"}}).page(1)
     with pytest.raises(InvalidInputError, match="at most"):
         await structures(world).page(2**40)
+
+
+async def test_where_a_page_ends_is_of_its_query_alone_and_unchanged(world):
+    query = structures(world).add_filter("s", {"label": {"in": {"structure 0", "structure 1"}}})
+    page = await query.page(1)
+    assert (await query.page(9, after=page.next)).next is None
+    again = structures(world).add_filter("s", {"label": {"in": {"structure 1", "structure 0"}}})
+    assert (await again.page(9, after=page.next)).rows == (await query.all())[1:]
+    other = structures(world).add_filter("s", {"label": {"in": {"structure 0", "structure 2"}}})
+    whole = json.loads(base64.urlsafe_b64decode(page.next))
+    begin, last = whole[:-1], whole[-1]
+    ends = [[*begin, "x"], [*begin, "1"], [*whole, None], begin, ["", *whole[1:]], last]
+    changed = [base64.urlsafe_b64encode(json.dumps(one).encode()).decode() for one in ends]
+    for refused, after in [(other, page.next), *((query, one) for one in changed)]:
+        with pytest.raises(InvalidInputError, match="same query"):
+            await refused.page(1, after=after)
+
+
+async def test_rows_that_come_and_go_move_none_to_another_page(world):
+    with contextlib.suppress(ZeroDivisionError):
+        async with world.transaction() as connection:
+            query = structures(world).order_by({"s": {"label": "desc"}})
+            first = await query.page(2)
+            assert [row[1] for row in first.rows] == ["structure 3", "structure 2"]
+            await connection.execute(
+                """
+                update db_dbnode set label = case label
+                    when 'structure 3' then 'structure 0a' else 'structure 9' end
+                where label in ('structure 3', 'structure 0')
+                """
+            )
+            rest = await query.page(9, after=first.next)
+            assert [row[1] for row in rest.rows] == ["structure 1", "structure 0a"]
+            raise ZeroDivisionError
+
+
+async def test_pages_pass_over_the_limit_and_offset_of_a_dictionary(world):
+    query = structures(world).limit(1).offset(2)
+    page = await world.query(query.as_dict()).page(3, with_total=True)
+    assert (len(page.rows), page.total) == (3, 4)
 
 
 async def test_what_cannot_be_meant_is_refused_before_the_server_is_asked(world):

@@ -44,6 +44,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _LONGEST_LABEL: Final = 255
+_ENCODED_IN_ONE_STEP: Final = 32
 
 
 async def set_labels(session: Session, mapping: Mapping[int, str]) -> int:
@@ -61,12 +62,21 @@ async def set_descriptions(session: Session, mapping: Mapping[int, str]) -> int:
 async def update_extras(session: Session, mapping: Mapping[int, Mapping[str, JsonValue]]) -> int:
     """See :meth:`aiidadb.queries.manager.QueryManager.update_extras`."""
     given = await in_turn(_read(mapping, "extras", _as_extras))
-    texts = {}
-    for pk, extras in given.items():
-        # In a thread, the others on the event loop get their turn.
-        text = encode_json(extras) if is_small(extras) else await in_thread(encode_json, extras)
-        texts[pk] = text
+    texts = await in_turn(_encode_small(given))
+    for pk in given.keys() - texts.keys():  # in a thread, others on the event loop get their turn
+        texts[pk] = await in_thread(encode_json, given[pk])
     return await _set(session, QUERIES["update_node_extras"], texts)
+
+
+def _encode_small(given: Mapping[int, dict[str, JsonValue]]) -> Steps[dict[int, str]]:
+    """The JSON text of what does not take long to encode; nothing for the rest."""
+    texts: dict[int, str] = {}
+    for count, (pk, extras) in enumerate(given.items(), start=1):
+        if is_small(extras):
+            texts[pk] = encode_json(extras)
+        if count % _ENCODED_IN_ONE_STEP == 0:
+            yield
+    return texts
 
 
 async def add_to_group(session: Session, group: int | HasPk | uuid.UUID | str, pks: Pks) -> int:

@@ -92,7 +92,7 @@ async def test_states_are_chosen_and_the_latest_comes_first(backend):
     )
     queries = backend.queries
     assert pks_of(await queries.get_processes()) == [1, 2, 3, 4, 5, 6]
-    for count in range(len(STATES) + 1):
+    for count in (0, 1, 2, 6):
         for some in itertools.combinations(STATES, count):
             chosen = [pk for pk, state in states.items() if state in some]
             assert pks_of(await queries.get_processes(states=some)) == chosen

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["find_files", "find_missing_symbols"]
 
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
-_SHARDS_AT_ONCE: Final = 4
+_SHARDS_AT_ONCE: Final = 8
 _NODES_AT_ONCE: Final = 500
-_CONTENTS: Final = ("path", "raw_input")
 _KEPT: Final = 10  # of the paths of a kind
 
 
@@ -106,12 +105,11 @@ class _Walk:
 
     def _look_at_folder(self, folder: str) -> None:
         # A node's folder is not listed: what else is in it is nobody's.
-        contents = [
-            files
-            for name in _CONTENTS
-            if (files := self._look_below(f"{folder}{os.sep}{name}")) is not None
-        ]
-        if len(contents) == len(_CONTENTS) and all(contents):
+        path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
+        files = self._look_below(path)
+        # Few nodes have it, and to ask whether it is there is the cheapest way to learn so.
+        inputs = self._look_below(raw_input) if os.access(raw_input, os.F_OK) else 0
+        if files and inputs:
             self._note("two_contents", folder)
 
     def _directories(self, directory: str) -> list[str]:
@@ -124,8 +122,8 @@ class _Walk:
             self._note("unreadable_file", directory)
             return []
 
-    def _look_below(self, content: str) -> int | None:
-        """How many files of a node there are in a directory and below; None where it is none."""
+    def _look_below(self, content: str) -> int:
+        """How many files of a node there are in a directory and those below it."""
         files = 0
         waiting = [content]
         while waiting:
@@ -139,9 +137,8 @@ class _Walk:
                             directory == content and entry.name == ".gitignore"
                         )
             except (FileNotFoundError, NotADirectoryError):
-                if directory == content:
-                    return None
-                self._note("unreadable_file", directory)
+                if directory != content:
+                    self._note("unreadable_file", directory)
             except OSError:
                 self._note("unreadable_file", directory)
         return files

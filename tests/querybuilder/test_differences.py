@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 
 STRUCTURE = "data.core.structure.StructureData."
 BANDS = "data.core.array.bands.BandsData."
@@ -120,6 +120,34 @@ async def test_conditions_that_are_not_there_ask_for_nothing(world):
 async def test_lists_may_be_in_a_list(world):
     asked = {"extras.list": {"in": [[1], [1, 2]]}}
     assert await world.query().append(STRUCTURE, filters=asked).count() == 2
+
+
+async def test_a_set_may_be_asked_for_in_json(world):
+    asked = {"extras.formula": {"in": {"Si", "GaAs"}}}
+    assert await world.query().append(STRUCTURE, filters=asked).count() == 3
+
+
+@pytest.mark.parametrize("filters", [{"label": {"in": [5]}}, {"id": {"in": [True]}}], ids=str)
+async def test_values_in_a_list_are_of_the_type_of_the_column(world, filters):
+    for one in (filters, {key: what["in"][0] for key, what in filters.items()}):
+        with pytest.raises(InvalidTypeError):
+            await world.query().append("", filters=one).all()
+
+
+async def test_json_without_a_key_is_compared_as_json(world):
+    for field, entity in (("repository_metadata", ""), ("metadata", "computer")):
+        for value in ("x", 5, True):
+            query = world.query().append(entity, filters={field: value})
+            assert await query.count() == 0
+            query = world.query().append(entity, filters={field: {"!==": value}})
+            assert await query.count() == await world.query().append(entity).count()
+
+
+async def test_a_step_of_a_path_may_be_empty(world):
+    query = world.query().append(STRUCTURE, tag="s", filters={"extras.odd.": "empty"})
+    query.add_projection("s", "extras.odd. .")
+    assert await query.all() == [[1], [1]]
+    assert await world.query().append("", filters={"extras.": {"!of_type": "null"}}).count() == 0
 
 
 async def test_nothing_is_less_or_more_than_none(world):

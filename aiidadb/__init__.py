@@ -56,7 +56,7 @@ from aiidadb.queries.formula import FormulaMode, get_formula
 from aiidadb.queries.full_types import FullType
 from aiidadb.queries.groups import GroupRow
 from aiidadb.queries.link_types import DATA_PROVENANCE
-from aiidadb.queries.links import LinkCounts, NodeLink
+from aiidadb.queries.links import LinkCounts, LinkDirection, NodeLink
 from aiidadb.queries.manager import QueryManager
 from aiidadb.queries.processes import ProcessRow
 from aiidadb.queries.provenance import Provenance, ProvenanceNode
@@ -111,6 +111,7 @@ __all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "JsonValue",
     "Link",
     "LinkCounts",
+    "LinkDirection",
     "LockTimeout",
     "Log",
     "MigrationCheck",

@@ -26,7 +26,7 @@ PACKAGE = Path(aiidadb.__file__).parent
 
 # Aliases of types, a constant and pypika's table: documented where they are defined, not on the
 # object.
-ALIASES = {"DATA_PROVENANCE", "FormulaMode", "JsonValue", "Pks", "nodes"}
+ALIASES = {"DATA_PROVENANCE", "FormulaMode", "JsonValue", "LinkDirection", "Pks", "nodes"}
 
 # Modules that are public as such.
 MODULES = {"tables"}

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from aiidadb.pks import Pks
     from aiidadb.turns import Steps
 
-__all__ = ["Direction", "LinkCounts", "NodeLink", "get_link_counts", "get_links"]
+__all__ = ["LinkCounts", "LinkDirection", "NodeLink", "get_link_counts", "get_links"]
 
-Direction: TypeAlias = Literal["incoming", "outgoing"]
-"""Links that lead to a node, or away from it."""
+LinkDirection: TypeAlias = Literal["incoming", "outgoing"]
+"""Whether links are meant that lead to a node, or that lead away from it."""
 
 _DIRECTIONS: Final = ("incoming", "outgoing")
 
@@ -73,7 +73,7 @@ class LinkCounts:
 async def get_links(
     session: Session,
     pks: Pks,
-    direction: Direction,
+    direction: LinkDirection,
     *,
     link_types: Collection[str] | None = None,
     limit: int | None = None,
@@ -100,7 +100,7 @@ async def get_link_counts(session: Session, pks: Pks) -> dict[int, LinkCounts]:
     return await in_turn(_counts_by_node(rows))
 
 
-def _is_incoming(direction: Direction) -> bool:
+def _is_incoming(direction: LinkDirection) -> bool:
     if not isinstance(direction, str) or direction not in _DIRECTIONS:
         kind = InvalidInputError if isinstance(direction, str) else InvalidTypeError
         raise kind(

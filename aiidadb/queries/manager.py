@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aiidadb.queries.formula import FormulaMode
     from aiidadb.queries.full_types import FullType
     from aiidadb.queries.groups import GroupRow
-    from aiidadb.queries.links import Direction, LinkCounts, NodeLink
+    from aiidadb.queries.links import LinkCounts, LinkDirection, NodeLink
     from aiidadb.queries.processes import ProcessRow
     from aiidadb.queries.provenance import Provenance
 
@@ -230,7 +230,7 @@ class QueryManager:
     async def get_links(
         self,
         pks: Pks,
-        direction: Direction,
+        direction: LinkDirection,
         *,
         link_types: Collection[str] | None = None,
         limit: int | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from aiidadb.exceptions import MultipleObjectsError, NotExistent
 from tests.querybuilder.oracle import oracle, plain
 
 if TYPE_CHECKING:
@@ -157,3 +158,38 @@ async def test_an_outer_join_keeps_what_aiida_keeps(aiida_world, world):
     query = world.query().append("data.core.folder.FolderData.", tag="f", project="id")
     query.append("process.workflow.WorkflowNode.", with_incoming="f", outerjoin=True)
     assert await answers(aiida_world, world, query.as_dict()) == ([], [])
+
+
+ORDERED: list[dict[str, Any]] = [
+    {"project": ["id", "label", "extras.formula"]},
+    {"project": "id"},
+    {"project": ["*", "id"]},
+    {"filters": {"label": "nothing"}, "project": "id"},
+    {"filters": {"label": "structure 1"}, "project": ["uuid", "ctime"]},
+]
+
+
+@pytest.mark.parametrize("given_one", ORDERED, ids=str)
+async def test_each_way_of_asking_answers_as_that_of_aiida(aiida_world, world, given_one):
+    query = world.query().append("data.core.structure.StructureData.", tag="s", **given_one)
+    dictionary = query.order_by({"s": {"id": "desc"}}).as_dict()
+
+    def theirs() -> Any:
+        return oracle(aiida_world, dictionary)
+
+    ours = world.query(dictionary)
+    assert plain(await ours.all()) == plain(theirs().all())
+    assert plain(await ours.all(batch_size=3)) == plain(theirs().all(batch_size=3))
+    assert plain(await ours.all(flat=True)) == plain(theirs().all(flat=True))
+    assert plain(await ours.dict()) == plain(theirs().dict())
+    assert plain(await ours.first()) == plain(theirs().first())
+    assert plain(await ours.first(flat=True)) == plain(theirs().first(flat=True))
+    assert await ours.count() == theirs().count()
+    for size in (1, 3, 100):
+        assert plain([row async for row in ours.iterall(size)]) == plain(theirs().all())
+        assert plain([row async for row in ours.iterdict(size)]) == plain(theirs().dict())
+    if len(theirs().all()) == 1:
+        assert plain(await ours.one()) == plain(theirs().one())
+    else:
+        with pytest.raises((MultipleObjectsError, NotExistent)):
+            await ours.one()

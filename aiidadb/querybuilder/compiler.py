@@ -263,6 +263,8 @@ class _Stage:
         start: Where its walk starts; None in the first stage.
         edge: The alias of its walk.
         stands_alone: Whether it needs nothing of the stages before it but where its walk starts.
+        carries: Whether the walk carries what is needed of the stages before, so that it need not
+            know where it started.
         with_start: Whether the walk must keep where it started.
     """
 
@@ -271,6 +273,7 @@ class _Stage:
     start: _Expression | None = None
     edge: str = ""
     stands_alone: bool = False
+    carries: bool = False
     with_start: bool = True
 
 
@@ -729,7 +732,8 @@ class _Writer:
         if stage.stands_alone and expression == stage.start:
             return f"{stage.edge}.start_id"
         exports = self._stages[number - 1].exports
-        return f"base.{exports.setdefault(expression, f'x{len(exports)}')}"
+        name = exports.setdefault(expression, f"x{len(exports)}")
+        return f"{stage.edge if stage.carries else 'base'}.{name}"
 
     def _called(self, expression: _Expression, number: int) -> str:
         value = self._at(expression._replace(function=""), number)
@@ -749,6 +753,8 @@ class _Writer:
             near = vertex.joined.source
             stage.start = _Expression(f"{near.alias}.id", near.stage)
             stage.edge = vertex.edge.alias
+        kinds = zip(self._selected, self._types, strict=False)
+        heavy = {value for value, kind in kinds if kind == "jsonb"}
         for number, stage in enumerate(self._stages[1:], start=1):
             later = [one.start for one in self._stages[number + 1 :] if one.start is not None]
             of_before = {
@@ -759,7 +765,11 @@ class _Writer:
             is_set = self._distinct and not self._functions
             stage.stands_alone = of_before <= {stage.start} and (is_set or is_one_each)
             each_way = stage.vertices[0].each_way
-            stage.with_start = each_way or not stage.stands_alone or bool(of_before)
+            # Many nodes may be of one group, and lead to the same ones.
+            is_light = of_before.isdisjoint(heavy) and stage.start not in of_before
+            stage.carries = is_set and is_light and not (stage.stands_alone or each_way)
+            is_bare = stage.stands_alone and not of_before
+            stage.with_start = each_way or not (is_bare or stage.carries)
 
     def _last_stage(self, columns: Sequence[str], further: Sequence[str] = ()) -> str:
         kind = "select distinct" if self._distinct else "select"
@@ -784,20 +794,24 @@ class _Writer:
             assert isinstance(vertex.relation, Walk)
             assert stage.start is not None
             names = self._walk_names(number)
-            if stage.stands_alone:
+            tables: list[str] = []
+            if stage.carries:
+                needed = [self._at(one, number - 1) for one in (stage.start, *before.exports)]
+                starts = self._stage(number - 1, f"select distinct {', '.join(needed)}")
+            elif stage.stands_alone:
                 start = self._at(stage.start, number - 1)
                 is_unique = number == 1 and len(before.vertices) == 1
                 select = f"select {start}" if is_unique else f"select distinct {start}"
                 starts = self._stage(number - 1, select)
-                tables = []
             else:
                 starts = f"select distinct {self._start_of(number)}\nfrom base{number - 1} as base"
                 columns = ", ".join(
                     f"{self._at(one, number - 1)} as {name}" for one, name in before.exports.items()
                 )
                 base = _indented(self._stage(number - 1, f"select {columns}"))
-                tables = [f"base{number - 1} as materialized (\n{base}\n)"]
-            tables.append(f"{names.starts} (id) as materialized (\n{_indented(starts)}\n)")
+                tables.append(f"base{number - 1} as materialized (\n{base}\n)")
+            columns = ", ".join(("id", *names.carried))
+            tables.append(f"{names.starts} ({columns}) as materialized (\n{_indented(starts)}\n)")
             expressions = [*tables, *write_walk(vertex.relation, names), *expressions]
         if not expressions:
             return last
@@ -807,7 +821,8 @@ class _Writer:
         stage = self._stages[number]
         vertex = stage.vertices[0]
         if not vertex.each_way:
-            return WalkNames(number, with_start=stage.with_start)
+            carried = tuple(self._stages[number - 1].exports.values()) if stage.carries else ()
+            return WalkNames(number, with_start=stage.with_start, carried=carried)
         tag = vertex.given["edge_tag"]
         assert tag is not None
         filters = self._filters.get(tag, ())
@@ -854,7 +869,7 @@ class _Writer:
             ]
         number = source.stage
         walk = f"walk{number} as {edge}"
-        if not self._stages[number].stands_alone:
+        if not (self._stages[number].stands_alone or self._stages[number].carries):
             walk = (
                 f"base{number - 1} as base\n"
                 f"join {walk} on {edge}.start_id = {self._start_of(number)}"

@@ -43,6 +43,7 @@ class WalkNames:
     Attributes:
         number: What tells its tables from those of other walks.
         with_start: Whether the start of each row is wanted.
+        carried: Further columns of the table of starts that are wanted, of ends alone.
         rows: Whether there is one row for each end or pair of ends, for each pair and depth, or for
             each way.
         with_path: Whether the nodes on each way are wanted.
@@ -53,6 +54,7 @@ class WalkNames:
 
     number: int
     with_start: bool = True
+    carried: tuple[str, ...] = ()
     rows: Literal["ends", "depths", "ways"] = "ends"
     with_path: bool = False
     with_links: bool = False
@@ -61,7 +63,7 @@ class WalkNames:
 
     @property
     def starts(self) -> str:
-        """The table of the nodes to start from, in a column ``id``."""
+        """The table of the nodes to start from, in a column ``id``, with what is carried."""
         return f"starts{self.number}"
 
     @property
@@ -87,7 +89,8 @@ def write_walk(relation: Walk, names: WalkNames) -> tuple[str, ...]:
     node = _Column("node_id", far, far)
     columns = [start, node] if names.with_start else [node]
     if names.rows == "ends":
-        return (_table(names.walk, columns, relation, names),)
+        carried = [_Column(one, f"start.{one}", f"walk.{one}") for one in names.carried]
+        return (_table(names.walk, [*carried, *columns], relation, names),)
     columns += [_Column("depth", "0", FURTHER), _carried_links(names)]
     if names.with_path:
         columns.append(_Column("path", f"array[start.id, {far}]", f"walk.path || {far}"))

@@ -200,6 +200,28 @@ async def test_a_ladder_is_gone_down_once_where_rows_are_distinct(empty, diamond
     assert sorted(await up.all(flat=True)) == list(range(1, nodes))
 
 
+@pytest.mark.parametrize("length", [200, 400])
+async def test_where_walks_begin_costs_nothing_if_it_is_not_asked_for(empty, length):
+    await write(empty._session, chain(length))
+    await write_groups(empty._session, {"all": range(1, length + 2), "top": [1], "end": [length]})
+    ends = empty.query().append("", tag="s").append("", with_ancestors="s", project="id").distinct()
+    assert await probes(empty, ends) <= 2 * length + 2
+    assert sorted(await ends.all(flat=True)) == [*range(2, length + 2)]
+    # Once for each group, though each of its nodes begins a walk to all below it.
+    query = empty.query().append("group.core", tag="g", project=["label", "time"])
+    query.append("", tag="s", with_group="g").append("", tag="n", with_ancestors="s", project="id")
+    query.append("user", with_node="n", project="email").distinct()
+    assert await probes(empty, query) <= 4 * length + 8
+    rows = Counter(row[0] for row in await query.all())
+    assert rows == {"all": length, "top": length, "end": 1}
+    assert await query.count() == 2 * length + 1
+    page = await query.order_by({"g": "label"}).page(length)
+    assert {row[0] for row in page.rows} == {"all"}
+    assert {row[0] for row in (await query.page(2, after=page.next)).rows} == {"end", "top"}
+    query.append("", with_descendants="n", project="label")
+    assert await query.count() == 2 * length + 1
+
+
 async def test_a_way_ends_where_its_depth_cannot_pass(empty):
     await write(empty._session, ladder(60))
     for depth in ({"<": 4}, {"<=": 3}, {"in": [1, 3]}, 3, {"!>": 3}, {"and": [{"<": 9}, {"<": 4}]}):

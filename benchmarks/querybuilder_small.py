@@ -328,6 +328,6 @@ def _ratio(taken: dict[str, list[float]], other: str) -> float:
 
 
 if __name__ == "__main__":
-    options = parser(__doc__.splitlines()[0], repeat=11)
-    options.add_argument("--calls", type=int, default=200, help="calls in each block")
+    options = parser(__doc__.splitlines()[0], repeat=41)
+    options.add_argument("--calls", type=int, default=50, help="calls in each block")
     run(main, options.parse_args())

@@ -92,8 +92,7 @@ class Guest(NamedTuple):
     bind: Callable[[str, str, int], tuple[str, list[object]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(NamedTuple):
     """A statement.
 
     Attributes:
@@ -529,6 +528,11 @@ class _Writer:
             self._selected.append(plain[0])
             self._types.append(plain[1])
             return
+        if not options and (inside := self._inside(source, name)) is not None:
+            self._add_field(tag, name, 1, None)
+            self._selected.append(inside)
+            self._types.append("jsonb")
+            return
         names = list(source.entity.columns) if name == "**" else [name]
         if name == "**" and source.entity is WALK and self._uses_path(tag):
             names.append("path")
@@ -570,6 +574,15 @@ class _Writer:
         self._known_fields.add((tag, key))
         if len(self._known_fields) < len(self._fields):
             raise InvalidInputError(f"{quote(name)} of {quote(tag)} is projected more than once")
+
+    def _inside(self, source: Source, name: str) -> _Expression | None:
+        """A value inside of a JSON column, as it is there; None: it is something else."""
+        first, *steps = name.split(".")
+        column = source.entity.columns.get(first)
+        if column is None or column.kind != "JSON" or not steps:
+            return None
+        path = self.parameters.path(steps)
+        return _Expression(f"{source.columns[first]} #> {path}", source.stage)
 
     def _value(self, source: Source, name: str, cast: str | None) -> tuple[str, str]:
         """SQL of a field, and its type."""
@@ -758,7 +771,9 @@ class _Writer:
         for number, stage in enumerate(self._stages[1:], start=1):
             later = [one.start for one in self._stages[number + 1 :] if one.start is not None]
             of_before = {
-                one._replace(function="") for one in (*needed, *later) if one.stage < number
+                one._replace(function="") if one.function else one
+                for one in (*needed, *later)
+                if one.stage < number
             }
             # Where equal rows are not one, each row before must come once for each way.
             is_one_each = number == 1 and len(self._stages[0].vertices) == 1

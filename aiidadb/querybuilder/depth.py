@@ -39,6 +39,8 @@ def bound_of_depth(tree: Tree, depth: str, parameters: Parameters) -> str:
         InvalidInputError: The depth is compared with what it cannot be.
         InvalidTypeError: It is compared with a value of another type.
     """
+    if not tree:
+        return ""
     field = ColumnField(parameters, depth, WALK.column(_DEPTH), {})
     return _bound_of_filters(tree, field) or ""
 

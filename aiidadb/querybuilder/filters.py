@@ -6,7 +6,7 @@ import datetime
 import decimal
 import numbers
 import uuid
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.criteria.node_types import spelling_of
@@ -168,7 +168,7 @@ class FilterWriter:
                 condition = _joined(inner, bare)
             else:
                 condition = write(bare, kind, place, is_plain)
-            found.append(_negated(condition, is_negated=bare != given))
+            found.append(condition if bare == given else f"not ({condition})")
         return found
 
 
@@ -192,7 +192,7 @@ def _not_a_length(operator: str, kind: Kind) -> InvalidTypeError:
 
 
 def _is(kind: object, *types: type) -> bool:
-    return isinstance(kind, type) and issubclass(kind, types)
+    return kind in types or (isinstance(kind, type) and issubclass(kind, types))
 
 
 def _named(kind: Kind) -> str:
@@ -229,6 +229,15 @@ def _kind_of_items(kind: Kind) -> Any:
     return kind.kind
 
 
+_UNSPELLED: Final[tuple[Convert, Convert]] = (as_text, as_pattern)
+
+
+@lru_cache(maxsize=64)
+def _spelled(spell: Callable[[str], str]) -> tuple[Convert, Convert]:
+    """What makes parameters of texts, and of patterns, as the database spells them."""
+    return partial(as_spelled, spell=spell), partial(as_spelled, spell=spell, read=as_pattern)
+
+
 class ColumnField:
     """A column, and the conditions on it."""
 
@@ -243,10 +252,7 @@ class ColumnField:
         self._sql = sql
         self._column = column
         spell = texts.get(column.name)
-        self._as_text: Convert = as_text if spell is None else partial(as_spelled, spell=spell)
-        self._as_pattern: Convert = (
-            as_pattern if spell is None else partial(as_spelled, spell=spell, read=as_pattern)
-        )
+        self._as_text, self._as_pattern = _UNSPELLED if spell is None else _spelled(spell)
 
     def condition(self, operator: str, kind: Kind, place: int, _plainly: bool) -> str:
         """SQL for one operator with one value."""
@@ -313,7 +319,9 @@ class ColumnField:
         if column == "integers" and kind is list:
             return "int[]", integers_of_json
         found: tuple[str, Convert] | None = None
-        if kind is NAIVE_TIME or _is(kind, datetime.date):
+        if kind is str:  # first, as it is by far the commonest
+            found = self._text_parameter()
+        elif kind is NAIVE_TIME or _is(kind, datetime.date):
             found = _time_parameter(kind) if column == "time" else None
         elif _is(kind, bool):
             found = ("boolean", None) if column == "flag" else None
@@ -363,17 +371,20 @@ class _JsonField:
         self._column = column
         self._steps = steps
         self._key = key
+        self._path: str | None = None
 
-    @cached_property
+    @property
     def _json(self) -> str:
         return self._at("#>") if self._steps else self._column
 
-    @cached_property
+    @property
     def _text(self) -> str:
         return self._at("#>>")
 
     def _at(self, arrow: str) -> str:
-        return f"({self._column} {arrow} {self._parameters.path(self._steps)})"
+        if self._path is None:
+            self._path = self._parameters.path(self._steps)
+        return f"({self._column} {arrow} {self._path})"
 
     def condition(self, operator: str, kind: Kind, place: int, plainly: bool) -> str:
         """SQL for one operator with one value."""
@@ -454,12 +465,12 @@ class _JsonField:
 
     def _typed(self, kind: Kind) -> tuple[str, str, str, Convert]:
         """For a kind of value: the type in JSON, the cell to compare, and the parameter."""
+        if _is(kind, str):
+            return "string", self._text, "text", as_text
         if _is(kind, bool):
             return "boolean", f"{self._text}::boolean", "boolean", None
         if _is(kind, int, float):
             return "number", f"{self._text}::float8", "float8", as_double
-        if _is(kind, str):
-            return "string", self._text, "text", as_text
         if kind is dict:
             return "object", self._json, "text::jsonb", None
         if kind is list:

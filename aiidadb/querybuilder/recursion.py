@@ -14,7 +14,6 @@ unless there is one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -36,8 +35,7 @@ _CARRIED: Final = 32  # links of each way, where there is no cycle
 _SETS: Final = 32  # as many nodes as are in so many sets of all are looked at to rule a cycle out
 
 
-@dataclass(frozen=True, slots=True)
-class WalkNames:
+class WalkNames(NamedTuple):
     """What a walk is called, and what is wanted of it.
 
     Attributes:

@@ -622,7 +622,8 @@ class _Drawing:
             for key, _ in places:
                 for cast in self.casts(entity, key):
                     keys.setdefault(cast, []).append(key)
-            cast = self.pick(keys)
+            # Few places have times; without more of these there are too few to count on.
+            cast = "d" if "d" in keys and self.happens(2) else self.pick(keys)
             return self.pick(keys[cast]), {"cast": cast}
         names = [
             name

@@ -44,8 +44,8 @@ _ORDER: Final = (
     "files_move",
     "shapes",
 )
-# What draws its results itself.
-_OWN_PLOTS: Final = ("crossing",)
+# What draws its results itself, or has too many of them for a plot.
+_OWN_PLOTS: Final = ("crossing", "querybuilder_examples")
 # How the floor of each benchmark is called.
 _FLOORS: Final = ("floor", "plain closure", "bare", "closest parents alone")
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import datetime
 import json
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +21,8 @@ import pytest_asyncio
 
 import aiidadb
 from aiidadb.criteria.node_types import spelling_of, translate_node_type
+from aiidadb.querybuilder.entities import ENTITIES
+from aiidadb.querybuilder.records import RECORDS
 from aiidadb.version.schema_version import MAIN_HEAD
 from tests.helpers.aiida_storage import aiida_storage
 from tests.helpers.databases import connected, run_script
@@ -272,3 +276,37 @@ async def test_what_a_line_does_not_have_is_none_in_filters_and_orders(aiida_lin
                     rows = await query.all()
                     assert rows == sorted(rows, key=lambda row: row[1], reverse=True) != []
                     assert await query.distinct().all() == rows
+
+
+KINDS: dict[Any, Any] = {
+    "int": int,
+    "int | None": int | None,
+    "str": str,
+    "str | None": str | None,
+    "bool": bool,
+    "datetime.datetime | None": datetime.datetime | None,
+    "JsonValue": object,
+}
+
+
+async def test_records_hold_values_of_their_types_on_every_line(aiida_lines):
+    seen = Counter[str]()
+    for line in aiida_lines:
+        for dsn in line.dsns:
+            async with aiidadb.open_backend(aiidadb.Profile.from_dsn(dsn)) as backend:
+                for entity, record in RECORDS.items():
+                    given = {"node": "", "group": "group.core"}.get(entity, entity)
+                    for (one,) in await backend.query().append(given, project="*").all():
+                        assert type(one) is record.kind
+                        assert not hasattr(one, "__dict__")
+                        with pytest.raises(dataclasses.FrozenInstanceError):
+                            one.pk = 0
+                        for field in dataclasses.fields(one):
+                            value = getattr(one, field.name)
+                            assert isinstance(value, KINDS[field.type]), (entity, field.name)
+                        seen[entity] += 1
+                    rows = await backend.query().append(given, tag="one", project="**").dict()
+                    names = list(ENTITIES[entity].columns)
+                    assert all(list(row["one"]) == names for row in rows)
+                    assert len(rows) == await backend.query().append(given).count()
+    assert seen.keys() == RECORDS.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime
+import decimal
 import json
 import uuid
 from pathlib import Path
@@ -216,6 +217,45 @@ def test_a_shape_gives_its_query_back(query: dict[str, Any]):
         with contextlib.suppress(InvalidInputError):  # some ask for an order of truth values
             statement = statement_of(shape, version)
             assert len(statement.arguments(shape.values)) == len(statement.slots)
+
+
+@pytest.mark.hypothesis
+@settings(max_examples=examples(50))
+@given(queries())
+def test_a_dictionary_of_1_x_comes_back_in_the_form_of_2_x(query: dict[str, Any]):
+    old = {key: query[key] for key in ("path", "filters", "project", "limit", "offset")}
+    old["order_by"] = query["order_by"] or {}
+    old["path"] = [
+        {key: what for key, what in vertex.items() if key != "orm_base"} for vertex in query["path"]
+    ]
+    assert Draft.read(old).as_dict() == {**query, "project_map": {}, "distinct": False}
+
+
+MOMENT = datetime.datetime(2024, 5, 31, 12, tzinfo=datetime.UTC)
+UUID = uuid.UUID(int=7)
+VALUES: list[tuple[str, Any]] = [
+    *(("id", {"in": one}) for one in ([1, 2], (1, 2), {1, 2}, frozenset({1}), {1: 2})),
+    *(("label", {"in": one}) for one in ("ab", {"x", "y"}, ["x"])),
+    *(("uuid", one) for one in (UUID, {"in": [UUID]}, {"in": {UUID}}, {"like": "%"})),
+    *(("ctime", one) for one in (MOMENT, {">": MOMENT.replace(tzinfo=None)}, MOMENT.date())),
+    ("ctime", {"in": (MOMENT,)}),
+    ("id", decimal.Decimal(1)),
+    *(("extras.a", one) for one in (1, 1.0, True, -0.0, 2**60, 1e300, None, "x", {})),
+    *(("extras.a", {"==": one}) for one in ({}, [], [1, 1.0, True, -0.0, None, {"a": [2**70]}])),
+    *(("extras.a", {"contains": one}) for one in (("a", "b"), {"a": [1]})),
+    *(("extras.a", {"in": one}) for one in ([[1], [1, 2]], [{"a": 1}], {"x": 1}, (True, False))),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), VALUES, ids=str)
+def test_values_of_every_kind_come_back_as_they_were(key: str, value: Any):
+    # Beside those that are equal, and yet are others.
+    own = {"extras.b": {"==": 1}, key: value, "extras.c": {"==": True}, "extras.d": {"==": 1.0}}
+    query = draft(own).as_dict()
+    assert repr(query["filters"]["n"][key]) == repr(value)
+    again = shape_of(query).dictionary()
+    assert repr(again) == repr(query)
+    assert repr(Draft.read(again).as_dict()) == repr(query)
 
 
 def test_a_query_is_not_what_becomes_of_its_dictionary_later():

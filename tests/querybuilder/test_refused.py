@@ -17,7 +17,7 @@ from aiidadb import nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 STRUCTURE = "data.core.structure.StructureData."
 EAST = datetime.timezone(datetime.timedelta(hours=5))
@@ -47,6 +47,11 @@ def value(number: int) -> Any:
     for _ in range(number):
         found = [found]
     return found
+
+
+def numbered(cases: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Cases with the same names in every process, which those of some objects are not."""
+    return [pytest.param(*case, id=f"{number} {case[-1]}") for number, case in enumerate(cases)]
 
 
 # Filters on a node; whether AiiDA raises a TypeError, and what the message must say.
@@ -131,7 +136,7 @@ FILTERS: list[tuple[dict[Any, Any], bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("filters", "is_type", "words"), FILTERS, ids=lambda one: repr(one)[:50])
+@pytest.mark.parametrize(("filters", "is_type", "words"), numbered(FILTERS))
 async def test_a_filter_that_cannot_be_meant_is_refused(bare, filters, is_type, words):
     with pytest.raises(InvalidInputError, match=words) as caught:
         await bare.query().append("", filters=filters).all()
@@ -206,9 +211,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "options", "is_type", "words"), CALLS, ids=lambda one: repr(one)[:40]
-)
+@pytest.mark.parametrize(("name", "given", "options", "is_type", "words"), numbered(CALLS))
 async def test_a_step_that_cannot_be_meant_is_refused(bare, name, given, options, is_type, words):
     query = two(bare)
     with pytest.raises(InvalidInputError, match=words) as caught:

@@ -247,7 +247,13 @@ VALUES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), VALUES, ids=str)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param(key, value, id=f"{key} {number}")  # texts in sets are in no certain order
+        for number, (key, value) in enumerate(VALUES)
+    ],
+)
 def test_values_of_every_kind_come_back_as_they_were(key: str, value: Any):
     # Beside those that are equal, and yet are others.
     own = {"extras.b": {"==": 1}, key: value, "extras.c": {"==": True}, "extras.d": {"==": 1.0}}

@@ -235,7 +235,7 @@ MOMENT = datetime.datetime(2024, 5, 31, 12, tzinfo=datetime.UTC)
 UUID = uuid.UUID(int=7)
 VALUES: list[tuple[str, Any]] = [
     *(("id", {"in": one}) for one in ([1, 2], (1, 2), {1, 2}, frozenset({1}), {1: 2})),
-    *(("label", {"in": one}) for one in ("ab", {"x", "y"}, ["x"])),
+    *(("label", {"in": one}) for one in ("ab", {"x"}, ["x"])),
     *(("uuid", one) for one in (UUID, {"in": [UUID]}, {"in": {UUID}}, {"like": "%"})),
     *(("ctime", one) for one in (MOMENT, {">": MOMENT.replace(tzinfo=None)}, MOMENT.date())),
     ("ctime", {"in": (MOMENT,)}),

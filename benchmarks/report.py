@@ -163,8 +163,10 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
             bottom -= _height(panel) * bar
             place = (0.5 * at + 0.2, bottom + _GAP * bar, 0.21, len(panel.bars) * bar)
             _draw_panel(figure.add_axes(place), panel)
+    drawn = {bar.who for panel in panels for bar in panel.bars}
+    legend = {who: text for who, text in _LEGEND.items() if who in drawn}
     figure.legend(
-        handles=[Patch(color=_COLOURS[who], label=text) for who, text in _LEGEND.items()],
+        handles=[Patch(color=_COLOURS[who], label=text) for who, text in legend.items()],
         loc="upper center",
         ncols=3,
         frameon=False,

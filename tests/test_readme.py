@@ -4,82 +4,110 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import sys
-import types
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from pypika import Query
 
 import aiidadb
 from aiidadb.cli import aiidadb as command_line
-from tests.helpers.campaigns import NODES, make_campaign, write_config
+from tests.helpers.campaigns import NODES
+from tests.helpers.documents import (
+    ROOT,
+    campaign_as_default,
+    execute,
+    for_a_notebook,
+    programs_of,
+    run_as_cells,
+    run_as_scripts,
+)
 from tests.helpers.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.helpers.databases import Databases
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-MIGRATION = "backend.schema.migrate("
+README = (ROOT / "README.md").read_text("utf-8")
+PROGRAMS = programs_of(README)
 (SERVICE,) = (program for program in PROGRAMS if "FastAPI" in program)
 (NOTEBOOK,) = (program for program in PROGRAMS if program.startswith("import aiidadb\n\nbackend ="))
-LAST_LINE = "asyncio.run(main())\n"
+(DELETION,) = (program for program in PROGRAMS if "\nDELETE = " in program)
+(MIGRATION,) = (program for program in PROGRAMS if "\nMIGRATE = " in program)
+READING = [one for one in PROGRAMS if one not in (SERVICE, NOTEBOOK, DELETION, MIGRATION)]
+DATABASE = "postgresql://ada@localhost/aiida_copy"  # which a reader replaces
 
 
 @pytest_asyncio.fixture(params=["django_0045", "main_0002"])
 async def campaign(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[None]:
+    request: pytest.FixtureRequest, databases: Databases, tmp_path: Path
+) -> AsyncIterator[str]:
     """AiiDA's default profile has a campaign, once in each line."""
-    dsn = await make_campaign(databases, request.param)
-    write_config(tmp_path, dsn)
-    await make_repository(tmp_path / "repository", dsn)
-    monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    yield
-    await databases.drop(dsn)
+    async with campaign_as_default(databases, request.param, tmp_path) as dsn:
+        yield dsn
 
 
-async def make_repository(directory: Path, dsn: str) -> None:
-    """AiiDA 1.x's file repository, with a file of one node."""
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(dsn)) as backend:
-        query = Query.from_(aiidadb.nodes).select(aiidadb.nodes.uuid).limit(1)
-        uuid = str((await backend.queries.fetch(query))[0]["uuid"])
-    folder = directory / "repository" / "node" / uuid[:2] / uuid[2:4] / uuid[4:] / "path"
-    folder.mkdir(parents=True)
-    (folder / "file.txt").write_text("content")
+def edited(program: str, dsn: str, *, changes: bool) -> str:
+    """The program of a reader who names a database, and wants it to be changed or not."""
+    program = program.replace(f'"{DATABASE}"', f'"{dsn}"').replace('"old"', '"main"')
+    return re.sub(r"^(DELETE|MIGRATE) = False", rf"\1 = {changes}", program, flags=re.MULTILINE)
 
 
-def execute(program: str) -> dict[str, Any]:
-    module = types.ModuleType("from_the_readme")
-    exec(compile(program, "README.md", "exec"), vars(module))
-    return vars(module)
+async def fingerprint(dsn: str) -> object:
+    """What a program that only reads must leave as it is."""
+    async with aiidadb.open_backend(dsn, schema_check=False) as backend:
+        async with backend.connection() as connection:
+            counts = [
+                await connection.fetchval(f"select count(*) from {table}")
+                for table in ("db_dbnode", "db_dblink", "db_dbsetting")
+            ]
+            changed = await connection.fetchval("select max(mtime) from db_dbnode")
+        return str(await backend.schema.get_schema_version_database()), counts, changed
 
 
-@pytest.mark.parametrize(
-    "program",
-    [one for one in PROGRAMS if one not in (SERVICE, NOTEBOOK) and MIGRATION not in one],
-)
-def test_its_programs_run(campaign, program, capsys):
-    execute(program)
+@pytest.mark.quick
+def test_no_program_changes_a_database_that_its_reader_did_not_name():
+    changing = re.compile(r"\.(set|delete\w*|migrate|initialise|add_\w+|remove_\w+|update_\w+)\(")
+    for program in (*READING, SERVICE, NOTEBOOK):
+        assert not changing.search(program), program
+        assert not re.search(r"\b(update|insert|delete|drop) ", program, re.IGNORECASE), program
+    for program in (DELETION, MIGRATION):
+        assert re.search(r"open_backend\((DATABASE|PROFILE)[,)]", program)
+        assert re.search(r"^(DELETE|MIGRATE) = False", program, re.MULTILINE)
+
+
+@pytest.mark.parametrize("program", READING)
+async def test_its_first_programs_run_and_change_nothing(campaign, program, capsys):
+    before = await fingerprint(campaign)
+    await asyncio.to_thread(execute, program)
     assert capsys.readouterr().out
+    assert await fingerprint(campaign) == before
 
 
-def test_its_migration_runs(campaign, capsys):
-    (program,) = (one for one in PROGRAMS if MIGRATION in one)
-    execute(program)
+@pytest.mark.parametrize("program", [DELETION, MIGRATION], ids=["deletion", "migration"])
+async def test_what_can_change_a_database_only_looks_at_first(campaign, program, capsys):
+    before = await fingerprint(campaign)
+    await asyncio.to_thread(execute, edited(program, campaign, changes=False))
+    assert capsys.readouterr().out
+    assert await fingerprint(campaign) == before
+
+
+async def test_its_deletion_runs(campaign, capsys):
+    await asyncio.to_thread(execute, edited(DELETION, campaign, changes=True))
+    printed = capsys.readouterr().out.splitlines()
+    would, were = (int(line.partition(" ")[0]) for line in printed)
+    assert would == were > 1
+    async with aiidadb.open_backend(campaign) as backend:
+        assert (await backend.settings.get("last_cleanup")).value == {"nodes": were}
+
+
+async def test_its_migration_runs(campaign, capsys):
+    await asyncio.to_thread(execute, edited(MIGRATION, campaign, changes=True))
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] in {"1.0.45", "main_0002"}
     assert printed[-1].startswith("main_0002 ")
@@ -87,45 +115,16 @@ def test_its_migration_runs(campaign, capsys):
 
 ONE_LINE = pytest.mark.parametrize("campaign", ["django_0045"], indirect=True)
 
-# Starts a kernel, and runs in it what comes in.
-CELLS = """
-import json, sys
-from jupyter_client.manager import start_new_kernel
 
-manager, client = start_new_kernel(startup_timeout=60)
-told = []
-try:
-    for cell in json.load(sys.stdin):
-        seen = []
-        reply = client.execute_interactive(
-            cell, timeout=60, output_hook=lambda message: seen.append(message["content"])
-        )
-        told.append((reply["content"]["status"], seen))
-finally:
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-print(json.dumps(told, default=str))
-"""
+def programs_to_run(dsn: str) -> list[str]:
+    """What a reader runs, in an order in which all of it can run."""
+    return [*READING, *(edited(one, dsn, changes=True) for one in (DELETION, MIGRATION))]
 
 
 @ONE_LINE
 async def test_its_programs_run_in_a_notebook(campaign, tmp_path):
-    cells = [NOTEBOOK]
-    for program in sorted(set(PROGRAMS) - {NOTEBOOK, SERVICE}, key=lambda one: MIGRATION in one):
-        assert program.endswith(f"\n{LAST_LINE}")
-        cells.append(program.replace(LAST_LINE, "await main()\n"))
-    ended = await asyncio.to_thread(
-        finished,
-        [sys.executable, "-c", CELLS],
-        input=json.dumps(cells),
-        environment={"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path)},
-    )
-    assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    for (status, seen), cell in zip(told, cells, strict=True):
-        assert status == "ok", (cell, seen)
-        assert not [one for one in seen if one.get("name") == "stderr"], seen
-        assert [one for one in seen if one.get("name") == "stdout"], cell
+    cells = [NOTEBOOK, *map(for_a_notebook, programs_to_run(campaign))]
+    await run_as_cells(cells, tmp_path)
 
 
 ASK_THE_SERVICE = """
@@ -147,18 +146,7 @@ asyncio.run(main())
 
 @ONE_LINE
 async def test_its_programs_run_in_development_mode_without_a_warning(campaign, tmp_path):
-    programs = sorted(set(PROGRAMS) - {NOTEBOOK, SERVICE}, key=lambda one: MIGRATION in one)
-    for program in (f"{SERVICE}{ASK_THE_SERVICE}", *programs):
-        file = tmp_path / "program.py"
-        file.write_text(program)
-        command = [sys.executable, "-X", "dev", "-W", "error", str(file)]
-        ended = await asyncio.to_thread(finished, command)
-        # That a step took long tells how busy the machine is.
-        said = re.sub(
-            r"^Executing <.*> took [\d.]+ seconds\n", "", ended.stderr, flags=re.MULTILINE
-        )
-        assert (ended.returncode, said) == (0, "")
-        assert ended.stdout
+    await run_as_scripts([f"{SERVICE}{ASK_THE_SERVICE}", *programs_to_run(campaign)], tmp_path)
 
 
 @asynccontextmanager
@@ -289,4 +277,13 @@ def test_the_commands_and_options_that_it_gives_exist():
 def test_the_files_that_it_links_to_are_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
-            assert (Path(__file__).parent.parent / target).exists(), target
+            assert (ROOT / target).exists(), target
+
+
+@pytest.mark.quick
+def test_its_figures_are_those_of_the_results():
+    ended = finished([sys.executable, str(ROOT / "benchmarks" / "figures.py")])
+    assert ended.returncode == 0, ended.stderr
+    table = README.partition("<!-- begin of benchmarks/figures.py -->\n")[2]
+    assert table.partition("<!-- end")[0].strip() == ended.stdout.strip()
+    assert ended.stdout.count(" × |") == 5

@@ -1,5 +1,7 @@
 """The async data layer for AiiDA's PostgreSQL databases. See :func:`open_backend`."""
 
+import logging
+
 from aiidadb import tables
 from aiidadb.backend import Backend, BackendOpening, ServerFacts, open_backend
 from aiidadb.connecting.aiida_config import load_profile
@@ -165,3 +167,7 @@ __all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "reset_pools",
     "tables",
 ]
+
+__version__ = "0.2.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what to show is the user's to say

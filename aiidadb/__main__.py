@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 __all__ = ["main"]
@@ -15,6 +16,8 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise
         sys.exit("Error: the command line needs its extra: pip install 'aiidadb[cli]'")
+    # The library shows nothing that it logs; here, warnings about what was asked are shown.
+    logging.getLogger("aiidadb.queries").addHandler(logging.StreamHandler())
     aiidadb(prog_name="aiidadb")
 
 

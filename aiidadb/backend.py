@@ -24,6 +24,7 @@ from aiidadb.connecting.served import (
     served,
 )
 from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
+from aiidadb.connecting.slow_statements import SLOW_STATEMENT
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.to_sql import bind_as_spelled
@@ -419,7 +420,7 @@ class BackendOpening:
                 acquire_timeout=self._acquire_timeout,
                 commit_timeout=self._commit_timeout,
             )
-            bookkeeping = await session.run(read_bookkeeping)
+            bookkeeping = await session.run(read_bookkeeping, "schema version")
             if self._schema_check:
                 session.version = bookkeeping.version()
                 refuse_unserved(session.version)
@@ -441,6 +442,7 @@ def open_backend(
     command_timeout: float | None = COMMAND_TIMEOUT,
     commit_timeout: float | None = COMMIT_TIMEOUT,
     max_long: int | None = None,
+    slow_statement: float | None = SLOW_STATEMENT,
     **options: Any,
 ) -> BackendOpening:
     """Open a profile's database: await what this gives, or enter it with ``async with``.
@@ -472,6 +474,9 @@ def open_backend(
             ``command_timeout`` at most. Those inside :meth:`Backend.transaction` are not counted.
             None: as the pool has it if it is open already, else a fifth of its ``max_size``, at
             least one.
+        slow_statement: Seconds from which on a statement is reported to the logger
+            ``aiidadb.slow``, by its name and its time; None: none is. Left as it is, that of the
+            profile's pool holds if it is open already. See ``aiidadb/docs/logging.md``.
         options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
 
     Returns:
@@ -503,11 +508,14 @@ def open_backend(
     require_seconds("commit_timeout", commit_timeout)
     require_seconds("connect_timeout", connect_timeout)
     require_seconds("command_timeout", command_timeout)
+    require_seconds("slow_statement", slow_statement, without="no report")
     schema_check = as_flag(schema_check, "schema_check")
     if connect_timeout != CONNECT_TIMEOUT:
         options["connect_timeout"] = connect_timeout
     if command_timeout != COMMAND_TIMEOUT:
         options["command_timeout"] = command_timeout
+    if slow_statement != SLOW_STATEMENT:
+        options["slow_statement"] = slow_statement
     if max_long is not None:
         options["max_long"] = max_long
     return BackendOpening(

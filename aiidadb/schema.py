@@ -206,7 +206,7 @@ class SchemaManager:
         if not counts:
             return {}
         async with self._session.lane():
-            (row,) = await self._session.fetch(f"select {counts}")
+            (row,) = await self._session.fetch(f"select {counts}", name="row_count")
         return dict(row)
 
     async def get_unindexed_references(self) -> list[str]:
@@ -549,7 +549,7 @@ class SchemaManager:
         )
 
     async def _bookkeeping(self) -> Bookkeeping:
-        return await self._session.run(read_bookkeeping)
+        return await self._session.run(read_bookkeeping, "schema version")
 
     async def _look_again(self) -> None:
         with contextlib.suppress(Exception):

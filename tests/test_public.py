@@ -53,6 +53,13 @@ def test_every_error_is_public():
     assert set(exceptions.__all__) - {"translate"} <= set(aiidadb.__all__)
 
 
+def test_the_version_is_that_of_the_changelog():
+    changelog = PACKAGE.parent / "CHANGELOG.md"
+    newest = re.search(r"^## (\S+)", changelog.read_text(), re.MULTILINE)
+    assert newest is not None
+    assert aiidadb.__version__ == newest[1]
+
+
 def test_the_types_are_shipped():
     assert (PACKAGE / "py.typed").is_file()
 

@@ -25,6 +25,7 @@ __all__ = [
     "request_cancellation",
     "set_command_timeout",
     "socket_of",
+    "was_lost",
 ]
 
 
@@ -70,6 +71,17 @@ def socket_of(connection: asyncpg.Connection) -> socket.socket | None:
     """The socket that a connection is on; None where it is closed."""
     transport: asyncio.Transport | None = getattr(connection, "_transport", None)
     return None if transport is None else transport.get_extra_info("socket")
+
+
+def was_lost(connection: asyncpg.Connection, most_queries: int) -> bool:
+    """Whether a pool's connection that has ended was ended by the other side.
+
+    Args:
+        connection: One that is not a pool's proxy. It was terminated by us or by the pool, or the
+            pool closed it after so many statements, or it was lost.
+        most_queries: The pool's ``max_queries``.
+    """
+    return not connection._aborted and connection._protocol.queries_count < most_queries
 
 
 def read_at_most(connection: asyncpg.Connection, number: int) -> None:

@@ -12,6 +12,7 @@ from aiidadb.arguments import LONGEST
 from aiidadb.connecting.asyncpg_internals import behind, read_at_most
 from aiidadb.connecting.connector import CONNECT_TIMEOUT, SERVER_SETTINGS, Connector
 from aiidadb.connecting.pool_options import check_options, hide_secrets
+from aiidadb.connecting.slow_statements import SLOW_STATEMENT
 from aiidadb.exceptions import CorruptStorage, PoolError, PoolOptionsError, translate
 from aiidadb.jsonvalue import decode_json
 from aiidadb.messages import quote
@@ -41,6 +42,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "max_size": 10,
     "connect_timeout": CONNECT_TIMEOUT,
     "command_timeout": COMMAND_TIMEOUT,
+    "slow_statement": SLOW_STATEMENT,
 }
 
 
@@ -135,8 +137,8 @@ def _encode_json(value: object) -> str:
 def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments for asyncpg: the profile's, ours, and the caller's over both.
 
-    Two of them asyncpg does not have: ``connect_timeout`` is for our :class:`Connector`, and
-    ``max_long``, if the caller gives it, for our pools.
+    Three of them asyncpg does not have: ``connect_timeout`` is for our :class:`Connector`, and
+    ``slow_statement`` and ``max_long``, the latter if the caller gives it, are for our pools.
 
     Raises:
         PoolOptionsError: There is no such option, or it cannot have this value; or a time is given
@@ -156,6 +158,7 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     arguments = hide_secrets({**arguments, **options})
     for name in ("connect_timeout", "command_timeout"):
         require_seconds(name, arguments[name])
+    require_seconds("slow_statement", arguments["slow_statement"], without="no report")
     given = arguments.get("server_settings") or {}
     asked = options.get("server_settings") or {}
     ours = {"application_name": "aiidadb", **SERVER_SETTINGS}
@@ -163,8 +166,13 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     return arguments
 
 
-def require_seconds(name: str, value: object) -> None:
-    """Refuse what is no bound on a wait.
+def require_seconds(name: str, value: object, *, without: str = "no bound") -> None:
+    """Refuse what is not a number of seconds, nor None.
+
+    Args:
+        name: The option.
+        value: What it was given.
+        without: What None stands for.
 
     Raises:
         PoolOptionsError: It is neither None nor a number of seconds above 0.
@@ -172,7 +180,7 @@ def require_seconds(name: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 < value <= LONGEST):  # type: ignore[operator]
         raise PoolOptionsError(
-            f"{name} must be a number of seconds above 0, or None for no bound, not {quote(value)}"
+            f"{name} must be a number of seconds above 0, or None for {without}, not {quote(value)}"
         )
 
 
@@ -181,6 +189,7 @@ _FOR_POOLS: Final = (
     "min_size",
     "max_size",
     "max_long",
+    "slow_statement",
     "max_queries",
     "max_inactive_connection_lifetime",
     "setup",

@@ -62,27 +62,30 @@ _ROWS_AT_ONCE: Final = 16 * STEP  # a look at one costs far less than making it
 _time_zone: Final = attrgetter("tzinfo")
 
 
-async def fetch_held(session: Session, text: str, values: Sequence[object]) -> list[asyncpg.Record]:
+async def fetch_held(
+    session: Session, text: str, values: Sequence[object], name: str = ""
+) -> list[asyncpg.Record]:
     """Run a question that selects, and give its rows.
 
     Args:
         session: Where to run it.
         text: The statement, with ``$n`` for values, each of which is cast.
         values: The values.
+        name: What to call it where it is slow.
 
     Raises:
         CorruptStorage: A value cannot be held, nor left out.
         DatabaseError: As :meth:`Session.fetch`.
     """
     try:
-        rows = await session.fetch(text, *values)
+        rows = await session.fetch(text, *values, name=name)
     except (CorruptStorage, RecursionError, ValueError) as error:
         if isinstance(error, InvalidInputError) or is_callers_own(error):
             raise
     else:
         if not await in_turn(_has_infinite_time(rows)):
             return rows
-    return await session.run(partial(_fetch_again, text, values))
+    return await session.run(partial(_fetch_again, text, values), name)
 
 
 async def _fetch_again(

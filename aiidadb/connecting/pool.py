@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
 import socket
 import weakref
@@ -21,13 +22,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import asyncpg
 
 from aiidadb.callers_own import callers_own
-from aiidadb.connecting.asyncpg_internals import behind, give_back_at_once, socket_of
+from aiidadb.connecting.asyncpg_internals import (
+    behind,
+    give_back_at_once,
+    socket_of,
+    was_lost,
+)
 from aiidadb.connecting.connection import connect_arguments, require_asyncio, set_codecs
 from aiidadb.connecting.connector import Connector, plain
 from aiidadb.connecting.lanes import Lanes, number_of_lanes
 from aiidadb.connecting.places import Places, place_found
 from aiidadb.connecting.pool_options import hide_secrets
 from aiidadb.connecting.profile import require_profile
+from aiidadb.connecting.slow_statements import SlowStatements
 from aiidadb.connecting.statement import cancel_statement
 from aiidadb.connecting.uninterrupted import uninterrupted
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
@@ -43,18 +50,25 @@ __all__ = [
     "PoolRegistry",
     "default_registry",
     "expire_connections",
+    "expire_connections_of",
     "get_pool",
     "give_back_clean",
     "lanes_of",
     "mark_clean",
     "places_of",
     "reset_pools",
+    "slow_of",
 ]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that a pool gets to close in peace before its connections are cut."""
 
 _CANCEL_TIMEOUT: Final = 0.5
+
+_MAX_QUERIES: Final = 50_000
+"""After how many statements asyncpg replaces a connection, if the caller does not say."""
 
 # Pools from before a fork: kept for ever, because even their finalisation would touch the
 # parent's sockets and selector.
@@ -102,7 +116,9 @@ class _Entry:
     loop: asyncio.AbstractEventLoop
     pid: int
     arguments: dict[str, Any]
+    name: str  # the profile's, as it is shown
     lanes: Lanes
+    slow: SlowStatements
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     pool: asyncpg.Pool | None = None
     places: Places | None = None
@@ -110,6 +126,8 @@ class _Entry:
     connections: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)
     borrowers: int = 0
     pinned: bool = False  # handed out by get_pool: stays until a reset
+    expired: weakref.WeakSet[asyncpg.Connection] = field(default_factory=weakref.WeakSet)
+    lost: int = 0  # connections that were lost and not replaced yet
 
     def abandon(self) -> None:
         """Hang up on a pool whose loop is closed: the loop can no longer close it."""
@@ -132,12 +150,28 @@ async def expire_connections() -> None:
     """
     for entry in list(_entries):
         if entry.pool is not None and entry.pid == os.getpid():
-            await entry.pool.expire_connections()  # counts a number up, and waits for nothing
+            await _expire(entry)
+
+
+async def expire_connections_of(pool: asyncpg.Pool) -> None:
+    """:func:`expire_connections`, of one pool that a registry has open."""
+    await _expire(next(entry for entry in _entries if entry.pool is pool))
+
+
+async def _expire(entry: _Entry) -> None:
+    assert entry.pool is not None
+    entry.expired.update(entry.connections)
+    await entry.pool.expire_connections()  # counts a number up, and waits for nothing
 
 
 def lanes_of(pool: asyncpg.Pool) -> Lanes:
     """The limit on long calls in a pool that a registry has open."""
     return next(entry.lanes for entry in _entries if entry.pool is pool)
+
+
+def slow_of(pool: asyncpg.Pool) -> SlowStatements:
+    """What reports the slow statements of a pool that a registry has open."""
+    return next(entry.slow for entry in _entries if entry.pool is pool)
 
 
 def places_of(pool: asyncpg.Pool) -> Places:
@@ -201,7 +235,9 @@ class PoolRegistry:
                 ``asyncpg.create_pool`` but for its ``timeout``: ``min_size`` (0), ``max_size``
                 (10), ``command_timeout``, seconds for a statement (300), ``server_settings``, … A
                 time of None is no bound. ``max_long``: how many long calls backends may make on
-                the pool at a time, see :func:`aiidadb.open_backend`.
+                the pool at a time; ``slow_statement``: from how many seconds on their statements
+                are reported; see :func:`aiidadb.open_backend`. What is sent through the pool itself
+                is not reported.
 
         Returns:
             The open pool, the same for all who ask in this loop. It stays open until a reset.
@@ -284,7 +320,8 @@ class PoolRegistry:
     ) -> _Entry:
         arguments["max_long"] = number_of_lanes(arguments.get("max_long"), arguments["max_size"])
         lanes = Lanes(arguments["max_long"], arguments["command_timeout"])
-        entry = _Entry(loop, os.getpid(), arguments, lanes)
+        slow = SlowStatements(arguments["slow_statement"])
+        entry = _Entry(loop, os.getpid(), arguments, quote(key[1].name), lanes, slow)
         self._entries[key] = entry
         _entries.add(entry)
         try:
@@ -293,6 +330,7 @@ class PoolRegistry:
             if not arguments["min_size"]:
                 await _check_reachable(pool)
             entry.pool, entry.places = pool, Places(pool.get_max_size())
+            _LOGGER.info("opened the pool of %s", _described(entry))
         except BaseException as error:
             # Awaiting this pool again would "succeed" and give one that is broken.
             if self._entries.get(key) is entry:
@@ -318,7 +356,11 @@ class PoolRegistry:
 
 def _make_pool(entry: _Entry) -> asyncpg.Pool:
     """Make a pool, not connected yet."""
-    arguments = {name: value for name, value in entry.arguments.items() if name != "max_long"}
+    arguments = {
+        name: value
+        for name, value in entry.arguments.items()
+        if name not in {"max_long", "slow_statement"}
+    }
     try:
         return asyncpg.create_pool(
             **{
@@ -361,11 +403,35 @@ def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
 
     async def prepare(connection: asyncpg.Connection) -> None:
         entry.connections.add(connection)
+        # What the driver gives to listeners may be a proxy, with nothing behind it any more.
+        connection.add_termination_listener(lambda _: _ended(entry, connection))
         await set_codecs(connection)
         if init is not None:
             await _call(partial(init, connection), "init", init)
+        if entry.lost:
+            entry.lost -= 1
+            _LOGGER.info("replaced a lost connection in the pool of profile %s", entry.name)
 
     return prepare
+
+
+def _ended(entry: _Entry, connection: asyncpg.Connection) -> None:
+    """Report the end of a connection that nobody on this side has asked for."""
+    pool = entry.pool
+    if pool is None or pool.is_closing() or connection in entry.expired:
+        return
+    if was_lost(connection, entry.arguments.get("max_queries", _MAX_QUERIES)):
+        entry.lost += 1
+        _LOGGER.warning("lost a connection in the pool of profile %s", entry.name)
+
+
+def _described(entry: _Entry) -> str:
+    """A pool, for the log; its password is in nothing of it."""
+    host, database = entry.arguments.get("host"), entry.arguments.get("database")
+    return (
+        f"profile {entry.name}: database {quote(database)} on {quote(host)}, at most "
+        f"{entry.arguments['max_size']} connections, {entry.arguments['max_long']} for long calls"
+    )
 
 
 def _beginning_use(setup: _Callback | None) -> _Callback | None:
@@ -453,6 +519,7 @@ async def _close_soon(entry: _Entry, pool: asyncpg.Pool) -> None:
         await asyncio.wait((closing,))
     if closing.cancelled() or closing.exception() is not None:
         pool.terminate()
+    _LOGGER.info("closed the pool of profile %s", entry.name)
 
 
 default_registry: Final = PoolRegistry()

@@ -31,7 +31,7 @@ __all__ = ["check_options", "hide_secrets", "require_known"]
 MOST_CONNECTIONS: Final = 262_143
 """As many connections as the server can be told to take: the most of ``max_connections``."""
 
-_KNOWN: Final = frozenset({"connect_timeout", "max_long"}) | frozenset(
+_KNOWN: Final = frozenset({"connect_timeout", "max_long", "slow_statement"}) | frozenset(
     name
     for call in (asyncpg.create_pool, asyncpg.connect)
     for name in inspect.signature(call).parameters

@@ -21,7 +21,7 @@ from aiidadb.connecting.migrated import (
     migrated,
     read_version_apart,
 )
-from aiidadb.connecting.pool import lanes_of
+from aiidadb.connecting.pool import lanes_of, slow_of
 from aiidadb.connecting.statement import cancel_statement
 from aiidadb.connecting.taken_connections import TakenConnections
 from aiidadb.connecting.transaction import COMMITTED, OpenTransaction, transaction_over
@@ -76,6 +76,7 @@ class Session:
         commit_timeout: Seconds that a cancelled caller waits for the answer to COMMIT.
         version: The schema's version as found at opening, None where there is none.
         loan: The pool's, if it was borrowed: it stays open as long as this refers to it.
+        slow: Reports slow statements, for all that use the pool.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Session:
         self.commit_timeout = commit_timeout
         self.version: SchemaVersion | None = None
         self.loan: Loan | None = None
+        self.slow = slow_of(pool)
         self._lanes = lanes_of(pool)
         self._loop = require_asyncio()
         self._pid = os.getpid()
@@ -204,7 +206,8 @@ class Session:
             yield current.connection
             return
         async with self._taken.one(reset=True) as connection:
-            yield connection
+            with self.slow.of_caller(connection):
+                yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self, *, by_caller: bool = False) -> AsyncIterator[asyncpg.Connection]:
@@ -235,7 +238,11 @@ class Session:
                 self._taken.one(reset=by_caller) as connection,
                 self._level(connection, by_caller=by_caller),
             ):
-                yield connection
+                if by_caller:
+                    with self.slow.of_caller(connection):
+                        yield connection
+                else:
+                    yield connection
             return
         async with self._turn_of(outer):
             outer.savepoint_since = self._loop.time() if by_caller else None
@@ -284,11 +291,20 @@ class Session:
             return _NO_LANE
         return self._lane(holder)
 
-    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Do something that takes several statements, on one connection.
+    async def run(
+        self,
+        work: Callable[[asyncpg.Connection], Awaitable[T]],
+        name: str = "",
+        *,
+        text: str = "",
+    ) -> T:
+        """Do something that may take several statements, on one connection.
 
         Args:
             work: Called with the connection. It calls nothing of the caller's.
+            name: What to call it where it takes long.
+            text: Its statement, to be called by the name of its file where no name is given.
+                Without either, how long it takes is not reported here.
 
         Raises:
             ClosedError: The backend was closed.
@@ -298,10 +314,14 @@ class Session:
         try:
             if current is not None:
                 async with self._turn_of(current):
-                    with self._taken.translated:
+                    with (
+                        self._taken.translated,
+                        self.slow.ours_on(current.connection),
+                        self.slow.timed(name, text=text),
+                    ):
                         return await work(current.connection)
             async with self._taken.one() as connection:
-                with self._taken.translated:
+                with self._taken.translated, self.slow.timed(name, text=text):
                     return await work(connection)
         except DatabaseError as error:
             if is_sign_of_migration(error):
@@ -309,7 +329,7 @@ class Session:
             raise
 
     def fetch(
-        self, text: str, /, *arguments: object, timeout: float | None = None
+        self, text: str, /, *arguments: object, timeout: float | None = None, name: str = ""
     ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Run one question and give its rows; those of ``sql/`` run themselves on a session.
 
@@ -317,13 +337,16 @@ class Session:
             text: The statement, with ``$n`` for values.
             arguments: The values.
             timeout: Seconds; None: as the pool says.
+            name: What to call it where it is slow; by default the name of its file.
 
         Raises:
             ClosedError: The backend was closed.
             ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        return self.run(lambda connection: connection.fetch(text, *arguments, timeout=timeout))
+        return self.run(
+            lambda connection: connection.fetch(text, *arguments, timeout=timeout), name, text=text
+        )
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -356,7 +379,7 @@ class Session:
             self._taken.done[connection] = _WRITTEN
             return rows
 
-        return await self.run(send)
+        return await self.run(send, query.name)
 
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False
@@ -382,7 +405,7 @@ class Session:
             rows: list[asyncpg.Record] = await statement.fetch(*arguments)
             return rows
 
-        rows = await self.run(ask)
+        rows = await self.run(ask, query.name)
         if rows is not None:
             return rows
         async with self.transaction():
@@ -399,7 +422,9 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-        return self.run(lambda connection: connection.execute(text, *arguments, timeout=timeout))
+        return self.run(
+            lambda connection: connection.execute(text, *arguments, timeout=timeout), text=text
+        )
 
     @contextlib.asynccontextmanager
     async def _lane(self, holder: asyncio.Task[Any]) -> AsyncIterator[None]:
@@ -457,7 +482,8 @@ class Session:
         try:
             yield
             if not snapshot:
-                await level.commit()
+                with self.slow.timed("commit"):
+                    await level.commit()
                 if not nested:
                     self._taken.done[connection] = COMMITTED
         except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.asyncpg_internals import (
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 __all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut"]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 RELEASE_TIMEOUT: Final = 5.0
 """Seconds that a connection gets to be given back clean before it is cut."""
@@ -42,7 +45,7 @@ async def cancel_statement(connection: asyncpg.Connection) -> None:
     try:
         await asyncio.wait_for(request_cancellation(held), _TIMEOUT)
     except TimeoutError:
-        held.terminate()
+        cut(held)
 
 
 def cut(connection: asyncpg.Connection) -> None:
@@ -52,6 +55,8 @@ def cut(connection: asyncpg.Connection) -> None:
         connection: As for :func:`cancel_statement`.
     """
     if (held := behind(connection)) is not None:
+        if not held.is_closed():
+            _LOGGER.warning("cut a connection whose use did not end in time")
         held.terminate()
 
 

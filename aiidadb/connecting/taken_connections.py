@@ -12,7 +12,12 @@ import asyncpg
 from aiidadb.callers_own import is_callers_own
 from aiidadb.connecting.asyncpg_internals import has_one_at_hand
 from aiidadb.connecting.places import acquire
-from aiidadb.connecting.pool import give_back_clean, mark_clean, places_of
+from aiidadb.connecting.pool import (
+    expire_connections_of,
+    give_back_clean,
+    mark_clean,
+    places_of,
+)
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import ClosedError, PoolTimeout, ReadOnlyDatabase, translate
@@ -237,7 +242,7 @@ class TakenConnections:
         if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
             # Which server takes writes is looked at on connecting only, and may have changed: the
             # next calls connect anew.
-            await self.pool.expire_connections()
+            await expire_connections_of(self.pool)
         # Whoever cancels waits for this: the statement is cancelled on the server and the
         # connection goes back clean.
         await clean_up_after(

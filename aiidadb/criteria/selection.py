@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pypika.queries import QueryBuilder
 from pypika.terms import Term
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SelectionCursor", "fetch_selection", "is_select"]
 
+_NAME: Final = "pypika query"
+"""What they are called in reports of slow ones."""
+
 
 def is_select(query: object) -> bool:
     """Whether this is a query builder, or a union of some, that does nothing but select."""
@@ -49,9 +52,9 @@ async def fetch_selection(
     """
     text, values = _bound(session, query)
     if is_held:
-        rows = await session.fetch(text, *values)
+        rows = await session.fetch(text, *values, name=_NAME)
     else:
-        rows = await fetch_held(session, text, values)
+        rows = await fetch_held(session, text, values, _NAME)
     if not rows:
         await session.doubt_empty_answer()
     return rows
@@ -69,7 +72,7 @@ class SelectionCursor(RowCursor):
     """
 
     def __init__(self, session: Session, query: Term) -> None:
-        super().__init__(session, *_bound(session, query))
+        super().__init__(session, *_bound(session, query), name=_NAME)
 
 
 def _bound(session: Session, query: Term) -> tuple[str, list[object]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.migration.check_run import check_or_refuse
 from aiidadb.migration.findings import MigrationCheck
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["run_migration"]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 async def run_migration(
@@ -58,12 +61,16 @@ async def run_migration(
     check = MigrationCheck()
     if plan.steps:
         check = await check_or_refuse(connection, plan, options)
+    what = "dry run of a migration" if options.dry_run else "migration"
+    _LOGGER.info("%s from %s to %s: %d steps", what, plan.origin, plan.target, len(plan.steps))
     reports = await _Runner(connection, plan, options, check).run()
+    seconds = time.perf_counter() - begin
+    _LOGGER.info("%s done: %d steps in %.1f seconds", what, len(reports), seconds)
     return MigrationReport(
         origin=plan.origin,
         version=plan.target,
         steps=reports,
-        seconds=time.perf_counter() - begin,
+        seconds=seconds,
         dry_run=options.dry_run,
         findings=check.findings,
     )

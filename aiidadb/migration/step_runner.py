@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from aiidadb.migration.step_file import MigrationStep
 
 __all__ = ["StepRunner"]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 # What the caller can do something about keeps its kind; all else is a step that failed.
 _ACTIONABLE: Final = (
@@ -88,16 +91,24 @@ class StepRunner:
             AiidaDbError: What a step written in Python raises; it was undone.
         """
         begin = time.perf_counter()
-        outcome = await with_patience(
-            self._attempt,
-            self._connection,
-            self._step.tables,
-            self._options.patience,
-            waiting=lambda whom: self._tell(whom, 0, None),
-            failed=f"{self._outcome}: it could not have all its tables",
-        )
+        _LOGGER.info("step %s begins", self._name)
+        try:
+            outcome = await with_patience(
+                self._attempt,
+                self._connection,
+                self._step.tables,
+                self._options.patience,
+                waiting=lambda whom: self._tell(whom, 0, None),
+                failed=f"{self._outcome}: it could not have all its tables",
+            )
+        except BaseException as error:
+            passed = time.perf_counter() - begin
+            kind = type(error).__name__
+            _LOGGER.warning("step %s ended by %s after %.1f seconds", self._name, kind, passed)
+            raise
         notes = [*outcome.notes, *await self._clear_away(outcome)]
         seconds = time.perf_counter() - begin
+        _LOGGER.info("step %s done: %d rows in %.1f seconds", self._name, outcome.rows, seconds)
         self._tell("done", outcome.rows, outcome.rows)
         return StepReport(
             name=self._step.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiidadb.callers_own import is_callers_own
 from aiidadb.connecting.connection import leaving_out_unreadable_json
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["fetch", "stream", "too_many"]
 
 T = TypeVar("T")
+
+_NAME: Final = "query builder"
+"""What its statements are called in reports of slow ones."""
 
 
 async def fetch(
@@ -59,11 +62,11 @@ async def fetch(
 
     with served(session, since=WITH_JSON_COLUMNS):
         try:
-            rows = await session.run(ask)
+            rows = await session.run(ask, _NAME)
         except (CorruptStorage, RecursionError) as error:
             if is_callers_own(error):
                 raise
-            rows = await session.run(ask_again)
+            rows = await session.run(ask_again, _NAME)
         if not rows:
             await session.doubt_empty_answer()
     return rows
@@ -134,7 +137,7 @@ async def _batches(
         async with (
             session.lane(holder=holder),
             session.snapshot(),
-            _HeldCursor(session, text, arguments, timeout=seconds) as cursor,
+            _HeldCursor(session, text, arguments, timeout=seconds, name=_NAME) as cursor,
         ):
             while rows := await cursor.fetch(number):
                 yield rows

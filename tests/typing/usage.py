@@ -130,6 +130,7 @@ async def main() -> None:
             command_timeout=None,
             commit_timeout=5,
             max_long=4,
+            slow_statement=None,
             max_size=20,
         ) as backend,
     ):
@@ -145,7 +146,7 @@ async def main() -> None:
             assert_type(error.sqlstate, str | None)
     assert_type(profile.statement_cache_size, int | None)
     pool: asyncpg.Pool = await aiidadb.get_pool(
-        profile, max_size=20, max_long=4, connect_timeout=2.5
+        profile, max_size=20, max_long=4, slow_statement=0.5, connect_timeout=2.5
     )
     text, values = aiidadb.bind(nodes.label == "silicon")
     await pool.fetch(f"select id from db_dbnode where {text}", *values)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = ["MOVE_REPOSITORY"]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 # A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
 # is a batch of its own.
@@ -188,6 +192,8 @@ class _Move:
         if self._context.options.dry_run:
             await self._run()
             return
+        _LOGGER.info("moving files into the container: begins")
+        begin = time.perf_counter()
         packs = PackWriter(container_path(self._repository))
         await _in_thread(packs.__enter__)
         self._objects = ObjectWriter(packs, from_thread.check_cancelled)
@@ -197,6 +203,8 @@ class _Move:
             await clean_up_after(error, _in_thread(packs.__exit__, type(error)), within=None)
             raise
         await _in_thread(packs.__exit__, None)
+        seconds = time.perf_counter() - begin
+        _LOGGER.info("moved the files of %d nodes in %.1f seconds", self._written, seconds)
 
     async def _run(self) -> None:
         async with _one_ahead(self._list_shards()) as listings:

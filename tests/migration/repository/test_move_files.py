@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import resource
@@ -126,7 +127,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.mark.quick
-async def test_files_are_objects_and_the_metadata_finds_them(at: At, repository: Path) -> None:
+async def test_files_are_objects_and_the_metadata_finds_them(
+    at: At, repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "aiidadb")
     connection = await at(46)
     _, data = await add_node(connection, "data.Data.")
     _, job = await add_node(connection, "process.calculation.calcjob.CalcJobNode.")
@@ -165,6 +169,9 @@ async def test_files_are_objects_and_the_metadata_finds_them(at: At, repository:
     assert outcome.files == ()
     assert "can be" not in outcome.notes[0]
     assert "was not changed" in outcome.notes[0]
+    begun, done = (record.getMessage() for record in caplog.records)
+    assert "begins" in begun
+    assert done.startswith("moved the files of 2 nodes in ")
 
 
 async def test_each_content_is_in_the_packs_once(at: At, repository: Path) -> None:

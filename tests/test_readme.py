@@ -209,7 +209,7 @@ async def test_its_web_service_says_when_the_database_is_away(campaign, database
 async def test_its_web_service_says_when_all_connections_are_in_use(campaign):
     async with serving() as client:
         session = client._transport.app.state.backend._session
-        session._acquire_timeout = 0.2
+        session._taken._acquire_timeout = 0.2
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(session.pool.get_max_size()):
                 await stack.enter_async_context(session.pool.acquire())

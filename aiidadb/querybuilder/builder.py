@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, cast, overload
 
 from pypika import Table
 from pypika.terms import Term
@@ -305,6 +306,22 @@ class QueryBuilder:
         compiled = self._statement(shape)
         return compiled.text, compiled.arguments(shape.values)
 
+    def __copy__(self) -> QueryBuilder:
+        """A builder of the same query on the same backend; from here on each goes its own way."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._draft = copy.deepcopy(self._draft)
+        made._guests = [*self._guests]
+        return made
+
+    def __deepcopy__(self, memo: Mapping[int, object]) -> QueryBuilder:
+        return self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidTypeError(
+            "a query is of an open backend and cannot be pickled: pickle what as_dict() gives"
+        )
+
     def __repr__(self) -> str:
         tags = ", ".join(vertex["tag"] for vertex in self._query["path"])
         return f"<aiidadb.QueryBuilder of {tags or 'nothing yet'}>"
@@ -451,16 +468,20 @@ class QueryBuilder:
 
         Raises:
             InvalidInputError: ``after`` is not of this query, or something in that cannot be meant.
+            ResourceError: There are more rows on the page than ``max_rows``.
             DatabaseError: What the server reported.
         """
-        limit = _as_number(limit, "limit")
+        limit, most = _as_number(limit, "limit"), self._max_rows
         bare = self._shape()
         bare = bare._replace(bounds=(False, False), values=[*bare.values[:-2], None, None])
         end = None if after is None else read_page_end(bare, after)
         asked = Asked("page", None if end is None else end.nulls)
         compiled = self._statement(bare, asked)
-        values = [*bare.values[:-2], limit + 1, None, *(() if end is None else end.keys)]
+        asked_for = 1 + (limit if most is None else min(limit, most))
+        values = [*bare.values[:-2], asked_for, None, *(() if end is None else end.keys)]
         records = await fetch(self._session, compiled, values, seconds=self._timeout)
+        if most is not None and most < limit and len(records) > most:
+            raise too_many(most)
         next_page = None
         if len(records) > limit:
             del records[limit:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import dataclasses
 import json
 import pickle
@@ -140,6 +141,10 @@ async def test_more_rows_than_are_taken_are_an_error(world):
         await query.all()
     with pytest.raises(ResourceError, match="max_rows"):
         await query.dict(batch_size=2)
+    with pytest.raises(ResourceError, match="max_rows"):
+        await query.page(4)
+    page = await query.page(3)
+    assert (len(page.rows), len((await query.page(4, after=page.next)).rows)) == (3, 1)
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -322,6 +327,23 @@ async def test_patterns_of_uuids_find_them(world):
         assert [whole] in await query.all()
     for form in (whole.upper(), whole.replace("-", "")):
         assert await world.query().append("", filters={"uuid": form}).count() == 1
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+async def test_a_copy_of_a_query_goes_its_own_way(world, copied):
+    query = structures(world)
+    query.add_filter("s", nodes.label != "structure 3")
+    other = copied(query)
+    assert await other.all() == await query.all()
+    other.add_filter("s", {"label": {"!==": "structure 0"}}).limit(1)
+    other.add_filter("s", nodes.label != "structure 1")
+    assert [row[1] for row in await other.all()] == ["structure 2"]
+    assert await query.count() == 3
+
+
+async def test_a_query_cannot_be_pickled(world):
+    with pytest.raises(InvalidTypeError, match="as_dict"):
+        pickle.dumps(structures(world))
 
 
 async def test_what_a_query_is_can_be_seen(world):

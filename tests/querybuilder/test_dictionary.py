@@ -238,6 +238,23 @@ async def test_classes_of_aiida_stand_for_types_and_tags(aiida_world, world):
         world.query().append(orm.Dict).append(orm.Dict).add_filter(orm.Dict, {})
 
 
+async def test_a_process_class_without_an_entry_point_means_itself_alone(aiida_world, world):
+    from aiida import orm
+    from aiida.common.warnings import AiidaEntryPointWarning
+    from aiida.engine import WorkChain
+
+    class Relaxation(WorkChain):
+        """As a user writes it in a notebook, beside others."""
+
+    Relaxation.__module__ = "my_own.workflows.relax"
+    query = world.query().append(Relaxation, tag="r").as_dict()
+    with pytest.warns(AiidaEntryPointWarning):
+        assert orm.QueryBuilder(backend=aiida_world).append(Relaxation, tag="r").as_dict() == query
+    (own, others) = query["filters"]["r"]["process_type"]["or"]
+    assert own == {"==": "my_own.workflows.relax.Relaxation"}
+    assert "%" not in others["like"]
+
+
 async def test_fields_and_entities_of_aiida_are_taken(aiida_world, world):
     from aiida import orm
 

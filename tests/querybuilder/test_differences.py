@@ -119,6 +119,9 @@ async def test_metadata_has_one_name_everywhere(world):
     for name in ("metadata", "_metadata"):
         query = world.query().append("computer", filters={f"{name}.cores": 5}, project="label")
         assert await query.all() == [["daint"]]
+        query = world.query().append("computer", tag="c", project="label")
+        query.order_by({"c": {f"{name}.cores": {"cast": "i", "order": "desc"}}})
+        assert await query.all() == [["local_host"], ["daint"]]
     query = world.query().append("log", filters={"metadata.nested.x": {"contains": [2]}})
     query.add_projection("log_1", ["message", "metadata.lineno"])
     assert await query.all() == [["message 2", 2]]
@@ -170,6 +173,38 @@ async def test_values_in_a_list_are_of_the_type_of_the_column(world, filters):
     for one in (filters, {key: what["in"][0] for key, what in filters.items()}):
         with pytest.raises(InvalidTypeError):
             await world.query().append("", filters=one).all()
+
+
+async def test_a_list_is_not_a_text(world):
+    for operator in ("==", "!==", ">"):
+        with pytest.raises(InvalidTypeError):
+            await world.query().append("", filters={"label": {operator: ["a"]}}).all()
+
+
+@shows("integers of more than 32 bits")
+async def test_large_integers_are_compared(world):
+    number = await world.query().append("").count()
+    for filters, found in (
+        ({"id": 2**31}, 0),
+        ({"id": {"<": 2**62}}, number),
+        ({"id": {"in": [1, 2**40]}}, 1),
+        ({"extras.number": 2**64}, 0),
+        ({"extras.number": {"<": 2**64}}, 4),
+    ):
+        assert await world.query().append("", filters=filters).count() == found
+    with pytest.raises(InvalidInputError, match="64 bits"):
+        await world.query().append("", filters={"id": 2**63}).all()
+
+
+@shows("node types, process types")
+async def test_both_spellings_of_a_type_mean_it(world):
+    for filters in (
+        {"node_type": "data.structure.StructureData."},
+        {"node_type": {"like": "data.structure.%"}},
+        {"or": [{"node_type": {"in": ["data.structure.StructureData."]}}]},
+    ):
+        assert await world.query().append("", filters=filters).count() == 4
+    assert await world.query().append("computer", filters={"scheduler_type": "direct"}).count() == 2
 
 
 @shows("`repository_metadata`, `auth_params`")

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QueryBuilder"]
 
-Row: TypeAlias = "dict[str, dict[str, Any]]"
+Row: TypeAlias = dict[str, dict[str, Any]]
 """By tag and by field what is projected."""
 
 _BATCH: Final = 100

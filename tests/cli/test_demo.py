@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aiidadb.cli import aiidadb as command_line
 from aiidadb.demo import server_programs
 from tests.helpers.command_line import one_line
 from tests.helpers.processes import LIMIT, ignoring, started
@@ -82,6 +83,13 @@ def test_piped_it_is_plain_text(place):
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert re.search(r"^ +[0-9.]+ m?s  start a private PostgreSQL$", done.stdout, re.MULTILINE)
+    _, begin, ending = done.stdout.partition("\nWhat you can do next:\n")
+    assert begin
+    for name, option in re.findall(r"^  aiidadb (?:(\w+) )?(--\w+)? ", ending, re.MULTILINE):
+        command = command_line.commands[name] if name else command_line
+        known = {one for parameter in command.params for one in parameter.opts} | {"--help"}
+        assert not option or option in known
+    assert max(map(len, ending.splitlines())) <= 80
     assert_nothing_left(place)
 
 

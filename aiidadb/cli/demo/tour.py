@@ -13,7 +13,7 @@ from pypika import Query
 from aiidadb.backend import open_backend
 from aiidadb.cli.bands import BANDS_COLUMNS, bands_cells
 from aiidadb.cli.output.charts import draw_days
-from aiidadb.cli.output.console import echo, say
+from aiidadb.cli.output.console import echo, plural, say
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar, working
 from aiidadb.cli.output.tables import table
@@ -41,6 +41,15 @@ OLD_NODES: Final = 20_000  # in the database of AiiDA 1.6 that is migrated, at m
 ASKED: Final = 500  # band structures whose structure is looked for
 CALLS: Final = 200  # at once
 
+_NEXT: Final = """
+What you can do next:
+  aiidadb status           see which version your AiiDA database has
+  aiidadb stats            count its nodes by type and by day
+  aiidadb migrate --check  see whether it can be migrated to AiiDA 2.x
+  aiidadb demo --keep      keep this demo's database, and query it yourself
+  aiidadb --help           see all commands
+The README has programs in Python to begin with."""
+
 
 def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
     """Show it all on a server of its own; see :func:`aiidadb.cli.demo.demo`."""
@@ -61,9 +70,13 @@ def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
         dsn = shlex.quote(server.dsn_of("campaign"))
         stop = "\n  ".join(_how_to_stop(server))
         say(
-            f"\nThe database goes on. Ask it, for instance:\n  aiidadb stats --dsn {dsn}\n"
+            f"\nThe server is still running. Query the database, for example:\n"
+            f"  aiidadb stats --dsn {dsn}\n"
+            f"  aiidadb bands list --all-users --limit 5 --dsn {dsn}\n"
             f"Stop the server, and remove what it leaves:\n  {stop}"
         )
+    else:
+        say(_NEXT)
 
 
 def _how_to_stop(server: EmbeddedServer) -> list[str]:
@@ -276,8 +289,9 @@ class _Tour:
             backend.delete_nodes_and_connections(doomed),
         )
         self._answer(
-            f"with {report.links:,} links, {report.group_memberships:,} memberships, "
-            f"{report.comments:,} comments, {report.logs:,} logs"
+            f"with {plural(report.links, 'link')}, "
+            f"{plural(report.group_memberships, 'group membership')}, "
+            f"{plural(report.comments, 'comment')}, {plural(report.logs, 'log')}"
         )
 
     async def _migration(self) -> None:
@@ -291,7 +305,7 @@ class _Tour:
             self._answer(f"{len(report.steps)} steps from {report.origin} to {report.version}")
             after = await backend.queries.get_bands_and_parents_structure(all_users=True)
             _require(after == before, "the bands are not the same as before the migration")
-            self._answer(f"the same backend goes on, and lists the same {len(after):,} bands")
+            self._answer(f"the backend stays open, and lists the same {len(after):,} bands")
 
 
 def _require(holds: bool, otherwise: str) -> None:

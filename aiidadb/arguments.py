@@ -1,4 +1,4 @@
-"""What many calls take: switches, numbers, functions to be told of progress, paths, and seconds."""
+"""What many calls take: switches, numbers, functions that receive progress, paths, and seconds."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def find_path_problem(text: str) -> str | None:
 
 
 def require_wait(value: object, what: str) -> None:
-    """Refuse what is no number of seconds to wait, which may be 0.
+    """Refuse what is not a number of seconds to wait, which may be 0.
 
     Raises:
         InvalidTypeError: It is not a number; the message begins with ``what``.

@@ -1,4 +1,4 @@
-"""One profile opened: the door to the managers."""
+"""An open profile, with the managers that work on it."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ ACQUIRE_TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What people want to know first of a database.
+    """The basic facts about a database.
 
     Attributes:
         version: PostgreSQL's version, such as ``15.18``.
         size: How much disk the database takes, such as ``8 MB``.
-        read_only: Whether the server takes no changes.
+        read_only: Whether the server accepts no changes.
     """
 
     version: str
@@ -84,7 +84,7 @@ class Backend:
     Attributes:
         profile: What was opened.
         queries: Questions about nodes.
-        schema: The schema's version, making it new, and migrating it.
+        schema: The schema's version, creating it, and migrating it.
         settings: The settings that AiiDA keeps in the database.
     """
 
@@ -110,17 +110,17 @@ class Backend:
     def bind(self, term: Term, *, first: int = 1) -> tuple[str, list[object]]:
         """A criterion or query as SQL text with parameters, for SQL of your own on this database.
 
-        :func:`aiidadb.bind`, and besides: what AiiDA 2.0 renamed is spelled as this database does,
-        whether it is written as in AiiDA 1.x or 2.x. That is node types; the types of AiiDA's own
-        example processes, schedulers and transports; and the column ``label`` of computers, which
-        was ``name``::
+        :func:`aiidadb.bind`, and in addition, what AiiDA 2.0 renamed is spelled as in this
+        database, whether it is written as in AiiDA 1.x or 2.x. That is node types; the types of
+        AiiDA's own example processes, schedulers and transports; and the column ``label`` of
+        computers, which was ``name``::
 
             where, values = backend.bind(nodes.node_type == "data.core.structure.StructureData.")
             async with backend.connection() as connection:
                 await connection.fetch(f"select id from db_dbnode where {where}", *values)
 
         Args:
-            term: A pypika criterion, term or query builder; it is left as it was.
+            term: A pypika criterion, term or query builder; it is not changed.
             first: The number of the first parameter.
 
         Returns:
@@ -143,7 +143,7 @@ class Backend:
         max_depth: int = MAX_DEPTH,
         max_bytes: int = MAX_BYTES,
     ) -> QueryBuilder:
-        """AiiDA's QueryBuilder on this database; nothing is asked before it is awaited.
+        """AiiDA's QueryBuilder on this database; nothing is sent before it is awaited.
 
         ::
 
@@ -162,7 +162,7 @@ class Backend:
             The query, as it stands.
 
         Raises:
-            InvalidInputError: Something in the dictionary cannot be meant, or it is too large.
+            InvalidInputError: Something in the dictionary is not valid, or it is too large.
             InvalidTypeError: Something in it is not of the type that it must have.
             IncompatibleStorageSchema: The database had no AiiDA schema when it was opened.
         """
@@ -176,20 +176,20 @@ class Backend:
         )
 
     def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """All calls of every manager inside succeed or fail together, and SQL of your own.
+        """Everything inside, calls of managers and SQL of your own, succeeds or fails together.
 
         One inside another is a savepoint. Tasks started inside take part, one call at a time; while
         a savepoint is open, those that were started before it must not be awaited inside it.
 
-        What your own code raises inside comes out unchanged. Cancelled while COMMIT is under way,
-        the answer is waited for, for ``commit_timeout`` more seconds at most, and decides what is
+        What your own code raises inside is passed on unchanged. On a cancellation during COMMIT the
+        answer is waited for, for ``commit_timeout`` more seconds at most, and decides what is
         raised: ``CancelledError`` with a note that the transaction was committed, or one of the
-        errors below. A second cancellation changes nothing of that.
+        errors below. A second cancellation does not change that.
 
         Yields:
             asyncpg's connection, for SQL of your own. Its errors are asyncpg's own. It can do one
             thing at a time: await each use of it before the next call of a manager. SQL that goes
-            another way, through :func:`aiidadb.get_pool`, is no part of the transaction, and stays
+            another way, through :func:`aiidadb.get_pool`, is not part of the transaction, and stays
             where that is rolled back. Leave its end to the block.
 
         Raises:
@@ -207,7 +207,7 @@ class Backend:
         return self._session.transaction(by_caller=True)
 
     def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """A connection of asyncpg's, for SQL of your own.
+        """An asyncpg connection, for SQL of your own.
 
         Inside :meth:`transaction` it is the transaction's. Elsewhere it is one of the pool, which
         gets it back at the end, reset: session settings, temporary tables and locks are gone.
@@ -233,17 +233,18 @@ class Backend:
     ) -> DeletionReport:
         """Delete nodes, with their links both ways, group memberships, comments and logs.
 
-        All in one transaction: cancelled before its COMMIT, nothing is deleted. Provenance is not
-        looked at: what was made from the nodes stays, see :meth:`get_nodes_to_delete` for the set
-        that AiiDA's rules ask for. Files in the repository are not touched. (In the place of
+        All in one transaction: cancelled before its COMMIT, nothing is deleted. Provenance is
+            ignored:
+        what was made from the nodes stays; see :meth:`get_nodes_to_delete` for the set
+        that AiiDA's rules ask for. Files in the repository are not touched. (Replaces
         ``djsite.utils.delete_nodes_and_connections_django``.)
 
         Args:
             pks: One pk, or any iterable of pks or of objects with a ``pk``.
-            strict: Raise where a node does not exist, instead of passing it over.
+            strict: Raise where a node does not exist, instead of skipping it.
             progress: Called after each statement with the nodes deleted so far and those in all.
-                What refers to the nodes goes first, and these in batches. What it raises comes out
-                unchanged; nothing is deleted then.
+                What refers to the nodes is deleted first, then the nodes, in batches. What it
+                raises is passed on unchanged; nothing is deleted then.
 
         Returns:
             How many of each were deleted, and which pks were not there.
@@ -260,7 +261,7 @@ class Backend:
     async def preview_deletion(self, pks: Pks, *, strict: bool = False) -> DeletionPreview:
         """What :meth:`delete_nodes_and_connections` would remove; nothing is changed.
 
-        Takes and raises what that does, but for ``progress``.
+        Takes and raises the same, except for ``progress``.
         """
         with served(self._session, since=WITH_NODE_TYPE):
             return await preview_deletion(self._session, pks, strict=strict)
@@ -298,17 +299,17 @@ class Backend:
             )
 
     async def close(self, timeout: float | None = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109
-        """Refuse further calls, see that none goes on, and give the pool back.
+        """Refuse further calls, make sure that none is still running, and give the pool back.
 
-        Calls that still wait for a connection get a :class:`ClosedError` at once. The end of
+        Calls that still wait for a connection get a :class:`ClosedError` immediately. The end of
         ``async with`` does this too; a second time it does nothing. Called inside
-        :meth:`transaction`, it leaves that to its end, which also gives the pool back. In a process
-        that was forked since, it does nothing: all of it is the parent's.
+        :meth:`transaction`, it takes effect at its end, which also gives the pool back. In a
+        process that was forked since, it does nothing: all of it is the parent's.
 
         Args:
             timeout: Seconds that calls under way in other tasks get. Then their statements are
                 cancelled on the server, and they raise a :class:`ClosedError`; connections that are
-                not given back even so are cut. None: no bound.
+                still not given back are cut. None: no bound.
         """
         if timeout is not None:
             require_wait(timeout, "timeout")
@@ -350,7 +351,7 @@ class Backend:
 
 
 class BackendOpening:
-    """What :func:`open_backend` gives: a backend that is not open yet.
+    """What :func:`open_backend` returns: a backend that is not open yet.
 
     ``async with open_backend(…) as backend`` opens it, and closes it at the end;
     ``backend = await open_backend(…)`` opens it, and ``await backend.close()`` closes it. One
@@ -405,8 +406,8 @@ class BackendOpening:
     async def _open(self) -> Backend:
         if self._was_used:
             raise PoolError(
-                "this open_backend(…) was awaited or entered before, and opens once",
-                advice="call open_backend() for each time that it is awaited or entered",
+                "this open_backend(…) was already awaited or entered, and opens only once",
+                advice="call open_backend() again for each use",
             )
         self._was_used = True
         require_asyncio()
@@ -447,7 +448,7 @@ def open_backend(
 ) -> BackendOpening:
     """Open a profile's database: await what this gives, or enter it with ``async with``.
 
-    The pool is borrowed from a registry: it is shared with all who have the profile open in this
+    The pool is borrowed from a registry: it is shared with all that have the profile open in this
     event loop, and closes when the last of them is done. A backend that was awaited and never
     closed gives it back when nothing refers to it any more, or at the end of ``asyncio.run``, with
     a ``ResourceWarning``.
@@ -459,34 +460,35 @@ def open_backend(
         registry: Where to borrow the pool; None: the default registry.
         schema_check: False opens also what the managers cannot serve, such as an empty database or
             an old one, for ``backend.schema``.
-        acquire_timeout: Seconds that a call waits for a free place in the pool, and for that alone.
-        connect_timeout: Seconds for connecting to each host, login included. Left as it is, the
-            profile's own holds if it has one, as by the key ``connect_timeout`` of a DSN.
+        acquire_timeout: Seconds that a call waits for a free place in the pool, and for nothing
+            else.
+        connect_timeout: Seconds for connecting to each host, login included. By default the
+            profile's own, if it has one, for instance from the key ``connect_timeout`` of a DSN.
         command_timeout: Seconds for a statement. Where the profile's pool is open already, this and
             ``connect_timeout`` are the pool's if they are left as they are. None for any of the
             three: no bound.
-        commit_timeout: Seconds that whoever is cancelled during a COMMIT waits for the answer to
+        commit_timeout: Seconds that a call cancelled during a COMMIT waits for the answer to
             it; None: no bound.
         max_long: How many long calls may have a connection of the pool at a time, so that short
             ones find one free: creation statistics, listings of bands without a group, deletions
-            and what tells their extent, duplicate UUIDs, ancestors of more than 100 nodes, listings
-            of more than 100 bands. The others wait for their turn, in order, for
+            and what reports their extent, duplicate UUIDs, ancestors of more than 100 nodes,
+            listings of more than 100 bands. The others wait for their turn, in order, for
             ``command_timeout`` at most. Those inside :meth:`Backend.transaction` are not counted.
             None: as the pool has it if it is open already, else a fifth of its ``max_size``, at
             least one.
         slow_statement: Seconds from which on a statement is reported to the logger
             ``aiidadb.slow``, by its name and its time; None: none is. Left as it is, that of the
             profile's pool holds if it is open already. See ``aiidadb/docs/logging.md``.
-        options: For ``asyncpg.create_pool``, but for ``timeout``: ``max_size`` (10), ``init``, …
+        options: For ``asyncpg.create_pool``, except ``timeout``: ``max_size`` (10), ``init``, …
 
     Returns:
-        What opens when it is awaited or entered, and gives the :class:`Backend`. What can be
+        An object that gives the :class:`Backend` when awaited or entered. What can be
         refused without the server is refused here, the rest there.
 
     Raises:
         ConfigurationError: The configuration, or a DSN, has no such profile or cannot be used.
         InvalidTypeError: The profile or registry is something else.
-        NotAnAiidaDatabase: Nothing of AiiDA's is noted in the database.
+        NotAnAiidaDatabase: The database records no version of AiiDA's.
         IncompatibleStorageSchema: A version that cannot be served; the message says what to do.
         CorruptStorage: The database's bookkeeping contradicts itself.
         UnreachableStorage: No host answered within ``connect_timeout``.

@@ -13,7 +13,7 @@ AiiDA's own names are kept where AiiDA has one::
     ├── InvalidInputError (ValueError)    a value was refused before the server saw it
     │   └── InvalidTypeError (TypeError)      it is not of a type that can be used here
     ├── NotExistent                       what was asked for is not in the database
-    ├── MultipleObjectsError              there are several of what only one was asked for
+    ├── MultipleObjectsError              several matched where only one was expected
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     ├── PoolError                         a pool cannot be used in the way asked for
     │   ├── PoolOptionsError                  the pool is already open with other options
@@ -29,7 +29,7 @@ AiiDA's own names are kept where AiiDA has one::
     │   ├── ReadOnlyDatabase                  the session, server or transaction is read-only
     │   ├── IntegrityError                    a constraint would be violated; nothing was changed
     │   ├── ConcurrencyError                  deadlock, serialisation failure, or overlapping calls
-    │   ├── LockTimeout                       somebody else holds the lock: try again
+    │   ├── LockTimeout                       another session holds the lock: try again
     │   ├── QueryTimeout                      the statement was cancelled, or took too long
     │   ├── ResourceError                     disk, memory or connections of the server ran out
     │   └── UnknownOutcome                    no answer to COMMIT came
@@ -152,7 +152,7 @@ class NotExistent(AiidaDbError):
 
 
 class MultipleObjectsError(AiidaDbError):
-    """There are several of what only one was asked for."""
+    """Several matched where only one was expected."""
 
 
 class MissingExtraError(AiidaDbError, ImportError):
@@ -231,7 +231,7 @@ class ConcurrencyError(DatabaseError):
 
 
 class LockTimeout(DatabaseError):
-    """Somebody else holds the lock: nothing was changed, try again."""
+    """Another session holds the lock: nothing was changed, try again."""
 
 
 class QueryTimeout(DatabaseError):
@@ -277,13 +277,16 @@ _SCHEMA_CHANGED: Final = "the schema changed under the connection: run the trans
 _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "08": (UnreachableStorage, "the connection broke; try again"),
     "23": (IntegrityError, "nothing was changed"),
-    "25006": (ReadOnlyDatabase, "connect to a server that takes writes"),
+    "25006": (ReadOnlyDatabase, "connect to a server that accepts writes"),
     "25P02": (
         DatabaseError,
         "an earlier statement failed, and nothing of the transaction is stored",
     ),
-    "25P03": (UnreachableStorage, "the server ends transactions that idle as long; try again"),
-    "25P04": (QueryTimeout, "the server ends transactions that take as long"),
+    "25P03": (
+        UnreachableStorage,
+        "the server ends transactions that are idle for so long; try again",
+    ),
+    "25P04": (QueryTimeout, "the server ends transactions that take so long"),
     "26000": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
     "28": (AuthenticationError, "check user and password"),
     "28000": (AuthenticationError, "check the user, and what the server's pg_hba.conf allows it"),
@@ -295,11 +298,11 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "53": (ResourceError, "the server ran out of disk, memory or connections"),
     "53300": (ResourceError, "all of the server's connections are taken; use smaller pools"),
     "54": (ResourceError, "a limit of the server was exceeded"),
-    "55P03": (LockTimeout, "somebody else holds the lock; try again"),
+    "55P03": (LockTimeout, "another session holds the lock; try again"),
     "57014": (QueryTimeout, "the statement was cancelled"),
     "57P": (UnreachableStorage, "the server is shutting down or starting up; try again"),
     "57P04": (UnreachableStorage, "the database was dropped"),
-    "57P05": (UnreachableStorage, "the server ends sessions that idle as long; try again"),
+    "57P05": (UnreachableStorage, "the server ends sessions that are idle for so long; try again"),
     "58": (ResourceError, "the server's disk or files failed"),
 }
 

@@ -49,7 +49,7 @@ _LIST_ALONE: Final = frozenset({list})
 
 _EXPONENT: Final = re.compile(r"e\+(\d+)")
 _ENDINGS: Final = {str(at): f"{'0' * at}.0" for at in range(sys.float_info.max_10_exp + 1)}
-"""What is written in the place of an exponent."""
+"""What is written in place of an exponent."""
 
 
 def encode_json(value: JsonValue) -> str:
@@ -64,7 +64,7 @@ def encode_json(value: JsonValue) -> str:
 
     Raises:
         InvalidInputError: JSON or PostgreSQL cannot hold the value: NaN, infinities, NUL
-            characters, lone surrogates, keys that are no strings, tuples, sets, other objects. The
+            characters, lone surrogates, keys that are not strings, tuples, sets, other objects. The
             message says where in the value.
     """
     try:
@@ -148,7 +148,7 @@ def _why_unreadable(error: RecursionError | ValueError) -> str:
 def _has_only_what_json_has(value: object) -> bool:
     """Whether there is nothing in a value that ``json`` writes as if it were something else.
 
-    That is a tuple, or a key that is no string; and nothing is nested too deep.
+    That is a tuple, or a key that is not a string; and nothing is nested too deep.
     """
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -185,7 +185,8 @@ def _is_storable(text: str) -> bool:
         return False
     if not text.isascii() and find_problem(text):
         return False
-    # Where this process was told to write integers of any length, they are looked for one by one.
+    # Where this process is configured to write integers of any length, they are looked for one by
+    # one.
     return 0 < sys.get_int_max_str_digits() <= MAX_DIGITS or len(text) <= MAX_DIGITS
 
 
@@ -268,7 +269,7 @@ def _contents(value: object, path: list[int | str]) -> Iterator[tuple[int | str,
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidInputError(
-                    f"{_where(path)} has the key {quote(key)}: keys of JSON are strings"
+                    f"{_where(path)} has the key {quote(key)}: JSON keys are strings"
                 )
             if problem := find_problem(key):
                 raise InvalidInputError(f"the key {quote(key)} in {_where(path)} holds {problem}")
@@ -276,14 +277,14 @@ def _contents(value: object, path: list[int | str]) -> Iterator[tuple[int | str,
 
 
 def _refuse_item(item: object, path: list[int | str]) -> None:
-    """Refuse what cannot be stored, but for what is in it."""
+    """Refuse what cannot be stored, apart from what is in it."""
     if len(path) > MAX_DEPTH:
         raise InvalidInputError(f"the value is nested deeper than {MAX_DEPTH} levels")
     if isinstance(item, str):
         if problem := find_problem(item):
             raise InvalidInputError(f"{_where(path)} holds {problem}")
     elif isinstance(item, int):
-        # Python may have been told to write less digits, or more, which it does not read then.
+        # Python may be configured to write fewer digits, or more, which it then does not read.
         digits = min(MAX_DIGITS, sys.get_int_max_str_digits() or MAX_DIGITS)
         if item.bit_length() > 3 * digits and abs(item) >= 10**digits:
             raise InvalidInputError(f"{_where(path)} is an integer of more than {digits} digits")

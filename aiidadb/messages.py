@@ -1,4 +1,4 @@
-"""How a message of an error shows what somebody gave: short, on one line, without passwords."""
+"""How an error message shows what the caller gave: short, on one line, without passwords."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_QUOTED: Final = 100
 _CUT: Final = "…"
 
 # What stands between the user and the host of a URI. A password that is not percent-encoded may
-# hold any character, so all up to the last "@" is taken for it.
+# hold any character, so all up to the last "@" is assumed to be it.
 _PASSWORD: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
 # The same inside a message, where it ends with the word.
 _PASSWORD_IN_TEXT: Final = re.compile(r"(:/{1,2}[^:/?#@\s]*):\S*@")
@@ -40,7 +40,7 @@ _PASSWORD_KEY: Final = re.compile(r"((?:ssl)?password\s*=)\s*[^&]*", re.IGNORECA
 
 
 class Secret(str):
-    """A text that shows itself to nobody who asks for its ``repr``, as tracebacks do."""
+    """A text that its ``repr``, which tracebacks show, does not reveal."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class _Quoting(reprlib.Repr):
     def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - reprlib's signature
         # What is looked at is bounded as well: it may be a megabyte. A password that begins in
         # front of the cut can end behind it, so more is looked at than is shown,
-        # and what is cut off is taken for its end.
+        # and what is cut off is assumed to be its end.
         seen = x[: 20 * _MOST_QUOTED]
         if len(seen) < len(x):
             seen += "@"
@@ -122,7 +122,7 @@ def list_first(items: Sequence[object], count: int | None = None, most: int = 10
 
     Args:
         items: The things, or the first of them.
-        count: How many there are, if that are not all.
+        count: How many there are, if these are not all.
         most: How many are listed.
     """
     more = (len(items) if count is None else count) - len(items[:most])

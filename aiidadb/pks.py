@@ -29,7 +29,7 @@ def as_pks(pks: Pks) -> list[int]:
     """One pk or some, or objects that have one, as a sorted list without repeats.
 
     Raises:
-        InvalidTypeError: One of them is no integer (nor are True and 1.0), or has none yet.
+        InvalidTypeError: One of them is not an integer (nor are True and 1.0), or has no pk yet.
         InvalidInputError: One does not fit into 64 bits.
     """
     return sorted({as_pk(one) for one in _one_by_one(pks)})
@@ -81,7 +81,7 @@ def as_pk(one: object) -> int:
     """One pk, or the pk of one object that has it.
 
     Raises:
-        InvalidTypeError: It is no integer (nor are True and 1.0), or the object has none yet.
+        InvalidTypeError: It is not an integer (nor are True and 1.0), or the object has no pk yet.
         InvalidInputError: It does not fit into 64 bits.
     """
     value = one if isinstance(one, int) else getattr(one, "pk", None)

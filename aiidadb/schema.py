@@ -1,4 +1,4 @@
-"""The schema of a database: its version, making it new, and migrating it."""
+"""The schema of a database: its version, creating it, and migrating it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["GENERATION", "SchemaManager"]
 
 GENERATION: Final = "1"
-"""The only generation of the schema that AiiDA has had; a new one would count versions anew."""
+"""The only generation of the schema so far; a new one would restart the numbers of versions."""
 
 _COUNTED: Final[Mapping[str, str]] = {
     f"{table.removeprefix('db_db')}s": table for table in QUERIES["row_count"].tables
@@ -68,7 +68,7 @@ _VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
 
 
 class SchemaManager:
-    """What ``DjangoBackendManager`` knew of the schema, and the migrations; all to be awaited.
+    """What ``DjangoBackendManager`` knew of the schema, and migrations; all methods are awaited.
 
     It serves a database of any version, an empty one too: open the backend with
     ``schema_check=False``. Versions are :class:`aiidadb.SchemaVersion` objects, which
@@ -87,15 +87,16 @@ class SchemaManager:
 
         That is the setting ``db|schemaversion`` where AiiDA 0.x and 1.x look, also in the column
         ``tval`` of the oldest databases, and ``alembic_version`` where AiiDA 2.x and the old
-        SQLAlchemy backend do; that of AiiDA 0.7 to 0.9 noted nothing, and is told by its tables.
-        Whether all that is noted agrees is what :meth:`validate_schema` and :meth:`migrate` look
-        at.
+        SQLAlchemy backend do; that of AiiDA 0.7 to 0.9 recorded nothing, and is recognised by its
+        tables. Whether all its records agree is checked by :meth:`validate_schema` and
+        :meth:`migrate`.
 
         Raises:
-            NotAnAiidaDatabase: Nothing of AiiDA's is noted; the database is empty or another's.
-            IncompatibleStorageSchema: AiiDA 0.7's script turned it over from Django, or it is of no
+            NotAnAiidaDatabase: No version of AiiDA's is recorded; the database is empty or another
+                application's.
+            IncompatibleStorageSchema: AiiDA 0.7's script converted it from Django, or it is of no
                 line.
-            CorruptStorage: What is noted names no one version.
+            CorruptStorage: What is recorded does not name exactly one version.
         """
         return _noted_version(await self._bookkeeping())
 
@@ -128,7 +129,7 @@ class SchemaManager:
     async def get_schema_generation_database(self) -> str:
         """The generation in the setting ``schema_generation``; ``"1"`` where it is not set.
 
-        AiiDA writes it from 1.0.42 on, and takes what is no number for ``"1"`` as well.
+        AiiDA writes it from 1.0.42 on, and treats what is not a number as ``"1"`` as well.
         """
         return _noted_generation(await self._bookkeeping())
 
@@ -137,13 +138,13 @@ class SchemaManager:
         return GENERATION
 
     async def get_schema_version_reset(self, schema_generation_code: str) -> SchemaVersion | None:
-        """The version at which a database can go over to a generation of the schema.
+        """The version at which a database can move to a generation of the schema.
 
         Args:
             schema_generation_code: The generation.
 
         Returns:
-            None for ``"1"``: it is the first, nothing goes over to it.
+            None for ``"1"``: it is the first, nothing moves to it.
 
         Raises:
             InvalidInputError: There is no such generation.
@@ -227,19 +228,19 @@ class SchemaManager:
         """Write the version where :meth:`get_schema_version_database` looks for it.
 
         Nothing else is changed: neither the schema nor ``django_migrations``, nor, in the
-        sqlalchemy line, the setting ``db|schemaversion``, which is no version there. It is for a
+        sqlalchemy line, the setting ``db|schemaversion``, which is not a version there. It is for a
         database whose notes are known to be wrong.
 
         Args:
             version: What to write; of the line whose bookkeeping the database has.
 
         Raises:
-            InvalidInputError: It is no version, or of another line.
+            InvalidInputError: It is not a version, or of another line.
             NotAnAiidaDatabase: There is no table to write it to.
         """
         parsed = _parse(version)
         async with self._session.transaction():
-            # Nobody else writes versions until the end of the transaction.
+            # No other session writes versions until the end of the transaction.
             await QUERIES["migration_lock_in_transaction"].fetch(self._session, LOCK_KEY)
             await self._write_version(parsed, await self._bookkeeping())
 
@@ -258,7 +259,7 @@ class SchemaManager:
             )
             raise InvalidInputError(
                 f"{parsed} is of the main line, and the database has no alembic_version: it is of "
-                f"{noted}; backend.schema.migrate() brings it over"
+                f"{noted}; backend.schema.migrate() converts it"
             )
         if parsed.line == "sqlalchemy" and not (has_revision or bookkeeping.is_unnoted):
             raise InvalidInputError(
@@ -298,7 +299,7 @@ class SchemaManager:
             version: ``main_0002`` (AiiDA 2.x) or ``1.0.45`` (AiiDA 1.x).
 
         Raises:
-            InvalidInputError: New databases are made of these two versions only.
+            InvalidInputError: New databases can have these two versions only.
             DatabaseNotEmpty: There are tables already in that schema, or AiiDA's in another one
                 of the ``search_path``.
             StorageMigrationError: The ``search_path`` leads to no schema, or the server is reached
@@ -331,7 +332,7 @@ class SchemaManager:
             InvalidInputError: There is no such version.
             SchemaError: The database cannot be migrated, as for :meth:`migrate`.
             ConcurrencyError: Another process migrates it meanwhile.
-            LockTimeout: Somebody has tables locked for longer than ``command_timeout``.
+            LockTimeout: Another session has tables locked for longer than ``command_timeout``.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
         patience = self._session.options.get("command_timeout", COMMAND_TIMEOUT)
@@ -359,8 +360,8 @@ class SchemaManager:
                         return counted
                 attempts += 1
             raise ConcurrencyError(
-                "the database is being migrated, so that its rows cannot be counted: wait for the "
-                "end"
+                "the database is being migrated, so that its rows cannot be counted: wait until "
+                "that has finished"
             ) from changed
 
         return await self._session.run(count)
@@ -373,7 +374,7 @@ class SchemaManager:
         without_repository: bool = False,
         export_directory: str | os.PathLike[str] | None = None,
     ) -> MigrationCheck:
-        """Find all that would stop a migration, or be lost in it, before its first change.
+        """Find everything that would stop a migration, or be lost in it, before its first change.
 
         Only reads: rows of the database set by set, and of each file in the profile's repository
         its status. ``aiidadb/docs/migrations.md`` lists what is looked for.
@@ -391,7 +392,7 @@ class SchemaManager:
             InvalidInputError: There is no such version, or another argument cannot be used.
             SchemaError: The database cannot be migrated at all, as for :meth:`migrate`.
             ConcurrencyError: Another process migrates it meanwhile.
-            LockTimeout: Somebody has tables locked for longer than ``command_timeout``.
+            LockTimeout: Another session has tables locked for longer than ``command_timeout``.
             DatabaseError: The server, or the way to it, failed.
         """
         wanted = _parse(MAIN_HEAD if target is None else target)
@@ -409,7 +410,8 @@ class SchemaManager:
                 return await look(connection, plan, options)
             except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
                 raise ConcurrencyError(
-                    "the database is being migrated, so that it cannot be checked: wait for the end"
+                    "the database is being migrated, so that it cannot be checked: wait until that "
+                    "has finished"
                 ) from error
 
         try:
@@ -469,23 +471,23 @@ class SchemaManager:
         """Bring the database to a version, step by step.
 
         Each step and its bookkeeping are one transaction: whatever stops the migration, the
-        database is wholly at one version, and the next run goes on from there. One process alone
+        database is wholly at one version, and the next run resumes from there. One process alone
         migrates a database; others wait, and then find out what is left to do. Steps in which
         something leaves the database write it to files first. What :meth:`check` finds that would
-        stop a step is refused before the first change. Nothing is asked: make a backup before.
+        stop a step is refused before the first change. Nothing is asked: make a backup first.
         After it, this backend and all pools of this process can be used as before; other backends
-        that are open keep the version that they found: open them anew.
+        that are open keep the version that they found: open them again.
 
         Args:
             target: ``main_0002``, the newest, by default; ``1.0.45`` for AiiDA 1.x, or any other.
-            repair: Mend what the check says is repairable, in a first step of its own, which is
+            repair: Repair what the check calls repairable, in a first step of its own, which is
                 committed; without it that is refused.
             progress: Called with a :class:`~aiidadb.migration.report.MigrationProgress`, often.
-                What it raises stops the migration, undoes the step that it is told of, and comes
-                out unchanged.
-            dry_run: Do it all in one transaction and roll it back. No file is written.
-            without_repository: There are no files of nodes to care for: steps that need them pass
-                over, instead of refusing, where the profile's repository is missing.
+                What it raises stops the migration, undoes the step that it was called for, and is
+                passed on unchanged.
+            dry_run: Run all steps in one transaction and roll it back. No file is written.
+            without_repository: There are no files of nodes to migrate: steps that need them skip
+                them, instead of refusing, where the profile's repository is missing.
             export_directory: Where files are written; the current directory by default.
             patience: For how many seconds to wait for another process that migrates this database,
                 and each step for sessions that use its tables. They keep other readers out for a
@@ -498,11 +500,11 @@ class SchemaManager:
         Raises:
             InvalidInputError: There is no such version, or another argument cannot be used.
             NotAnAiidaDatabase: The database is empty (see :meth:`initialise`), or another's.
-            IncompatibleStorageSchema: It is ahead, unknown, or AiiDA 0.7's script turned it over
+            IncompatibleStorageSchema: It is ahead, unknown, or AiiDA 0.7's script converted it
                 from Django.
             CorruptStorage: What it says of itself contradicts itself.
             StorageMigrationError: It cannot be done in this way, or a step failed and was undone.
-            LockTimeout: Others did not let go within ``patience``; the message names them.
+            LockTimeout: Others did not release them within ``patience``; the message names them.
             UnknownOutcome: The connection was lost during a commit: run it again.
             DatabaseError: The server, or the way to it, failed; the step was undone.
         """
@@ -510,7 +512,7 @@ class SchemaManager:
         require_function(progress, "progress")
         require_wait(patience, "patience")
         self._refuse_transaction("migrate")
-        find_origin(await self._bookkeeping(), wanted)  # what cannot be done is said before waiting
+        find_origin(await self._bookkeeping(), wanted)  # report what cannot be done before waiting
         directory = _directory(export_directory)
         options = MigrationOptions(
             repository=self._session.profile.repository,
@@ -525,7 +527,7 @@ class SchemaManager:
             async with self._connection(options) as connection:
                 report = await run_migration(connection, wanted, options)
         except BaseException as error:
-            # Steps may have been committed; what stopped the migration is what is to be told.
+            # Steps may have been committed; what stopped the migration is what has to be reported.
             await clean_up_after(error, self._look_again(), within=_REFRESH_TIMEOUT)
             if not isinstance(error, CallersError):
                 raise
@@ -564,7 +566,7 @@ class SchemaManager:
     def _refuse_transaction(self, what: str) -> None:
         if self._session.in_transaction:
             raise StorageMigrationError(
-                f"{what}() commits by itself: call it outside backend.transaction()"
+                f"{what}() commits on its own: call it outside backend.transaction()"
             )
 
 

@@ -90,7 +90,7 @@ class SettingsManager:
 
         Args:
             key: Its key.
-            default: What to give in its place where there is none; by default that is an error.
+            default: What to return if there is none; by default that is an error.
 
         Returns:
             The setting, or the default itself.
@@ -176,7 +176,7 @@ async def _encode(value: JsonValue) -> str:
 
 
 class _served(served):  # noqa: N801 - as the one that it is made of
-    """Say so where there is no table of settings, or one of an age that is not served."""
+    """Say so where there is no table of settings, or one of a version that is not supported."""
 
     __slots__ = ()
 
@@ -219,7 +219,7 @@ def _require_key(key: str) -> str:
         raise InvalidInputError("the key of a setting must be a non-empty string, not ''")
     if "." in key:
         raise InvalidInputError(
-            f"the key {quote(key)} holds a '.', which separates in AiiDA: use '|'"
+            f"the key {quote(key)} holds a '.', which AiiDA uses as a separator: use '|'"
         )
     if len(key) > _MAX_KEY_LENGTH:
         raise InvalidInputError(f"the key is longer than {_MAX_KEY_LENGTH} characters")
@@ -233,7 +233,7 @@ def _require_short(version: SchemaVersion | None, **texts: str) -> None:
     for name, text in texts.items():
         if len(text) > _SHORT:
             raise InvalidInputError(
-                f"the {name} of a setting has at most {_SHORT} characters in a database at "
+                f"the {name} of a setting can have at most {_SHORT} characters in a database at "
                 f"{version}, and this one has {len(text)}"
             )
 

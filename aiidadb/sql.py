@@ -1,7 +1,7 @@
 """Finds, checks, hands out and runs the SQL files: what is wrong with one is an error at import.
 
 The files lie in ``sql/`` at the top of a checkout, and in ``aiidadb/_sql`` in an installed wheel. A
-file of ``sql/queries/`` holds one question and starts with a header of comment lines::
+file of ``sql/queries/`` holds one query and starts with a header of comment lines::
 
     -- name: link_types
     -- purpose: Which types of links the database has, for …
@@ -11,17 +11,17 @@ file of ``sql/queries/`` holds one question and starts with a header of comment 
 
 ``parameters`` is ``none``, or one line per parameter. ``result`` is ``none``, or the columns with
 their types, a semicolon, and how many rows there are and what they mean. A test holds the types of
-both against those that the server itself reports. It asks in a database of each line's head; a
-question that is for other versions names them in ``schema: django_0017, main_0002``, and one that a
-step of the migration asks of its own temporary tables names the step: ``step: django_0020``.
+both against those that the server itself reports. It runs on a database of each line's head; a
+query that is for other versions names them in ``schema: django_0017, main_0002``, and one that a
+step of the migration runs on its own temporary tables names the step: ``step: django_0020``.
 
-A value of several lines goes on with four more blanks.
+A value of several lines continues with four more spaces.
 
-A question that leaves room for criteria built at run time names it in ``slots: criteria`` and holds
+A query that leaves room for criteria built at run time names it in ``slots: criteria`` and holds
 ``/*{criteria}*/ true`` where they go, so that the file is valid SQL by itself. Extra parameters of
 the criteria follow the declared ones.
 
-A question that can be asked of several tables lists them in ``tables: db_dbnode, db_dbgroup``, and
+A query that can be run on several tables lists them in ``tables: db_dbnode, db_dbgroup``, and
 holds ``/*{table}*/ db_dbnode`` wherever the table's name goes. No other name can be put there.
 
 A file of ``sql/schema/`` is the whole schema of a line's head, for a new database. Where the
@@ -74,7 +74,7 @@ _TABLE = re.compile(r"/\*\{table\}\*/ (\w+)")
 
 
 class Typed(NamedTuple):
-    """A parameter or a column: its name, and its type as PostgreSQL can be told it."""
+    """A parameter or a column: its name, and its type as PostgreSQL spells it."""
 
     name: str
     type: str
@@ -96,17 +96,17 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question of ``sql/queries/``.
+    """One query of ``sql/queries/``.
 
     Attributes:
         name: The file's name without its ending.
         text: The statement as it is sent, without the header.
         parameters: ``$1``, ``$2``, … in order.
         columns: The columns of the result in order, none where there is no result.
-        schemas: The versions of the schema that the question is for.
-        step: The step of the migration that asks it of its own temporary tables.
+        schemas: The versions of the schema that the query is for.
+        step: The step of the migration that runs it on its own temporary tables.
         slots: The places for criteria that are built at run time.
-        tables: The tables of which the question can be asked, where that is left open.
+        tables: The tables that the query can be run on, where that is left open.
     """
 
     name: str
@@ -125,10 +125,10 @@ class Query:
             criteria: Slot name to condition, its parameters numbered after the declared ones.
 
         Returns:
-            The same question with the conditions in place.
+            The same query with the conditions in place.
 
         Raises:
-            KeyError: A slot that this question does not have.
+            KeyError: A slot that this query does not have.
         """
         for slot in criteria:
             if slot not in self.slots:
@@ -139,7 +139,7 @@ class Query:
         return replace(self, text=text)
 
     def on_table(self, table: str) -> Query:
-        """Ask the question of one of the tables that its header lists.
+        """Run the query on one of the tables that its header lists.
 
         Args:
             table: The table's name.
@@ -148,7 +148,7 @@ class Query:
             KeyError: A table that the header does not list.
         """
         if table not in self.tables:
-            raise KeyError(f"query {self.name} cannot be asked of the table {table!r}")
+            raise KeyError(f"query {self.name} cannot be run on the table {table!r}")
         return replace(self, text=_TABLE.sub(table, self.text))
 
     def fetch(
@@ -314,13 +314,13 @@ def _listed(names: str) -> tuple[str, ...]:
 
 
 def load_queries(directory: Path) -> dict[str, Query]:
-    """Read and check all questions in a directory and those below it.
+    """Read and check all queries in a directory and those below it.
 
     Args:
         directory: Where they are.
 
     Returns:
-        The questions by name.
+        The queries by name.
 
     Raises:
         SqlFileError: A file is not as it must be, or two have one name.

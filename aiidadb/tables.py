@@ -27,7 +27,7 @@ name               table                   columns
 ``settings``       ``db_dbsetting``        ``id``, ``key``, ``val``, ``description``, ``time``
 =================  ======================  =====================================================
 
-They are the same in every version that is served, but for what the table says::
+They are the same in every version that is served, except as the table says::
 
     from aiidadb.tables import links, nodes
 

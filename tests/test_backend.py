@@ -116,7 +116,7 @@ async def test_a_database_of_others_is_refused(empty_dsn):
     ("version", "error", "message"),
     [
         ("main_0003", IncompatibleStorageSchema, "main_0003.*newer"),
-        ("1830c8430131", IncompatibleStorageSchema, "1830c8430131; served are .*0edcdd5a30f0"),
+        ("1830c8430131", IncompatibleStorageSchema, "1830c8430131; supported are .*0edcdd5a30f0"),
         ("something", IncompatibleStorageSchema, "'something'"),
         ("django_0050", IncompatibleStorageSchema, r"1\.0\.50.*migrate"),
     ],
@@ -246,7 +246,9 @@ async def test_what_an_old_database_lacks_does_not_spoil_a_transaction(databases
             backend.queries.get_bands_and_parents_structure,
             lambda: backend.preview_deletion([1]),
         ):
-            with pytest.raises(IncompatibleStorageSchema, match=r"1\.0\.8; served are .*migrate"):
+            with pytest.raises(
+                IncompatibleStorageSchema, match=r"1\.0\.8; supported are .*migrate"
+            ):
                 await call()
         assert await connection.fetchval("select 1") == 1
     await databases.drop(dsn)
@@ -360,12 +362,12 @@ async def test_closed_inside_its_transaction_the_pool_goes_back_after_it(main_ds
 async def test_one_object_opens_once(main_dsn):
     opening = aiidadb.open_backend(main_dsn)
     async with opening:
-        with pytest.raises(PoolError, match=r"opens once.*call open_backend"):
+        with pytest.raises(PoolError, match=r"opens only once.*call open_backend"):
             await opening
-        with pytest.raises(PoolError, match="opens once"):
+        with pytest.raises(PoolError, match="opens only once"):
             async with opening:
                 pass
-    with pytest.raises(PoolError, match="opens once"):
+    with pytest.raises(PoolError, match="opens only once"):
         async with opening:
             pass
 

@@ -42,9 +42,7 @@ def encode_item_by_item(value: object, where: str = "the value", depth: int = 0)
         pairs = []
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidInputError(
-                    f"{where} has the key {quote(key)}: keys of JSON are strings"
-                )
+                raise InvalidInputError(f"{where} has the key {quote(key)}: JSON keys are strings")
             require_text(key, f"the key {quote(key)} in {where}")
             text = encode_item_by_item(item, f"{where}[{quote(key)}]", depth + 1)
             pairs.append(f"{json.dumps(key, ensure_ascii=False)}:{text}")

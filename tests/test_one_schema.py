@@ -274,7 +274,7 @@ async def test_a_search_path_that_leads_nowhere_is_told(empty_dsn: str) -> None:
     [
         (
             ("ada",),
-            r"in the schema 'ada', which .* does not lead to: set it to it with `alter role",
+            r"in the schema 'ada', which .* does not include: set it to it with `alter role",
         ),
         (("ada", "eve"), r"in the schemas 'ada' and 'eve', which .* set it to one of them with `"),
     ],

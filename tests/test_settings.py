@@ -68,7 +68,7 @@ async def test_a_key_that_no_setting_can_have_is_refused(backend, key):
         ({"a": "x\x00"}, r"the value\['a'\] holds a NUL"),
         ({"a\x00": 1}, "the key .* holds a NUL"),
         ("\ud800", "lone surrogate"),
-        ({1: 2}, "keys of JSON are strings"),
+        ({1: 2}, "JSON keys are strings"),
         ((1, 2), "type tuple"),
         ({"a": {1}}, "type set"),
         (dt.datetime.now(dt.UTC), "type datetime"),

@@ -87,7 +87,7 @@ def test_a_table_is_one_of_those_that_the_header_lists(tmp_path):
         "where record.id > (select count(*) from db_dbgroup)"
     )
     for table in ("db_dbuser", "db_dbnode; drop table db_dbnode", "", None):
-        with pytest.raises(KeyError, match="good cannot be asked"):
+        with pytest.raises(KeyError, match="good cannot be run"):
             query.on_table(table)
 
 

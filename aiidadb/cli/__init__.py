@@ -35,11 +35,11 @@ def _version() -> str:
 @group_options
 @click.version_option(_version(), message="aiidadb %(version)s")
 def aiidadb() -> None:
-    """Ask an AiiDA database, change it safely, bring it up to date.
+    """Query an AiiDA database, change it safely, and bring it up to date.
 
     The database is the one of AiiDA's default profile, unless --profile NAME or
-    --dsn URI says another. These options, and --json for scripts, can stand before
-    the command or behind it.
+    --dsn URI names another. These options, and --json for scripts, can stand before
+    or after the command.
 
     \b
     Completion in the shell, with bash (or zsh_source, fish_source):

@@ -42,7 +42,7 @@ def bands() -> None:
 
 
 class _SeveralValues(click.Command):
-    """A command whose repeatable options take several values at once too, as verdi's do.
+    """A command whose repeatable options also take several values together, as verdi's do.
 
     ``-e Si O`` is ``-e Si -e O``. Such a command has no arguments.
     """
@@ -96,15 +96,15 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
 
 
 @bands.command("list", cls=_SeveralValues, short_help="List band structures.")
-@click.option("--all-users", "-A", is_flag=True, help="Those of all users, not only yours.")
+@click.option("--all-users", "-A", is_flag=True, help="Include those of all users, not only yours.")
 @click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
 @click.option(
     "--past-days", "-p", type=float, metavar="N", callback=_as_age, help="Made in the last N days."
 )
 @click.option(
     "--group", "--groups", "-G", "group", multiple=True, metavar="GROUP",
-    help="In this group: its pk, UUID or label. What looks like a pk or UUID is a label with ! "
-    "behind it.",
+    help="In this group: its pk, UUID or label. Append ! to a label that looks like a pk or "
+    "UUID.",
 )  # fmt: skip
 @click.option("--group-pk", type=int, multiple=True, metavar="PK", help="In this group.")
 @click.option(
@@ -113,7 +113,7 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
 )  # fmt: skip
 @click.option(
     "--element-only", "--with-elements-exclusive", "-E", "element_only", multiple=True,
-    metavar="SYMBOL", help="With all of these.",
+    metavar="SYMBOL", help="With all of these elements.",
 )  # fmt: skip
 @click.option(
     "--formula-mode",
@@ -124,11 +124,9 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
     show_default=True,
     help="How formulas are written.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them, at most."
-)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N of them.")
 @link_types_option(default="create and input_calc; all for bands without a structure there")
-@click.option("--raw", "-r", is_flag=True, help="Print AiiDA's four columns alone.")
+@click.option("--raw", "-r", is_flag=True, help="Print only AiiDA's four columns.")
 @command_options_but_p
 def list_bands(
     database: Database,

@@ -97,7 +97,7 @@ def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
 
 
 def _discard_output() -> None:
-    """Let Python's own flush at the end find somebody that takes what nobody else does."""
+    """Let Python's own flush at the end find a stream that accepts what no other does."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

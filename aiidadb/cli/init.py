@@ -40,8 +40,8 @@ def init(database: Database, version: str) -> None:
     if database.as_json:
         echo_json({"schema_version": version, "repository": repository})
         return
-    echo(f"Made the schema {version} in {database.profile.database}.")
+    echo(f"Created the schema {version} in {database.profile.database}.")
     if repository is not None:
-        echo(f"Made the container of files in {repository}.")
+        echo(f"Created the file container in {repository}.")
     elif version == str(MAIN_HEAD):
-        echo("Made no container of files, which AiiDA itself needs: that takes --repository.")
+        echo("Created no file container, which AiiDA itself needs: give --repository for one.")

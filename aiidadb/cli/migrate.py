@@ -53,16 +53,18 @@ _AIIDA_OF: Final = {
     "--check",
     "check_only",
     is_flag=True,
-    help="Look for all that would stop it or be lost, and stop: exit status 3 if it is refused.",
+    help="Report what would stop it or be lost, and stop: exit status 3 if it would be refused.",
 )
-@click.option("--sql", "sql_only", is_flag=True, help="Print what would be executed, and stop.")
-@click.option("--dry-run", is_flag=True, help="Do it all, roll it back, tell the times.")
-@click.option("--repair", is_flag=True, help="First mend what can be mended without a loss.")
-@click.option("--without-repository", is_flag=True, help="There are no files to care for.")
+@click.option(
+    "--sql", "sql_only", is_flag=True, help="Print the SQL that would be executed, and stop."
+)
+@click.option("--dry-run", is_flag=True, help="Run all steps, roll them back, report the times.")
+@click.option("--repair", is_flag=True, help="First repair what can be repaired without loss.")
+@click.option("--without-repository", is_flag=True, help="There are no files to migrate.")
 @click.option(
     "--export-directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where logs and workflows that leave the database go.  [default: here]",
+    help="Where removed logs and workflows are written.  [default: here]",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @command_options
@@ -82,20 +84,20 @@ def migrate(
 
     Before it, stop the daemon (verdi daemon stop) and whatever else uses the
     database, and make a backup of both the database (pg_dump) and the file
-    repository. What can be seen to stand in the way is said before anything is
-    asked, and what will be done is shown.
+    repository. What would stop it, and the steps that will run, are shown
+    before you are asked to confirm.
 
-    After it, install AiiDA 2.x (or 1.6, with --to 1.0.45) with versions of your
-    plugins that are made for it, look whether verdi status finds all in order,
-    and start the daemon again.
+    After it, install AiiDA 2.x (or 1.6, with --to 1.0.45) with compatible
+    versions of your plugins, check that verdi status reports no problem, and
+    start the daemon again.
     """
     if database.as_json and not (yes or plan_only or check_only or sql_only or dry_run):
         raise click.UsageError(
-            "with --json nobody is asked: add --yes, --plan, --check or --dry-run"
+            "--json cannot ask for confirmation: add --yes, --plan, --check or --dry-run"
         )
     plan = database.call(
         lambda backend: backend.schema.plan(target),
-        doing="Looking what is to be done",
+        doing="Planning the migration",
         schema_check=False,
     )
     if sql_only:
@@ -109,7 +111,7 @@ def migrate(
                     without_repository=without_repository,
                     export_directory=export_directory,
                 ),
-                doing="Looking what is in the way",
+                doing="Looking for obstacles",
                 schema_check=False,
             )
         if check_only:
@@ -127,7 +129,7 @@ def migrate(
         if asks:  # else the migration itself looks, before its first change
             database.call(
                 lambda backend: backend.schema.require_migratable(**how),
-                doing="Looking whether it can be done",
+                doing="Checking whether it can run",
                 schema_check=False,
             )
         if not database.as_json:
@@ -156,7 +158,7 @@ def _ask(profile: Profile, plan: MigrationPlan) -> None:
     echo()
     paragraph(f"This alters the database {profile.database}: its tables {', '.join(plan.tables)}.")
     echo("Stop the daemon (verdi daemon stop) and whatever else uses the database.")
-    echo(f"The way back is a backup:\n  {_pg_dump(profile)}")
+    echo(f"The only way back is a backup:\n  {_pg_dump(profile)}")
     if profile.repository is not None and plan.calls:
         echo(f"and a copy of the files in {profile.repository}.")
     if not agreed("Go on?"):
@@ -181,7 +183,7 @@ def _run(
             interrupt.add_note(
                 "nothing was changed"
                 if dry_run
-                else "every step is done wholly or not at all; run it again to go on"
+                else "each step is applied completely or not at all; run it again to continue"
             )
             raise
 
@@ -198,7 +200,7 @@ class _Progress:
     def tell(self, now: MigrationProgress) -> None:
         """Show where the migration is."""
         if now.what.startswith("waiting") and now.what not in self._waited_for:
-            # Too long for a bar, and worth keeping: it names who is in the way.
+            # Too long for a bar, and worth keeping: it names what is in the way.
             self._waited_for.add(now.what)
             self._bars.console.print(as_text(f"{now.name} {now.what}".strip()))
         if now.steps:
@@ -285,7 +287,8 @@ def _tell_check(
         _say_that_repair_is_needed(check, repair=repair)
     else:
         echo(
-            f"Nothing stands in the way from {plan.origin} to {plan.target}, and nothing is lost."
+            f"Nothing prevents the migration from {plan.origin} to {plan.target}, and nothing is "
+            "lost."
             if plan.steps
             else _nothing_to_do(plan)
         )
@@ -296,7 +299,7 @@ def _tell_check(
 def _say_that_repair_is_needed(check: MigrationCheck, *, repair: bool) -> None:
     if check.repairable and not repair:
         paragraph(
-            "aiidadb migrate refuses what is repairable unless it is told to mend it: add --repair."
+            "aiidadb migrate refuses repairable findings unless asked to repair them: add --repair."
         )
 
 
@@ -304,7 +307,7 @@ def _show_findings(findings: Sequence[Finding], *, repair: bool) -> None:
     """What was found, each with what becomes of it, and what to do."""
     for finding in findings:
         outcome = (
-            "mended first, in a step of its own"
+            "repaired first, in a separate step"
             if repair and finding.action == "repairable"
             else finding.action
         )
@@ -341,7 +344,7 @@ def _show_report(report: MigrationReport) -> None:
     if report.dry_run:  # what is to be thought of before it is done in earnest
         _show_findings(report.findings, repair=True)
     table(
-        "Rolled back, as asked" if report.dry_run else f"Now at {report.version}",
+        "Rolled back, as requested" if report.dry_run else f"Now at {report.version}",
         {"Step": "left", "Seconds": "right", "Rows": "right"},
         ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
     )
@@ -355,6 +358,6 @@ def _show_report(report: MigrationReport) -> None:
     if not report.dry_run and report.version in _AIIDA_OF:
         paragraph(
             f"Next: install {_AIIDA_OF[report.version]} with versions of your plugins that are "
-            "made for it, look whether `verdi status` finds all in order, and start the daemon "
+            "made for it, check that `verdi status` reports no problem, and start the daemon "
             "(verdi daemon start). Keep the backup until you have seen your data."
         )

@@ -34,7 +34,7 @@ class _Deletion:
         pks: The nodes.
         preview: What goes with them.
         asked: How many of the nodes were given by the user.
-        spared: The nodes that stay though AiiDA's rules ask for them, ascending.
+        spared: The nodes that stay though AiiDA's rules would delete them, ascending.
         spared_types: Node type to number of those, most frequent first.
     """
 
@@ -56,27 +56,27 @@ def nodes() -> None:
 @click.option(
     "--follow/--no-follow",
     default=True,
-    help="Follow AiiDA's provenance rules, or delete these nodes alone.  [default: follow]",
+    help="Follow AiiDA's provenance rules, or delete only these nodes.  [default: follow]",
 )
 @click.option(
     "--create-forward/--no-create-forward",
     default=True,
-    help="Delete also what deleted calculations created.  [default: yes]",
+    help="Also delete what deleted calculations created.  [default: yes]",
 )
 @click.option(
     "--call-calc-forward/--no-call-calc-forward",
     default=True,
-    help="Delete also calculations that deleted workflows called.  [default: yes]",
+    help="Also delete calculations that deleted workflows called.  [default: yes]",
 )
 @click.option(
     "--call-work-forward/--no-call-work-forward",
     default=True,
-    help="Delete also workflows that deleted workflows called.  [default: yes]",
+    help="Also delete workflows that deleted workflows called.  [default: yes]",
 )
 @click.option(
-    "--strict", is_flag=True, help="Refuse too if somebody else deletes one of them meanwhile."
+    "--strict", is_flag=True, help="Also fail if another session deletes one of them meanwhile."
 )
-@click.option("--dry-run", "-n", is_flag=True, help="Show what would go, and stop.")
+@click.option("--dry-run", "-n", is_flag=True, help="Show what would be deleted, and stop.")
 @click.option("--yes", "-y", "--force", "-f", is_flag=True, help="Do not ask.")
 @command_options
 def delete(
@@ -91,15 +91,17 @@ def delete(
 ) -> None:
     """Delete the nodes PKS, with links, group memberships, comments and logs.
 
-    What AiiDA's provenance rules ask for is deleted too, as by verdi node delete:
+    What AiiDA's provenance rules require is deleted too, as with verdi node delete:
     calculations and workflows that had a node as input, created or returned it, and
     what these created and called. --no-follow leaves all of that. Files in the
     repository stay until AiiDA's own maintenance (verdi storage maintain).
     """
     if database.as_json and not (yes or dry_run):
-        raise click.UsageError("with --json nobody is asked: add --yes or --dry-run")
+        raise click.UsageError("--json cannot ask for confirmation: add --yes or --dry-run")
     if not (follow or all(switches.values())):
-        raise click.UsageError("the switches --no-…-forward are for the rules: drop --no-follow")
+        raise click.UsageError(
+            "the switches --no-…-forward apply only to the rules: drop --no-follow"
+        )
 
     async def look(backend: Backend) -> _Deletion:
         asked = set(pks)
@@ -114,7 +116,7 @@ def delete(
             doomed, preview, len(asked), tuple(sorted(ruled - asked)), dict((+types).most_common())
         )
 
-    deletion = database.call(look, doing="Looking what depends on them")
+    deletion = database.call(look, doing="Looking for what depends on them")
     report = deletion.preview.counts
     if not database.as_json:
         _show(deletion, follow=follow)
@@ -174,8 +176,8 @@ def _show(deletion: _Deletion, *, follow: bool) -> None:
     if deletion.spared:
         echo()
         table(
-            f"{plural(len(deletion.spared), 'more node')} that AiiDA's provenance rules ask for, "
-            "and that stay",
+            f"{plural(len(deletion.spared), 'more node')} that AiiDA's provenance rules would "
+            "delete, and that stay",
             {"Type": "left", "Nodes": "right"},
             _by_type(deletion.spared_types),
         )

@@ -1,6 +1,6 @@
 """What all commands share: which database, and in which form answers are wanted.
 
-The options that say so can stand before a command as well as behind it.
+The options that say so can stand before or after a command.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Database:
         """The profile asked for.
 
         Raises:
-            ConfigurationError: There is none of that name, or it cannot be used.
+            ConfigurationError: There is no profile of that name, or it cannot be used.
             UsageError: Both a profile and a DSN were given.
         """
         dsn = self._dsn
@@ -121,7 +121,7 @@ class Database:
                     profile,
                     schema_check=schema_check,
                     max_size=2,
-                    command_timeout=None,  # whoever sits before it ends what takes too long
+                    command_timeout=None,  # the user at the terminal ends what takes too long
                 ) as backend:
                     return await work(backend)
             except AiidaDbError as error:
@@ -247,7 +247,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
 
 
 def _remember(context: click.Context, parameter: click.Parameter, values: object) -> None:
-    """Note what an option says, for the command: whether before or behind it is the same."""
+    """Note what an option says, for the command: before or after it makes no difference."""
     given: dict[str, object] = context.meta.setdefault(_GIVEN, {})
     name = parameter.name or ""
     for value in values if isinstance(values, tuple) else (True,) if values else ():

@@ -57,7 +57,7 @@ def get_setting(database: Database, key: str) -> None:
 @settings.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
 @click.argument("key")
 @click.argument("value")
-@click.option("--description", help="What it is for; without it the old one stays.")
+@click.option("--description", help="What it is for; if omitted, the old description is kept.")
 @command_options
 def set_setting(database: Database, key: str, value: str, description: str | None) -> None:
     """Set KEY to VALUE, which is JSON: 3, true, '"text"', '{"a": [1]}'."""

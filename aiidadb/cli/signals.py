@@ -1,4 +1,4 @@
-"""Signals that end a command: what runs is cancelled, and a second one ends it at once.
+"""Signals that end a command: what runs is cancelled, and a second one ends it immediately.
 
 Python's own way, which asyncio takes over, is for SIGINT alone, and there is none where SIGINT is
 ignored, as it is for what a script starts in the background. So all three are handled here, and
@@ -57,7 +57,7 @@ class Signals:
             if _main_tasks:
                 task = _main_tasks[-1]
                 task.cancel()
-                # The event loop looks for what is to be done only once something wakes it.
+                # The event loop looks for work only once something wakes it.
                 task.get_loop().call_soon_threadsafe(_do_nothing)
                 return
         elif now - self._came_at < _AT_ONCE:

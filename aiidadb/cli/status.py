@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 
-@click.command(short_help="Report which database it is.")
+@click.command(short_help="Report which database this is.")
 @click.option(
     "--detailed",
     is_flag=True,
-    help="Count what is in it, and look for missing indexes; takes its time.",
+    help="Count what is in it, and look for missing indexes; may take a while.",
 )
 @command_options
 def status(database: Database, detailed: bool) -> None:
-    """Report which database it is, of which version, and what can be done with it.
+    """Report which database this is, its version, and what can be done with it.
 
-    The exit status is 1 where that is nothing: the database is ahead of this
-    aiidadb, contradicts itself, or is none of AiiDA's.
+    The exit status is 1 if nothing can be done: the database is ahead of this
+    aiidadb, contradicts itself, or is not one of AiiDA's.
     """
 
     async def look(backend: Backend) -> dict[str, object]:
@@ -100,7 +100,7 @@ async def _facts(backend: Backend) -> dict[str, object]:
         }
         await schema.validate_schema()
     except IncompatibleStorageSchema as error:
-        # Behind is no problem: the line before says what to do.
+        # Being behind is not a problem: the line before says what to do.
         is_behind = version is not None and version < head_for(version)
         if not is_behind or await schema.get_schema_generation_database() != GENERATION:
             facts["problem"] = error.for_command_line()
@@ -123,7 +123,7 @@ def _opened_by(version: SchemaVersion) -> str:
 
 def _aiida_of(version: SchemaVersion) -> str:
     if version > head_for(version):
-        return "newer than this aiidadb knows"
+        return "newer than this aiidadb supports"
     if version == MAIN_HEAD:
         return "2.x, up to date"
     if version.line == "main":
@@ -133,7 +133,7 @@ def _aiida_of(version: SchemaVersion) -> str:
     if version == SQLALCHEMY_HEAD:
         return "1.4 to 1.6 with SQLAlchemy, served as it is; `aiidadb migrate` brings it to 2.x"
     if head_for(version) == MAIN_HEAD:
-        return "on the way from 1.x to 2.x; `aiidadb migrate` goes on"
+        return "partly migrated from 1.x to 2.x; `aiidadb migrate` continues"
     if version.line == "sqlalchemy":
         return "0.x or 1.x with SQLAlchemy; `aiidadb migrate` brings it up to date"
     return "0.x or 1.x; `aiidadb migrate` brings it up to date"

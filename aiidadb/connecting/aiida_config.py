@@ -70,7 +70,7 @@ _NEW_KEYS: Final[Mapping[str, str]] = {
     "repository": "repository_uri",
 }
 
-_POSTGRESQL_ONLY: Final = "this library serves profiles kept in PostgreSQL only"
+_POSTGRESQL_ONLY: Final = "this library supports only profiles stored in PostgreSQL"
 
 
 def load_profile(
@@ -83,7 +83,7 @@ def load_profile(
         config: The ``config.json``, or the directory that it is in. By default it is looked for as
             AiiDA does: in the first directory of the variable ``AIIDA_PATH`` that exists (each with
             ``.aiida`` behind it unless it ends so), and in ``~/.aiida`` where the variable is not
-            set. A directory that this process may not look into is passed over.
+            set. A directory that this process may not look into is skipped.
 
     Returns:
         The profile.
@@ -93,7 +93,7 @@ def load_profile(
         ConfigurationVersionError: The file is of a version after 10.
         ProfileConfigurationError: There is no such profile, it is not in PostgreSQL, or something
             in it is missing or wrong; the message names file and key.
-        ConfigurationError: The file cannot be read, or is no configuration.
+        ConfigurationError: The file cannot be read, or is not a configuration.
         InvalidTypeError: The name is not a string, or ``config`` is not a path.
     """
     if name is not None and not isinstance(name, str):
@@ -124,7 +124,7 @@ def _load_profile(name: str | None, config: str | os.PathLike[str] | None) -> Pr
 
 @dataclass(frozen=True)
 class _Section:
-    """A JSON object of the configuration that can tell where it is."""
+    """A JSON object of the configuration that knows its own place in it."""
 
     path: Path
     place: str
@@ -160,7 +160,7 @@ class _Section:
 
 
 def _find_config() -> Path:
-    """Find AiiDA's directory as AiiDA 2 does, but make none."""
+    """Find AiiDA's directory as AiiDA 2 does, but create none."""
     bases = [base for base in os.environ.get("AIIDA_PATH", "").split(os.pathsep) if base]
     directories: list[Path] = []
     refused: ConfigurationError | None = None
@@ -188,7 +188,8 @@ def _directory_of(base: str) -> Path:
         directory = Path(base).expanduser()
     except RuntimeError as error:
         raise MissingConfigurationError(
-            f"AiiDA's configuration is looked for in a home directory, and there is none: {error}"
+            "AiiDA's configuration is looked for in the home directory, which is not known: "
+            f"{error}"
         ) from error
     return directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
 
@@ -219,7 +220,8 @@ def _is_directory(path: Path) -> bool:
     """Whether this is a directory.
 
     Raises:
-        ConfigurationError: It cannot be told, as where a directory above it cannot be read.
+        ConfigurationError: It cannot be determined, for instance where a parent directory cannot be
+            read.
     """
     try:
         return stat.S_ISDIR(path.stat().st_mode)
@@ -228,9 +230,7 @@ def _is_directory(path: Path) -> bool:
     except OSError as error:
         raise ConfigurationError(f"{quote(str(path))} cannot be read: {error.strerror}") from error
     except ValueError:  # a NUL character, or a lone surrogate
-        raise MissingConfigurationError(
-            f"there can be no file of the name {quote(str(path))}"
-        ) from None
+        raise MissingConfigurationError(f"no file can have the name {quote(str(path))}") from None
 
 
 def _read_file(path: Path) -> bytes:
@@ -252,7 +252,7 @@ def _read_json(path: Path) -> Mapping[str, object]:
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    # The originals carry the file's content, passwords included, so they are not passed on.
+    # The originals carry the file's content, passwords included, so they are not chained.
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             f"{path} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
@@ -260,7 +260,7 @@ def _read_json(path: Path) -> Mapping[str, object]:
     except (ValueError, RecursionError):  # no UTF-8, a number too long, too deep
         raise ConfigurationError(f"{path} is not valid JSON") from None
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{path} is no configuration: it holds no JSON object")
+        raise ConfigurationError(f"{path} is not a configuration: it does not hold a JSON object")
     return content
 
 
@@ -281,7 +281,7 @@ def _read_version(top: _Section) -> int:
 
 
 def _default_profile(top: _Section, version: int) -> str | None:
-    """Give the default profile: up to version 2 one was set for each kind of process."""
+    """Give the default profile: up to version 2 there was one for each kind of process."""
     if version < 3 and "default_profiles" in top.values:
         for_process = top.section("default_profiles")
         return for_process.text("daemon") or for_process.text("verdi")
@@ -335,7 +335,7 @@ def _read_profile(name: str, profile: _Section, version: int) -> Profile:
 
 
 def _read_repository(uri: str, version: int) -> Path | None:
-    """Give the directory of the files; None where this is no URI of one.
+    """Give the directory of the files; None where this is not a URI of one.
 
     AiiDA put the path behind file:// as it was up to version 8 of the configuration. AiiDA 2.7
     decodes it, and files of version 9 are from before or after that: there the directory that
@@ -380,10 +380,10 @@ def _read_port(config: _Section, key: str) -> str:
 def _read_connect_args(config: _Section) -> tuple[dict[str, str], list[str]]:
     """Give libpq's keys among what AiiDA 2 hands on to SQLAlchemy for its driver.
 
-    The driver's own keys and SQLAlchemy's options of its pool say nothing to asyncpg.
+    The driver's own keys and the options of SQLAlchemy's pool mean nothing to asyncpg.
 
     Returns:
-        The keys with their values, and the names of those that only advise, which are passed over.
+        The keys with their values, and the names of those that are only hints, which are ignored.
     """
     keys: dict[str, str] = {}
     advice: list[str] = []

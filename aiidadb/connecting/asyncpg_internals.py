@@ -1,7 +1,7 @@
-"""What is used of asyncpg's private parts: all of it is here, and nowhere else.
+"""The private parts of asyncpg that are used: all of them are here, and nowhere else.
 
-A new version may rename any of it, so ``pyproject.toml`` has an upper bound for asyncpg's. What is
-here was compared with the sources of 0.30, 0.31 and 0.32.
+A new version may rename any of it, so ``pyproject.toml`` sets an upper bound for asyncpg. They were
+checked against the sources of 0.30, 0.31 and 0.32.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ async def request_cancellation(connection: asyncpg.Connection) -> None:
     Args:
         connection: One that is not a pool's proxy.
     """
-    # The driver tells of the request in a future, which is of no use here, and is left alone where
-    # it has a result.
+    # The driver reports on the request in a future, which is of no use here, and is left alone
+    # where it has a result.
     told = asyncio.get_running_loop().create_future()
     told.set_result(None)
     await connection._cancel(told)
@@ -87,7 +87,7 @@ def was_lost(connection: asyncpg.Connection, most_queries: int) -> bool:
 def read_at_most(connection: asyncpg.Connection, number: int) -> None:
     """Let a connection take so many bytes at a time from its socket, where its loop can do that.
 
-    The driver decodes all that has come before anybody else on the event loop has a turn.
+    The driver decodes all that has come before anything else on the event loop has a turn.
     """
     transport: Any = getattr(connection, "_transport", None)
     if hasattr(transport, "max_size"):

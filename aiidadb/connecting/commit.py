@@ -1,4 +1,4 @@
-"""Waiting for the answer to what changes the database for good: its outcome is known, or told."""
+"""Waiting for the answer to a permanent change: its outcome is known, or reported as unknown."""
 
 from __future__ import annotations
 

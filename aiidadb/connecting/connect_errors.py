@@ -1,7 +1,7 @@
 """What kept a connection from being made: which server it was, and what to do about it.
 
-asyncpg tells much of it in the words of the system, as "[Errno 111] Connect call failed", and some
-of it as what happened inside, as "unexpected connection_lost() call".
+asyncpg reports much of it in the words of the system, such as "[Errno 111] Connect call failed",
+and some of it as what happened inside, as "unexpected connection_lost() call".
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_CHECK_ADDRESS: Final = "check host and port, and that the server runs and takes TCP connections"
-_CHECK_SOCKET: Final = "check the directory and the port, and that the server runs"
-_CHECK_SERVER: Final = "check that what listens there is PostgreSQL, and the server's log"
+_CHECK_ADDRESS: Final = (
+    "check host and port, and that the server is running and accepts TCP connections"
+)
+_CHECK_SOCKET: Final = "check the directory and the port, and that the server is running"
+_CHECK_SERVER: Final = "check that what listens there is PostgreSQL, and look at the server's log"
 
 
 def explain(error: Exception, address: Address) -> Exception:
@@ -55,7 +57,7 @@ def explain(error: Exception, address: Address) -> Exception:
             advice=_CHECK_SERVER,
         )
     if isinstance(error, UnicodeError):  # from the codec of host names, "idna"
-        return ConfigurationError(f"{address}: that is not a host's name ({error})")
+        return ConfigurationError(f"{address}: that is not a host name ({error})")
     refused = isinstance(error, ClientConfigurationError)
     if not refused and (ours := translate(error)) is not None:
         return ours

@@ -56,7 +56,7 @@ def require_asyncio() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise PoolError(
-            "aiidadb needs a running asyncio event loop: asyncpg, the driver, knows no other "
+            "aiidadb needs a running asyncio event loop: asyncpg, the driver, supports no other "
             "(under trio, run this part with asyncio or through trio-asyncio)"
         ) from None
 
@@ -116,7 +116,7 @@ def leaving_out_unreadable_json(connection: asyncpg.Connection) -> Iterator[None
     """JSON that Python cannot read arrives as None inside, instead of failing the statement.
 
     Args:
-        connection: On which nobody else has a statement meanwhile.
+        connection: On which no other statement runs meanwhile.
     """
     held = behind(connection)
     decoder = None if held is None else _decoders.get(held)
@@ -135,7 +135,7 @@ def _encode_json(value: object) -> str:
 
 
 def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments for asyncpg: the profile's, ours, and the caller's over both.
+    """The arguments for asyncpg: the profile's, ours, and the caller's, which override both.
 
     Three of them asyncpg does not have: ``connect_timeout`` is for our :class:`Connector`, and
     ``slow_statement`` and ``max_long``, the latter if the caller gives it, are for our pools.
@@ -148,7 +148,7 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     of_profile = dict(profile.pool_options)
     if "timeout" in options or "timeout" in of_profile:
         raise PoolOptionsError(
-            "asyncpg's own timeout is not taken: it spans all hosts",
+            "asyncpg's own timeout is not accepted: it spans all hosts",
             advice="give connect_timeout, the seconds for each host",
         )
     arguments = {**_DEFAULTS, **profile.connect_arguments()}
@@ -205,14 +205,14 @@ async def connect(profile: Profile, **options: Any) -> asyncpg.Connection:
 
     Args:
         profile: The database.
-        options: For ``asyncpg.connect``; those for pools alone are passed over.
+        options: For ``asyncpg.connect``; those for pools only are ignored.
 
     Returns:
         The connection, JSON codecs set. The caller closes it.
 
     Raises:
         DatabaseError: No connection could be made.
-        PoolOptionsError: A time among the options is none.
+        PoolOptionsError: A time among the options is not valid.
     """
     require_asyncio()
     options = hide_secrets(options)

@@ -32,10 +32,10 @@ _CHECKING: Final = "client_connection_check_interval"
 # each first costly query of a connection for longer than the query runs. And without a look at the
 # client now and then, the statement of a process that was killed runs on to its end.
 SERVER_SETTINGS: Final = {"jit": "off", _CHECKING: "500ms"}
-"""What connections ask of the server itself, and not of a pooler in front of it."""
+"""What connections ask of the server itself, not of a pooler in front of it."""
 
 _MOMENT: Final = 0.2
-"""Seconds in which whoever is cancelled while connecting can be kept waiting."""
+"""Seconds for which a task that is cancelled while connecting can be kept waiting."""
 
 # Connections that have these settings for every statement.
 _with_settings: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
@@ -53,12 +53,12 @@ def keeps_settings(connection: asyncpg.Connection) -> bool:
 class Connector:
     """Opens connections: all of one pool, or a single one.
 
-    The first connection to an address tells whether the server itself is there or a pooler such as
-    PgBouncer, which gives its clients a number in the place of that of the server's process. Behind
+    The first connection to an address shows whether the server itself is there or a pooler such as
+    PgBouncer, which gives its clients a number in place of that of the server's process. Behind
     one, a prepared statement with a name would stay in a session that others use next, and break
     their calls; so there, unless the caller chose a ``statement_cache_size``, none gets a name.
 
-    It tells as well whether the server can look whether its clients are still there, which
+    It also shows whether the server can check that its clients are still there, which
     PostgreSQL can from 14 on, and not on each system.
     """
 
@@ -124,7 +124,7 @@ class Connector:
     async def _look(
         self, address: Address, dsn: str | None, arguments: dict[str, Any]
     ) -> asyncpg.Connection | None:
-        """Find out what is at an address; the connection, where it is one to go on with."""
+        """Find out what is at an address; the connection, if it can be used further."""
         trial = dict(arguments)
         wanted = trial["target_session_attrs"] or os.environ.get("PGTARGETSESSIONATTRS")
         if wanted not in (None, "any"):
@@ -134,7 +134,7 @@ class Connector:
         except PoolOptionsError:
             if _for_pooler(trial) == trial:
                 raise
-            self._is_pooler[address] = True  # no server refuses ours
+            self._is_pooler[address] = True  # no server refuses our settings
             return None
         try:
             # By a statement without a name.
@@ -200,7 +200,7 @@ async def _connect_unless_cancelled(
     """Connect. Cancelled, it gets a moment to come to where it waits, or to its end.
 
     Between two states, as while ``create_connection`` returns, a cancellation leaves asyncpg with
-    futures that nobody waits for any more, which fail when the transport closes; asyncio logs each
+    futures that nothing waits for any more, which fail when the transport closes; asyncio logs each
     of them ("Future exception was never retrieved"). Where it waits for the network, nothing does.
     """
     connecting = asyncio.ensure_future(
@@ -223,7 +223,7 @@ async def _discard(connecting: asyncio.Future[asyncpg.Connection]) -> None:
 def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The same arguments with every text a ``str``: asyncpg takes no subclass, such as a secret.
 
-    What this gives is not to be kept in a variable, where a traceback could show a password.
+    What this gives must not be kept in a variable, where a traceback could show a password.
     """
     texts = {
         name: str.__str__(value) for name, value in arguments.items() if isinstance(value, str)

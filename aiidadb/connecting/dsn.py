@@ -34,7 +34,7 @@ def parse_dsn(dsn: str) -> ConnectionParameters:
         What it says, in asyncpg's terms.
 
     Raises:
-        ConfigurationError: It is no PostgreSQL URI, or has a key that cannot be honoured. The
+        ConfigurationError: It is not a PostgreSQL URI, or has a key that cannot be honoured. The
             message does not quote it.
     """
     scheme, separator, rest = dsn.partition("://")
@@ -104,6 +104,6 @@ def _decode(text: str) -> str:
         raise ConfigurationError("the DSN has percent-encoded bytes that are not UTF-8") from None
     if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise ConfigurationError(
-            "the DSN has a % that begins no percent-encoding: a % itself is written %25"
+            "the DSN has a % that does not begin a percent-encoding: write % itself as %25"
         )
     return decoded

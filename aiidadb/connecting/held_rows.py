@@ -1,8 +1,8 @@
-"""Rows of any question, with None in the cells that Python cannot hold.
+"""Rows of any query, with None in the cells that Python cannot hold.
 
 Where one cell of a statement cannot be held, asyncpg raises for the whole of it; and an infinite
-time arrives as the first or last of Python's times, without a time zone. So a question is asked as
-it is first, and only where one of both happened is it asked again, in a form that leaves out what
+time arrives as the first or last of Python's times, without a time zone. So a query is run as
+it is first, and only where one of these happened is it run again, in a form that leaves out what
 cannot be held. What cannot be held is:
 
 - times outside the years 1 to 9999, and infinite ones; ``24:00`` as a time of day;
@@ -57,7 +57,7 @@ _ENDS: Final = (
     datetime.datetime.min, datetime.datetime.max, datetime.date.min, datetime.date.max,
 )  # fmt: skip
 
-_ROWS_AT_ONCE: Final = 16 * STEP  # a look at one costs far less than making it
+_ROWS_AT_ONCE: Final = 16 * STEP  # looking at one costs far less than making it
 
 _time_zone: Final = attrgetter("tzinfo")
 
@@ -65,7 +65,7 @@ _time_zone: Final = attrgetter("tzinfo")
 async def fetch_held(
     session: Session, text: str, values: Sequence[object], name: str = ""
 ) -> list[asyncpg.Record]:
-    """Run a question that selects, and give its rows.
+    """Run a query that selects, and return its rows.
 
     Args:
         session: Where to run it.
@@ -135,7 +135,7 @@ def _has_infinite_time(rows: Sequence[asyncpg.Record]) -> Steps[bool]:
 
 
 def _column(rows: Sequence[asyncpg.Record], place: int) -> Iterator[Any]:
-    """The cells of a column but for those without a value."""
+    """The cells of a column except those without a value."""
     return filter(None, map(itemgetter(place), rows))
 
 

@@ -1,4 +1,4 @@
-"""Connecting to one host, or to the first of several that can be used: each has its time."""
+"""Connecting to one host, or the first of several that can be used: each has its own time limit."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def connect_to_one_of(
 ) -> asyncpg.Connection:
     """Connect to the first host that answers and is of the kind asked for.
 
-    asyncpg can do that itself, but there the time limit spans all hosts: one that is silent, as
-    behind a firewall, leaves nothing to the others.
+    asyncpg can do that itself, but there the time limit spans all hosts: one that does not answer,
+    as behind a firewall, leaves no time for the others.
 
     Args:
         attempt: What connects.
@@ -114,7 +114,8 @@ def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> It
     ports = list(port) if isinstance(port, list | tuple) else [port] * len(hosts)
     if len(ports) != len(hosts):
         raise ConfigurationError(
-            f"there are {len(ports)} ports for {len(hosts)} hosts: give one for all, or each one"
+            f"there are {len(ports)} ports for {len(hosts)} hosts: give one for all hosts, or one "
+            "for each"
         )
     for one_host, one_port in zip(hosts, ports, strict=True):
         yield Address(one_host, one_port)

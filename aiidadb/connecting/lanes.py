@@ -1,9 +1,10 @@
 """A limit on long calls in a pool: short ones find a connection however many long ones there are.
 
-A pool serves whoever comes first, so that as many long calls as it has connections keep all others
-waiting. Here only some of its connections, the lanes, may be taken by long calls at one time. A
-long call first waits for a lane and then, as every call, for a connection; it never waits for a
-lane while it holds a connection, so lanes and connections cannot wait for each other.
+A pool serves calls in the order in which they come, so that as many long calls as it has
+connections keep all others waiting. Here only some of its connections, the lanes, may be taken by
+long calls at one time. A long call first waits for a lane and then, as every call, for a
+connection; it never waits for a lane while it holds a connection, so lanes and connections cannot
+wait for each other.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def number_of_lanes(max_long: int | None, max_size: int) -> int:
 
 
 class Lanes:
-    """The lanes of one pool, for all backends that share it; served in the order of asking.
+    """The lanes of one pool, for all backends that share it; served in the order of arrival.
 
     Args:
         number: How many there are.
@@ -60,15 +61,15 @@ class Lanes:
         self._closed = False
 
     def is_held_by(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task has a lane: calls inside of a long call take no second one."""
+        """Whether a task has a lane: calls inside a long call take no second one."""
         return task in self._holders
 
     async def take(self, task: asyncio.Task[Any], bounds: set[asyncio.Timeout]) -> None:
         """Wait for a lane.
 
         Args:
-            task: Who gets it, and gives it back.
-            bounds: Holds the bound of this wait while it lasts, for whoever wants to end it.
+            task: The task that gets it, and gives it back.
+            bounds: Holds the bound of this wait while it lasts, so that others can end it.
 
         Raises:
             TimeoutError: The bound is over: :meth:`timed_out` makes it an error for callers.
@@ -90,12 +91,12 @@ class Lanes:
         self._places.leave()
 
     def close(self) -> None:
-        """Refuse a lane to all who wait for one, and all who come."""
+        """Refuse a lane to all calls that wait for one, and all that come."""
         self._closed = True
         self._places.end_waits()
 
     def timed_out(self) -> PoolTimeout:
-        """The error for those who waited for too long."""
+        """The error for calls that waited for too long."""
         seconds = "" if self._seconds is None else f" of {self._seconds:g} seconds"
         return PoolTimeout(
             f"no long call could begin within the command_timeout{seconds}: the pool's limit of "

@@ -3,10 +3,10 @@
 asyncpg reads URIs itself, but sends every key that it does not know to the server as a session
 setting, and some of libpq's keys are among these: ``connect_timeout`` makes the server refuse the
 connection, a mistyped ``sslmod`` as well. So each of libpq's keys becomes here what asyncpg calls
-it, or is passed over because asyncpg does so anyway, or is refused with the reason.
+it, or is dropped because asyncpg does so anyway, or is refused with the reason.
 
 Nothing is read: certificates, password files and the variables ``PGHOST``, ``PGPASSWORD`` and so on
-are for asyncpg when it connects.
+are left to asyncpg when it connects.
 
 Source: PostgreSQL 18's manual, "Database Connection Control Functions"; ``connect_utils.py`` of
 asyncpg 0.30 to 0.32.
@@ -107,7 +107,7 @@ _NO_SERVICE = "write what the service file says into the URI"
 _NO_SCRAM_KEYS = "asyncpg logs in with passwords, not with their keys"
 _NO_OAUTH = "asyncpg does not log in with OAuth"
 
-# Keys for which asyncpg has nothing: the values with which libpq does as asyncpg does, and what to
+# Keys that asyncpg does not support: the values with which libpq does as asyncpg does, and what to
 # say of any other value.
 _ABSENT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "channel_binding": (("disable", "prefer"), "asyncpg does not bind passwords to TLS channels"),
@@ -137,7 +137,7 @@ _ABSENT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "sslcompression": (("0",), "asyncpg does not compress"),
     "sslcrldir": ((), "asyncpg takes one file of revoked certificates: use sslcrl"),
     "sslkeylogfile": ((), "set the variable SSLKEYLOGFILE instead"),
-    "sslsni": (("1",), "asyncpg always tells the host's name in the TLS handshake"),
+    "sslsni": (("1",), "asyncpg always sends the host name in the TLS handshake"),
     "tcp_user_timeout": (
         ("0",),
         "asyncpg does not set it; give a command_timeout when opening",
@@ -181,7 +181,7 @@ ADVISORY_KEYS: Final = frozenset(
         "tcp_user_timeout",
     }
 )
-"""Those that asyncpg has nothing for, and without which the same is read and written."""
+"""Those that asyncpg does not support, and without which the same is read and written."""
 
 
 def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParameters:
@@ -193,12 +193,12 @@ def translate_keys(keys: Mapping[str, str], *, where: str) -> ConnectionParamete
         where: What has these keys, for messages: ``"the DSN"``.
 
     Returns:
-        The same for asyncpg, but for ``connect_timeout``, which stays as it is: asyncpg's own
+        The same for asyncpg, except for ``connect_timeout``, which stays as it is: asyncpg's own
         ``timeout`` spans all hosts.
 
     Raises:
-        ConfigurationError: There is no such key, asyncpg has nothing for it, or the value is none
-            of those that it can have.
+        ConfigurationError: There is no such key, asyncpg does not support it, or the value is not
+            one that it can have.
     """
     _refuse_what_cannot_be(keys, where)
     given = {key: value for key, value in keys.items() if value != ""}
@@ -233,7 +233,7 @@ def parse_port(text: str) -> int | None:
         text: Digits.
 
     Returns:
-        The port, or None where the text is no number from 1 to 65535.
+        The port, or None where the text is not a number from 1 to 65535.
     """
     digits = text.isascii() and text.isdigit() and len(text) <= 9
     return int(text) if digits and is_port(int(text)) else None
@@ -259,7 +259,7 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
         Keyword arguments for ``asyncpg.create_pool``, in new containers.
 
     Raises:
-        ConfigurationError: A file for TLS that would be needed is not there. asyncpg's own error
+        ConfigurationError: A file for TLS that would be needed does not exist. asyncpg's own error
             does not say which.
     """
     arguments: dict[str, Any] = dict(options)
@@ -280,15 +280,15 @@ def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
     for key, value in keys.items():
         if key not in LIBPQ_KEYS and key != _CACHE_SIZE:
             raise ConfigurationError(
-                f"{where} has a key {quote(key)}, which is none of libpq's: options of the pool go "
-                f"to open_backend() or get_pool() (only {_CACHE_SIZE} can be here too), settings "
-                "of the server into options=-c%20name=value"
+                f"{where} has a key {quote(key)}, which is not one of libpq's: options of the pool "
+                f"go to open_backend() or get_pool() (only {_CACHE_SIZE} can be here too), "
+                "settings of the server into options=-c%20name=value"
             )
         if problem := find_problem(value):
             raise ConfigurationError(f"{where} has for {key} {problem}")
         if not is_harmless(key, value):
             reason = _ABSENT[key][1]
-            raise ConfigurationError(f"{where} asks for {key}, which cannot be had: {reason}")
+            raise ConfigurationError(f"{where} asks for {key}, which is not supported: {reason}")
 
 
 def _hosts_and_ports(
@@ -302,7 +302,7 @@ def _hosts_and_ports(
     hosts = tuple(text.split(",")) if text else ()
     for host in hosts:
         if not host:
-            raise ConfigurationError(f"{where} has an empty one among its hosts: name each")
+            raise ConfigurationError(f"{where} has an empty host among its hosts: name each")
         if not host.startswith("/") and re.search(r"[\s/@?#&=]", host):
             raise ConfigurationError(
                 f"{where} has a host that is neither a name nor an address. What is special "
@@ -317,7 +317,8 @@ def _hosts_and_ports(
         ports.append(port)
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ConfigurationError(
-            f"{where} has {len(ports)} ports for {len(hosts)} hosts: give one for all, or each one"
+            f"{where} has {len(ports)} ports for {len(hosts)} hosts: give one for all hosts, or "
+            "one for each"
         )
     return (
         hosts if len(hosts) > 1 else hosts[0] if hosts else None,
@@ -385,7 +386,9 @@ def _server_settings(given: Mapping[str, str], where: str) -> dict[str, str]:
     encoding = settings.pop("client_encoding", "utf8")
     harmless, reason = _ABSENT["client_encoding"]
     if encoding.lower() not in harmless:
-        raise ConfigurationError(f"{where} asks for client_encoding, which cannot be had: {reason}")
+        raise ConfigurationError(
+            f"{where} asks for client_encoding, which is not supported: {reason}"
+        )
     name = given.get("application_name") or given.get("fallback_application_name")
     return {**settings, "application_name": name} if name else settings
 

@@ -18,8 +18,8 @@ __all__ = ["Loan"]
 class Loan:
     """Gives a pool back, once.
 
-    A session holds it, so that the pool stays open as long as anything can use it. Where nobody
-    gives it back, Python does: the registry lends through an asynchronous generator, which the
+    A session holds it, so that the pool stays open as long as anything can use it. If it is never
+    closed, Python gives it back: the registry lends through an asynchronous generator, which the
     event loop closes once nothing refers to it, and ``asyncio.run`` at its end. That is a
     ``ResourceWarning``.
 
@@ -39,7 +39,7 @@ class Loan:
         return self._stack is None
 
     async def end(self) -> None:
-        """Give the pool back; nothing where that was done before."""
+        """Give the pool back; nothing if that was done before."""
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.aclose()

@@ -1,8 +1,8 @@
 """Whether another process has migrated a database since a backend was opened.
 
-A backend finds out the version once. Nobody tells it of a later migration, and to look before each
-call would cost a round trip. So it looks where something is odd: where the server does not know a
-table or a column, or has another type for it.
+A backend finds out the version once. It does not learn of a later migration, and to look before
+each call would cost a round trip. So it looks where something is odd: where the server does not
+know a table or a column, or has another type for it.
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ def migrated(version: SchemaVersion) -> IncompatibleStorageSchema:
     """The error for a backend that was opened at another version."""
     return IncompatibleStorageSchema(
         f"the database was migrated to {version} since this backend was opened",
-        advice="open it anew",
+        advice="open it again",
     )

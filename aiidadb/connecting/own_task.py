@@ -34,7 +34,7 @@ class InOwnTask(Generic[T]):
     when it is asked for, not before.
 
     Args:
-        items: The generator; nobody else iterates over it.
+        items: The generator; nothing else iterates over it.
     """
 
     def __init__(self, items: AsyncGenerator[T, None]) -> None:

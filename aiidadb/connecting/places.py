@@ -1,11 +1,11 @@
-"""Waiting for a free place in a pool: in turn, for a bounded time, and for that alone.
+"""Waiting for a free place in a pool: in turn, for a bounded time, and for nothing else.
 
 In asyncpg one call both waits for a place and, where the place has no connection, connects; its own
 ``timeout`` spans both, so behind a silent server the first to wait would use up the time of the
-others. And whoever waits there costs as much as a small query does.
+others. And waiting there costs as much as a small query does.
 
-So those who wait stand in a queue of ours, and as many go on to the pool as it has places. There
-they may have to wait once more, behind those who take connections of the pool directly. That is
+So waiting calls stand in a queue of ours, and as many go on to the pool as it has places. There
+they may have to wait once more, behind callers that take connections of the pool directly. That is
 told apart from connecting by what runs in the waiting task: as soon as it connects, it has its
 place, and the bound on waiting is lifted.
 """
@@ -24,7 +24,7 @@ __all__ = ["Places", "acquire", "place_found"]
 
 
 class Places:
-    """So many places, for all backends on one pool, and the queue for them, in the order of asking.
+    """The places in a pool, for all backends on it, and the queue for them, in order of arrival.
 
     Args:
         number: How many there are.
@@ -56,13 +56,13 @@ class Places:
         return turn
 
     def end_wait(self, turn: asyncio.Future[bool]) -> None:
-        """Let somebody wait no longer who has no place yet."""
+        """End the wait of a task that has no place yet."""
         if not turn.done():
             self._queue.remove(turn)
             turn.set_result(False)
 
     def end_waits(self) -> None:
-        """Let nobody wait any longer."""
+        """End all waits."""
         for turn in tuple(self._queue):
             self.end_wait(turn)
 
@@ -71,11 +71,11 @@ class Places:
         if turn.done() and not turn.cancelled() and turn.result():
             self.leave()
         else:
-            with contextlib.suppress(ValueError):  # it was passed over already
+            with contextlib.suppress(ValueError):  # it was skipped already
                 self._queue.remove(turn)
 
     def leave(self) -> None:
-        """Give a place to the next who waits for one."""
+        """Give a place to the next call that waits for one."""
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():
@@ -84,7 +84,7 @@ class Places:
         self._free += 1
 
 
-# The bound that each task is under that waits in a pool. A task waits in one pool at a time.
+# The bound on each task that waits in a pool. A task waits in one pool at a time.
 _waiting: Final[dict[asyncio.Task[Any], asyncio.Timeout]] = {}
 
 
@@ -96,7 +96,7 @@ async def acquire(pool: asyncpg.Pool, limit: asyncio.Timeout) -> asyncpg.Connect
         limit: Until when to wait, not entered yet.
 
     Returns:
-        The connection, to be given back with ``pool.release``.
+        The connection, which has which has to be given back with ``pool.release``.
 
     Raises:
         TimeoutError: No connection became free in time, if the limit has expired.
@@ -121,6 +121,6 @@ def place_found() -> None:
 
 
 def _is_over(limit: asyncio.Timeout) -> bool:
-    """Whether the time is up, also where the task was not told yet."""
+    """Whether the time is up, even where the task does not know yet."""
     end = limit.when()
     return end is not None and end <= asyncio.get_running_loop().time()

@@ -1,9 +1,9 @@
 """Connection pools: one for each profile in each running event loop.
 
-What bites here, and is taken care of: a pool that another event loop uses fails in odd ways; one
-that was inherited through a fork shares its sockets with the parent and must not even be closed;
-one whose opening failed pretends to be open; and closing one waits for ever on a connection that
-was never given back.
+The pitfalls here, which are taken care of: a pool that another event loop uses fails in odd ways;
+one that was inherited through a fork shares its sockets with the parent and must not even be
+closed; one whose opening failed pretends to be open; and closing one waits forever for a connection
+that was never given back.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _CANCEL_TIMEOUT: Final = 0.5
 _MAX_QUERIES: Final = 50_000
 """After how many statements asyncpg replaces a connection, if the caller does not say."""
 
-# Pools from before a fork: kept for ever, because even their finalisation would touch the
+# Pools from before a fork: kept forever, because even their finalisation would touch the
 # parent's sockets and selector.
 _inherited: list[_Entry] = []
 
@@ -79,7 +79,7 @@ _clean: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
 
 
 def mark_clean(connection: asyncpg.Connection) -> None:
-    """Tell that this use of a connection leaves no session state, so it needs no reset.
+    """Declare that this use of a connection leaves no session state, so it needs no reset.
 
     The reset costs a round trip, more than a small query does.
     """
@@ -145,7 +145,7 @@ _entries: weakref.WeakSet[_Entry] = weakref.WeakSet()
 async def expire_connections() -> None:
     """Let every pool of this process replace its connections before they are used again.
 
-    For after a change of the schema: what they have cached of it is of no more use. Connections
+    For use after a change of the schema: what they have cached of it is out of date. Connections
     that are in use are replaced when they are given back.
     """
     for entry in list(_entries):
@@ -180,11 +180,11 @@ def places_of(pool: asyncpg.Pool) -> Places:
 
 
 class PoolRegistry:
-    """Opens, shares and closes asyncpg pools; one a profile and running event loop.
+    """Opens, shares and closes asyncpg pools; one per profile and running event loop.
 
     Use it as ``async with PoolRegistry() as registry``, or call :meth:`reset` at the end. The
-    constructor does nothing. (In the place of ``djsite.get_scoped_session``, whose engine was one
-    a process, with 15 connections.)
+    constructor does nothing. (Replaces ``djsite.get_scoped_session``, which had one engine per
+    process, with 15 connections.)
     """
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ class PoolRegistry:
     async def get_pool(self, profile: Profile, **options: Any) -> asyncpg.Pool:
         """The profile's pool in the running loop, opened now if it is not.
 
-        It is asyncpg's own, for SQL of your own. What is sent through it is no part of
+        It is asyncpg's own, for SQL of your own. What is sent through it is not part of
         :meth:`aiidadb.Backend.transaction`, and stays where that is rolled back: inside one, use
         the connection that it yields. Beside what the caller or the profile says, it differs from
         what ``asyncpg.create_pool`` makes by default:
@@ -215,18 +215,18 @@ class PoolRegistry:
           :class:`CorruptStorage`. Other types are asyncpg's: a time that Python cannot hold is an
           ``OverflowError``, and an infinite one is the first or last of Python's times, without a
           time zone.
-        - ``min_size`` is 0: connections are opened when they are needed, the first one at once.
+        - ``min_size`` is 0: connections are opened when they are needed, the first one immediately.
         - ``command_timeout`` is 300 seconds. Connecting takes ``connect_timeout`` (10 seconds) for
           each host at most, not 60 seconds for all.
         - Hosts are tried, and encryption is chosen, by the rules of libpq; a default file for TLS
-          that may not be read is passed over.
+          that may not be read is ignored.
         - The session has ``application_name=aiidadb``, ``jit=off``, which makes traversals faster,
           and ``client_connection_check_interval=500ms`` where the server has that, so that
           statements end with their client.
         - Behind a pooler such as PgBouncer, the latter two are left out, and no statement is
           prepared by a name, as by ``statement_cache_size=0``.
-        - A connection is reset when it is given back, as asyncpg does it, but for one of which it
-          is known that its session was not changed.
+        - A connection is reset when it is given back, as asyncpg does it, except one whose session
+          is known to be unchanged.
         - Errors are asyncpg's own once the pool is open.
 
         Args:
@@ -234,13 +234,13 @@ class PoolRegistry:
             options: ``connect_timeout``, seconds for each host, login included (10), and those of
                 ``asyncpg.create_pool`` but for its ``timeout``: ``min_size`` (0), ``max_size``
                 (10), ``command_timeout``, seconds for a statement (300), ``server_settings``, … A
-                time of None is no bound. ``max_long``: how many long calls backends may make on
+                time of None means no bound. ``max_long``: how many long calls backends may make on
                 the pool at a time; ``slow_statement``: from how many seconds on their statements
                 are reported; see :func:`aiidadb.open_backend`. What is sent through the pool itself
                 is not reported.
 
         Returns:
-            The open pool, the same for all who ask in this loop. It stays open until a reset.
+            The open pool, the same for all callers in this loop. It stays open until a reset.
 
         Raises:
             PoolOptionsError: The pool is open already, with other options than these; or there is
@@ -248,7 +248,7 @@ class PoolRegistry:
             UnreachableStorage: No host answered within ``connect_timeout``.
             PoolError: No asyncio event loop is running.
             ClosedError: The registry was closed.
-            DatabaseError: The pool could not be opened; nothing of it is kept.
+            DatabaseError: The pool could not be opened; none of it is kept.
         """
         options = hide_secrets(options)
         entry = await self._obtain(profile, options)
@@ -258,9 +258,9 @@ class PoolRegistry:
 
     @contextlib.asynccontextmanager
     async def borrow(self, profile: Profile, **options: Any) -> AsyncIterator[asyncpg.Pool]:
-        """The profile's pool for a while: it closes when the last that borrowed it is done.
+        """The profile's pool for a while: it closes when the last borrower is done.
 
-        Takes and raises what :meth:`get_pool` does; a pool that was got there stays open.
+        Takes and raises what :meth:`get_pool` does; a pool that was opened there stays open.
         """
         options = hide_secrets(options)
         entry = await self._obtain(profile, options)
@@ -309,7 +309,7 @@ class PoolRegistry:
             if entry.pool is not None:
                 if not entry.pool.is_closing():
                     return entry
-                del self._entries[key]  # somebody closed it by hand
+                del self._entries[key]  # it was closed by hand
             else:
                 await entry.opened.wait()  # another task opens it
                 if entry.failure is not None:  # as it would here, and take as long
@@ -388,7 +388,7 @@ def _connecting(theirs: Callable[..., Awaitable[asyncpg.Connection]] | None) -> 
         place_found()
         if theirs is None:
             return await ours(*positional, **named)
-        # Theirs most likely hands on what asyncpg's own takes.
+        # Theirs most likely passes on what asyncpg's own takes.
         named["timeout"] = named.pop("connect_timeout")
         connection = await _call(lambda: theirs(*positional, **plain(named)), "connect", theirs)
         if not isinstance(connection, asyncpg.Connection):
@@ -474,7 +474,7 @@ async def _call(call: Callable[[], Awaitable[_T]], name: str, function: object) 
 
 
 async def _check_reachable(pool: asyncpg.Pool) -> None:
-    """A pool with no connection to begin with is "open" even where no server is: ask for one."""
+    """A pool without connections is "open" even where there is no server: ask for one."""
     try:
         connection = await pool.acquire()
         mark_clean(connection)
@@ -490,8 +490,8 @@ def _refuse_other_options(
     other = sorted(name for name in options if asked.get(name) != used.get(name))
     if other:
         raise PoolOptionsError(
-            f"the pool of profile {quote(profile.name)} is open already with other options than "
-            "asked: "
+            f"the pool of profile {quote(profile.name)} is already open with options other than "
+            "those requested: "
             f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
             "reset it first, or use a registry of your own"
         )

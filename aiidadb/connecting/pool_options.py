@@ -2,7 +2,7 @@
 
 asyncpg refuses some values when the pool is made, some when it connects, and takes others that it
 cannot work with: a pool of 10**9 places fills the memory, a text with a NUL character never logs
-in. What it refuses by itself, and says so clearly, is left to it; bounds on waits are
+in. What it refuses clearly by itself is left to it; bounds on waits are
 :func:`aiidadb.connecting.connection.require_seconds`'s.
 """
 
@@ -29,7 +29,7 @@ from aiidadb.text import find_problem
 __all__ = ["check_options", "hide_secrets", "require_known"]
 
 MOST_CONNECTIONS: Final = 262_143
-"""As many connections as the server can be told to take: the most of ``max_connections``."""
+"""The most connections that a server can be configured to accept (``max_connections``)."""
 
 _KNOWN: Final = frozenset({"connect_timeout", "max_long", "slow_statement"}) | frozenset(
     name
@@ -41,7 +41,7 @@ _SECRETS: Final = ("password", "dsn")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse what no pool can have.
+    """Refuse options that no pool can have.
 
     Args:
         options: By the names that ``asyncpg.create_pool`` and ``asyncpg.connect`` have for them.
@@ -58,11 +58,11 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def require_known(names: Iterable[str], beside: Collection[str] = ()) -> None:
-    """Refuse options that there are not.
+    """Refuse unknown options.
 
     Args:
         names: Their names.
-        beside: What else the call has, and may have been meant.
+        beside: What else the call accepts, and may have been meant.
 
     Raises:
         PoolOptionsError: There is no option of one of the names.
@@ -103,13 +103,13 @@ class _Asked:
             if inspect.isawaitable(password):
                 password = await password
         if not isinstance(password, str) or _text(password):
-            raise PoolOptionsError("what is given as the password must give a text")
+            raise PoolOptionsError("the function given as the password must return a string")
         return str.__str__(password)  # asyncpg takes no subclass
 
 
 # ---------------------------------------------------------------- what a value must be
 #
-# None where it is that already.
+# None where it is valid.
 
 
 def _whole(least: int, most: int) -> Callable[[Any], str | None]:
@@ -139,7 +139,7 @@ def _function(value: Any) -> str | None:
 def _text(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and find_problem(value) is None):
         return None
-    return "a text without NUL characters and lone surrogates"
+    return "a string without NUL characters and lone surrogates"
 
 
 def _password(value: Any) -> str | None:
@@ -180,7 +180,7 @@ def _settings(value: Any) -> str | None:
         isinstance(one, str) and not _text(one) for pair in value.items() for one in pair
     ):
         return None
-    return "a mapping of texts to texts"
+    return "a mapping of strings to strings"
 
 
 def _loop(value: Any) -> str | None:

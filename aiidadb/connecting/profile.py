@@ -31,7 +31,7 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 def _hiding_arguments(kind: ClassT) -> ClassT:
-    """Let no frame of an error show what a class was called with: a password is among it."""
+    """Keep the arguments of a class, a password among them, out of the frames of errors."""
     make: Callable[..., None] = kind.__init__  # type: ignore[misc]
 
     @functools.wraps(make)
@@ -51,7 +51,7 @@ def _hiding_arguments(kind: ClassT) -> ClassT:
 @_hiding_arguments
 @dataclass(frozen=True)
 class Profile:
-    """A database of AiiDA and what belongs to it. Nothing is opened or looked at by making one.
+    """A database of AiiDA and what belongs to it. Creating one opens and checks nothing.
 
     Its ``repr`` shows neither the password nor the pool options, one of which can be a password.
 
@@ -66,22 +66,22 @@ class Profile:
         user: The role to log in as; None for the default, the name of the system's user.
         password: Its password; None for the default, from ``PGPASSWORD`` or ``~/.pgpass``.
         default_user_email: The e-mail address of AiiDA's user, to be matched with
-            ``db_dbuser.email``; None where none is set.
+            ``db_dbuser.email``; None if not set.
         repository: The directory of the files, AiiDA's ``repository_uri`` without ``file://``. From
             AiiDA 2 on the files are in its subdirectory ``container``.
-        backend: AiiDA's name for the way it stores, as the configuration has it. It does not tell
-            which schema the database has: that the database itself tells.
-        pool_options: What else the DSN or the configuration wants ``asyncpg.create_pool`` to be
+        backend: AiiDA's name for the way it stores, as the configuration has it. It does not say
+            which schema the database has: only the database itself does.
+        pool_options: What else the DSN or the configuration asks ``asyncpg.create_pool`` to be
             given; read it with :meth:`connect_arguments`.
-        notes: What the configuration says and asyncpg does not do, where that changes no answer:
-            one sentence each.
+        notes: What the configuration asks for and asyncpg does not do, where that changes no
+            answer: one sentence each.
         statement_cache_size: How many prepared statements a connection keeps; 0: none, for behind a
             connection pooler such as PgBouncer. None for the default: 100 where the server itself
-            is connected to, and 0 behind a pooler, which is found out.
+            is connected to, and 0 behind a pooler, which is detected.
 
     Raises:
         InvalidTypeError: One of these is of another type.
-        InvalidInputError: A text that PostgreSQL cannot hold, or a number that is no port.
+        InvalidInputError: A text that PostgreSQL cannot hold, or a number that is not a port.
     """
 
     name: str
@@ -167,9 +167,9 @@ class Profile:
             The profile; two of the same URI are equal and share a pool.
 
         Raises:
-            ConfigurationError: It is no PostgreSQL URI, or has a key that cannot be honoured. The
-                message does not quote it.
-            InvalidInputError: Another argument is of a wrong type, or cannot be what it is for.
+            ConfigurationError: It is not a PostgreSQL URI, or has a key that cannot be honoured.
+                The message does not quote it.
+            InvalidInputError: Another argument is of a wrong type, or not valid.
         """
         _require_type("dsn", dsn, str)
         dsn = Secret(dsn)
@@ -206,10 +206,11 @@ class Profile:
             ``ssl``, ``direct_tls``, ``target_session_attrs``, ``timeout`` (seconds; asyncpg's spans
             all hosts, so it is the ``connect_timeout`` of one times their number),
             ``server_settings``, ``passfile``, ``krbsrvname``, ``gsslib``, and ``dsn`` with the TLS
-            files that asyncpg takes in no other way. Not for messages or logs: the password is in.
+            files that asyncpg takes in no other way. Not for messages or logs: it contains the
+            password.
 
         Raises:
-            ConfigurationError: A file for TLS that would be needed is not there.
+            ConfigurationError: A file for TLS that would be needed does not exist.
         """
         # First what can fail, so that no frame of an error has the password.
         arguments = to_arguments(self.pool_options)
@@ -283,7 +284,7 @@ def make_profile(kind: type[ProfileT], parameters: ConnectionParameters, **field
 
 
 def read_file_uri(uri: str, *, encoded: bool = True) -> Path | None:
-    """Give the path of a file:// URI, or None where it is no such URI or the path is relative."""
+    """Give the path of a file:// URI; None where it is not one, or the path is relative."""
     try:
         parts = urlsplit(uri)
     except ValueError:

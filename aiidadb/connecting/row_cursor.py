@@ -1,4 +1,4 @@
-"""Rows of a question some at a time, from a cursor on the server."""
+"""Rows of a query, some at a time, from a cursor on the server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["RowCursor"]
 
 
 class RowCursor:
-    """The rows of a question, some at a time; used inside one transaction or snapshot.
+    """The rows of a query, some at a time; used inside one transaction or snapshot.
 
-    Left without an error, it is closed; else that is for the end of the transaction to do. The
+    Left without an error, it is closed; otherwise the end of the transaction does that. The
     question itself leaves out what Python cannot hold.
 
     Args:

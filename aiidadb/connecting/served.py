@@ -1,7 +1,7 @@
-"""Which versions of the schema are served, and what is said where a call cannot serve one.
+"""Which versions of the schema are served, and the error where a call cannot serve one.
 
-A backend of another version can be opened with ``schema_check=False``. Some calls serve it all the
-same, because what they ask for was there before.
+A backend of another version can be opened with ``schema_check=False``. Some calls work there
+nevertheless, because what they ask for existed before.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def refuse_unserved(version: SchemaVersion) -> None:
 
 
 class served:  # noqa: N801 - a context manager, used as a function is
-    """Whatever is asked inside, say so where the database's version is why it fails.
+    """If a call inside fails because of the database's version, say so.
 
-    A class, because a generator in its place would be felt in the time of a small call.
+    A class, because a generator in its place would noticeably slow down a small call.
 
     Args:
         session: Of the database.
-        since: Whether a version has what is asked for. For those that have not nothing is sent: an
+        since: Whether a version has what is asked for. Nothing is sent to those that do not: an
             error of the server's would spoil a transaction.
 
     Raises:
@@ -93,7 +93,7 @@ class served:  # noqa: N801 - a context manager, used as a function is
 
 
 def _unserved(version: SchemaVersion, how: str = "call") -> IncompatibleStorageSchema:
-    what = f"the database has schema version {version}; served are " + ", ".join(
+    what = f"the database has schema version {version}; supported are " + ", ".join(
         map(str, SERVED_VERSIONS)
     )
     if version > MAIN_HEAD:

@@ -47,7 +47,7 @@ __all__ = ["CLOSE_TIMEOUT", "NO_TIME_LIMIT", "Session"]
 T = TypeVar("T")
 
 NO_TIME_LIMIT: Final = 10.0 * 365 * 86400
-"""Seconds; for statements that may take as long as they take.
+"""Seconds; for statements without a limit.
 
 (asyncpg takes a timeout of None for "as the pool's", which is not the same.)
 """
@@ -61,14 +61,14 @@ _WRITTEN: Final = "the change was made all the same: it is in the database"
 
 
 class Session:
-    """One profile opened in one event loop.
+    """A profile opened in one event loop.
 
     Every statement of every manager goes through here. A call takes a connection of the pool for
     itself; inside :meth:`transaction` it takes the transaction's, one call at a time, also where
-    tasks that were started inside call at once.
+    tasks that were started inside make concurrent calls.
 
     Errors of the driver become ours where the driver is called, and nowhere else: what the
-    caller's own code raises inside :meth:`transaction` comes out as it is.
+    caller's own code raises inside :meth:`transaction` is passed on as it is.
 
     Attributes:
         profile: The database.
@@ -118,7 +118,7 @@ class Session:
         return self._taken.are_closed
 
     def refuse_if_closed(self) -> None:
-        """Refuse to go on with a backend that was closed.
+        """Refuse to use a backend that was closed.
 
         Raises:
             ClosedError: It was.
@@ -127,13 +127,13 @@ class Session:
             raise ClosedError("the backend was closed: open it again")
 
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
-        """Refuse every further call, and see that none is under way.
+        """Refuse every further call, and make sure that none is under way.
 
         Calls that have no connection yet are refused as well.
 
         Args:
             timeout: Seconds that calls under way get; then their statements are cancelled on the
-                server, and connections that are not given back even so are cut. None: no bound.
+                server, and connections that are still not given back are cut. None: no bound.
         """
         own = self._transaction.get() if self.is_inside_open_transaction else None
         await self._taken.close(own, timeout)
@@ -147,15 +147,15 @@ class Session:
         if self.version is None:
             raise IncompatibleStorageSchema(
                 "the database had no AiiDA schema when this backend was opened: make one with "
-                "backend.schema.initialise(), or open it anew if that was done since"
+                "backend.schema.initialise(), or open it again if that was done since"
             )
         return self.version
 
     async def refuse_if_migrated(self) -> None:
-        """Look whether the version is still the one found at opening: where something is odd.
+        """Check, where something is odd, whether the version is still the one found at opening.
 
         Raises:
-            IncompatibleStorageSchema: It is another. (What cannot be found out is passed over.)
+            IncompatibleStorageSchema: It is another. (What cannot be found out is ignored.)
         """
         found = None
         if self.version is not None:
@@ -213,11 +213,11 @@ class Session:
     async def transaction(self, *, by_caller: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """All calls inside succeed or fail together; one inside another is a savepoint.
 
-        Tasks started inside take part, one call at a time; one that goes on calling after the end
+        Tasks started inside take part, one call at a time; one that still makes calls after the end
         gets a :class:`ClosedError`, not a transaction of its own.
 
         Args:
-            by_caller: Whether it is the caller's own. What goes on inside is not known then: the
+            by_caller: Whether it is the caller's own. What happens inside is not known then: the
                 connection is reset after it, and others wait for a savepoint only for a moment.
 
         Yields:
@@ -229,8 +229,8 @@ class Session:
             UnknownOutcome: The connection was lost during the commit, or there was no answer.
             UnreachableStorage: The connection was lost before the commit; nothing was changed.
             DatabaseError: What the server reported, by SQLSTATE; also where the error of a
-                statement was passed over inside, after which nothing can be committed, or where
-                SQL of the caller's own ended the transaction.
+                statement was ignored inside, after which nothing can be committed, or where
+                the caller's own SQL ended the transaction.
         """
         outer = self._current()
         if outer is None:
@@ -254,7 +254,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """All questions inside see the database as it was at the first of them.
+        """All queries inside see the database as it was at the first of them.
 
         They share a transaction that only reads. Inside :meth:`transaction` they are part of that,
         and see what it sees.
@@ -331,7 +331,7 @@ class Session:
     def fetch(
         self, text: str, /, *arguments: object, timeout: float | None = None, name: str = ""
     ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
-        """Run one question and give its rows; those of ``sql/`` run themselves on a session.
+        """Run one query and return its rows; those of ``sql/`` run themselves on a session.
 
         Args:
             text: The statement, with ``$n`` for values.
@@ -371,7 +371,7 @@ class Session:
                 partial(query.fetch, connection, *arguments),
                 connection,
                 what="a statement that changes the database",
-                consequence="whether it did is not known, look before trying again",
+                consequence="whether it did is not known, check the database before trying again",
                 note=_WRITTEN,
                 within=self.commit_timeout,
                 stop=Stop(partial(cancel_statement, connection), (asyncpg.QueryCanceledError,)),
@@ -384,7 +384,7 @@ class Session:
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False
     ) -> list[asyncpg.Record]:
-        """:meth:`fetch` for recursive questions, which JIT compilation would make slower.
+        """:meth:`fetch` for recursive queries, which JIT compilation would make slower.
 
         Connections are opened with JIT off, but behind PgBouncer that cannot be asked for, so
         there it is switched off for this statement's transaction.

@@ -130,7 +130,7 @@ class SlowStatements:
 class _Timed:
     """Times one statement.
 
-    A class, because a generator in its place would be felt in the time of a small call.
+    A class, because a generator in its place would noticeably slow down a small call.
     """
 
     __slots__ = ("_begin", "_name", "_slow", "_text")

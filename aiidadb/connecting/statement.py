@@ -30,10 +30,10 @@ _TIMEOUT: Final = 1.0
 
 
 async def cancel_statement(connection: asyncpg.Connection) -> None:
-    """Ask the server to cancel what it is doing for a connection; nothing where that is nothing.
+    """Ask the server to cancel what it is doing for a connection, if anything.
 
     The driver asks by itself where the task that waits for a statement is cancelled. This is for
-    where somebody else wants the end of it, and whoever waits is to have the server's answer.
+    where another task asks for its end, and the waiting task needs the server's answer.
 
     Args:
         connection: Of a pool, or one that stands alone. It is cut where the server cannot be asked
@@ -61,9 +61,9 @@ def cut(connection: asyncpg.Connection) -> None:
 
 
 class TimeLimit:
-    """Keeps ``command_timeout`` in the place of the driver, and waits for the server's answer.
+    """Keeps ``command_timeout`` in place of the driver, and waits for the server's answer.
 
-    The driver raises as soon as the time is over, and does not tell what the server answers when
+    The driver raises as soon as the time is over, and does not report what the server answers when
     it asks for the end of the statement: that, or that the statement was done before.
 
     Use it as ``async with TimeLimit(connection)`` around one statement. Without an answer within

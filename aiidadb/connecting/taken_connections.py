@@ -36,12 +36,13 @@ _CANCEL_TIMEOUT: Final = 0.5
 
 
 class Translation:
-    """Raises our errors in the place of the driver's, with the original as the cause.
+    """Raises our errors in place of the driver's, with the original as the cause.
 
     Used as ``with translation:``, any number of times.
 
     Attributes:
-        is_closed: Whether the backend was closed, so that what that does to calls is told as such.
+        is_closed: Whether the backend was closed, so that what that does to calls is reported as
+            such.
     """
 
     def __init__(self) -> None:
@@ -88,7 +89,8 @@ class TakenConnections:
         pool: The pool.
         translated: Makes the driver's errors ours.
         limits: What calls that have no connection yet wait under, except for their turn.
-        done: What was done for good on connections that are in use, for who is cancelled after it.
+        done: What was done for good on connections that are in use, for callers that are cancelled
+            afterwards.
     """
 
     def __init__(self, pool: asyncpg.Pool, acquire_timeout: float | None) -> None:
@@ -112,7 +114,7 @@ class TakenConnections:
         return self.translated.is_closed
 
     def refuse_if_closed_meanwhile(self, cause: Exception | None = None) -> None:
-        """Refuse to go on with a call that waited while the backend was closed.
+        """Refuse to continue a call that waited while the backend was closed.
 
         Raises:
             ClosedError: It was closed.
@@ -240,10 +242,10 @@ class TakenConnections:
         self, error: BaseException, connection: asyncpg.Connection, *, reset: bool
     ) -> None:
         if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
-            # Which server takes writes is looked at on connecting only, and may have changed: the
-            # next calls connect anew.
+            # Which server accepts writes is checked on connecting only, and may have changed: the
+            # next calls connect again.
             await expire_connections_of(self.pool)
-        # Whoever cancels waits for this: the statement is cancelled on the server and the
+        # The canceller waits for this: the statement is cancelled on the server and the
         # connection goes back clean.
         await clean_up_after(
             error,
@@ -274,11 +276,11 @@ class TakenConnections:
                 raise
 
     def tell_of_end(self) -> None:
-        """Let :meth:`close` look again: a call, or its turn in a transaction, has ended."""
+        """Let :meth:`close` check again: a call, or its turn in a transaction, has ended."""
         self._given_back.set()
 
     async def close(self, own: OpenTransaction | None, timeout: float | None) -> None:  # noqa: ASYNC109
-        """Refuse every further call, and see that none is under way.
+        """Refuse every further call, and make sure that none is under way.
 
         Args:
             own: The transaction of the task that closes, which cannot end before this does.

@@ -2,8 +2,8 @@
 
 asyncpg makes a TLS context for each connection while the event loop waits, from files that may be
 on a slow disk, and stops at a default file that it may not read, such as one in the home of a
-service that has none. Here contexts are made in a thread, and what nobody asked for by name is
-passed over where it cannot be read.
+service that has none. Here contexts are made in a thread, and what was not asked for by name is
+ignored where it cannot be read.
 
 Source: PostgreSQL 18's manual, "SSL Support"; ``connect_utils.py`` of asyncpg 0.30 to 0.32.
 """
@@ -33,7 +33,7 @@ __all__ = ["has_no_tls", "may_do_otherwise", "ways_to_encrypt"]
 
 _MODES: Final = ("allow", "prefer", "require", "verify-ca", "verify-full")
 _OLDEST_VERSION: Final = "TLSv1.2"
-_PROTOCOL: Final = "postgresql"  # for ALPN, which a server asks for that speaks TLS at once
+_PROTOCOL: Final = "postgresql"  # for ALPN, which a server that starts with TLS asks for
 
 _VARIABLES: Final = {
     "sslcert": "PGSSLCERT",
@@ -57,7 +57,7 @@ async def ways_to_encrypt(
 
     Returns:
         TLS contexts, and False for no encryption; one, or two where the mode leaves a choice. What
-        is not for us to know, such as a context of the caller's, is given as it is.
+        is not ours to judge, such as a context of the caller's, is returned as it is.
 
     Raises:
         ConfigurationError: A file that was named, or that the mode needs, cannot be used.
@@ -74,7 +74,7 @@ async def ways_to_encrypt(
     else:
         is_socket = address.is_socket
     if is_socket:
-        # Where nobody is in between, nothing is encrypted, whatever the mode.
+        # Where nothing is in between, nothing is encrypted, whatever the mode.
         return (False,) if mode in (None, *_MODES) and not arguments.get("direct_tls") else (given,)
     mode = "prefer" if mode is None else mode
     if not isinstance(mode, str) or mode not in _MODES:
@@ -86,7 +86,7 @@ async def ways_to_encrypt(
 
 
 def may_do_otherwise(error: Exception) -> bool:
-    """Whether a connection that could not be made can be one in the other way.
+    """Whether a connection that could not be made may work in the other way.
 
     So it is where the server has no TLS or cannot agree on one, and where it takes this role from
     here only with encryption, or only without.
@@ -107,7 +107,7 @@ def has_no_tls(error: Exception) -> bool:
 
 
 def _make_default_context() -> ssl.SSLContext:
-    """For a server whose certificate the system's authorities vouch for."""
+    """For a server whose certificate is signed by one of the system's CAs."""
     context = ssl.create_default_context()
     context.set_alpn_protocols([_PROTOCOL])
     return context
@@ -138,7 +138,7 @@ def _make_context(mode: str, keys: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _load_authorities(context: ssl.SSLContext, mode: str, named: Mapping[str, str | None]) -> None:
-    """Whose word is taken for the server; without a file, "require" takes anybody's."""
+    """Whose certificates are trusted; without a file, "require" trusts any."""
     file = named["sslrootcert"] or _default_file("root.crt")
     try:
         context.load_verify_locations(cafile=file)
@@ -149,7 +149,7 @@ def _load_authorities(context: ssl.SSLContext, mode: str, named: Mapping[str, st
             context.verify_mode = ssl.CERT_NONE
             return
         raise ConfigurationError(
-            f"sslmode={mode} needs the certificates of authorities, and {quote(str(file))} cannot "
+            f"sslmode={mode} needs the certificates of CAs, and {quote(str(file))} cannot "
             f"be read ({error.strerror})",
             advice="name a file with sslrootcert",
         ) from error

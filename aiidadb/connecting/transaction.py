@@ -93,11 +93,11 @@ class OpenTransaction:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have the connection for oneself.
+        """Have exclusive use of the connection.
 
         Raises:
             ClosedError: The transaction has ended.
-            ConcurrencyError: A savepoint that the caller opened does not let go of it.
+            ConcurrencyError: A savepoint that the caller opened does not release it.
         """
         async with self._taken():
             if not self.open:
@@ -131,7 +131,7 @@ class OpenTransaction:
             UnknownOutcome: The connection was lost, or there was no answer in time.
             UnreachableStorage: The connection was lost before that; nothing was changed.
             QueryTimeout: It took too long, and the server cancelled it; nothing was changed.
-            DatabaseError: What the server reported; nothing was changed. Or SQL of the caller's own
+            DatabaseError: What the server reported; nothing was changed. Or the caller's own SQL
                 ended the transaction before.
         """
         async with self._taken():
@@ -158,24 +158,24 @@ class OpenTransaction:
             self.connection,
             what="COMMIT",
             consequence="whether the changes are in the database is not known, "
-            "look before trying again",
+            "check before trying again",
             note=COMMITTED,
             within=self._commit_timeout,
         )
 
     async def _look_before_commit(self) -> None:
-        """See that there is something to commit. What fails here is still to be rolled back."""
+        """Make sure that there is something to commit. What fails here must be rolled back."""
         try:
             with self._translated:
-                # The first asks the driver alone, which may know already that it has lost it.
+                # The first asks only the driver, which may already know that it has lost it.
                 is_over = not self.connection.is_in_transaction()
                 if self._by_caller and not is_over:
-                    # Where a statement failed and the caller passed over that, PostgreSQL answers
-                    # COMMIT with a mere ROLLBACK, which is not an error. To this with one.
+                    # Where a statement failed and the caller ignored that, PostgreSQL answers
+                    # COMMIT with a mere ROLLBACK, which is not an error. It answers this with one.
                     await self.connection.execute(_IS_STILL_THE_SAME)
         except UnreachableStorage as error:
             raise UnreachableStorage(
-                "the connection was lost before COMMIT was sent, nothing of the transaction is "
+                "the connection was lost before COMMIT was sent, and nothing of the transaction is "
                 "stored",
                 sqlstate=error.sqlstate,
                 advice="run the whole transaction again",
@@ -188,7 +188,7 @@ class OpenTransaction:
             raise _ended_by_caller()
 
     async def undo(self) -> None:
-        """Roll it back, once the call that is under way, if any, is through."""
+        """Roll it back, once the call that is under way, if any, is done."""
         await uninterrupted(
             self._undo(), within=RELEASE_TIMEOUT, give_up=partial(cut, self.connection)
         )
@@ -244,9 +244,9 @@ class OpenTransaction:
 
 def _ended_by_caller(and_then: str = "") -> DatabaseError:
     return DatabaseError(
-        "SQL of the caller's own ended the transaction (COMMIT or ROLLBACK) before the end of "
+        "the caller's own SQL ended the transaction (COMMIT or ROLLBACK) before the end of "
         f"backend.transaction(){and_then}",
-        advice="leave the end to that; to have all undone, raise an error inside",
+        advice="leave that to backend.transaction(); to undo everything, raise an error inside",
     )
 
 

@@ -1,6 +1,6 @@
 """Work that no cancellation cuts short: a COMMIT, a ROLLBACK, giving a connection back.
 
-A shield of anyio holds off the cancellation of anyio's scopes alone. ``asyncio.timeout``,
+A shield of anyio holds off only the cancellation of anyio's scopes. ``asyncio.timeout``,
 ``Task.cancel``, a sibling that fails in a ``TaskGroup``, and Ctrl-C cancel a task whatever scopes
 it is in. What must not be cut runs here as a task of its own, which they do not reach, while the
 task that was cancelled waits for it: for a bounded time, which begins at the first cancellation.
@@ -29,10 +29,10 @@ _GRACE: Final = 1.0
 
 
 class Stop(NamedTuple):
-    """How work can be told to leave off.
+    """How work can be asked to stop.
 
     Attributes:
-        ask: Tells it.
+        ask: Asks it.
         errors: What it raises where it did, if that is not a result like others.
     """
 
@@ -51,17 +51,17 @@ async def uninterrupted(
 ) -> T:
     """Do some work to its end, and only then be cancelled.
 
-    Requests to cancel are counted and taken back by who made them (``Task.uncancel``), so nothing
+    Requests to cancel are counted and taken back by their senders (``Task.uncancel``), so nothing
     is changed about them here. A second one, or a hundredth, changes nothing.
 
     Args:
         work: What to do. It runs in a copy of the current context.
         within: How many seconds to wait for it once cancelled; None: as long as it takes.
-        give_up: Ends the work at once when those are over, such as ``Connection.terminate``; the
-            work is cancelled as well.
-        unanswered: The error to raise then, in the place of ``CancelledError``.
+        give_up: Ends the work immediately when those are over, such as ``Connection.terminate``;
+            the work is cancelled as well.
+        unanswered: The error to raise then, in place of ``CancelledError``.
         note: What to say of the work on the ``CancelledError``, where it was done all the same.
-        stop: How to ask for an early end once cancelled, where the work can be told to leave off.
+        stop: How to ask for an early end once cancelled, where the work can be asked to stop.
 
     Returns:
         What the work returns.
@@ -98,7 +98,7 @@ def _is_done(task: asyncio.Future[Any]) -> bool:
 def _has_more_to_say(
     task: asyncio.Future[Any], cancelled: asyncio.CancelledError, stop: Stop | None
 ) -> bool:
-    """Whether a task failed, and not because it was told to stop."""
+    """Whether a task failed, and not because it was asked to stop."""
     error = None if task.cancelled() else task.exception()
     if error is None or (stop is not None and isinstance(error, stop.errors)):
         return False
@@ -146,8 +146,8 @@ async def clean_up_after(
 ) -> None:
     """Undo or give back something while an error is on its way.
 
-    What the caller is to hear of stays that error, also where this is cancelled meanwhile, if it
-    says that the caller was cancelled or took the place of that, or that an outcome is unknown.
+    The caller still gets that error, also where this is cancelled meanwhile, if it
+    says that the caller was cancelled or replaced that, or that an outcome is unknown.
 
     Args:
         error: The error.
@@ -224,6 +224,6 @@ async def _outlast(task: asyncio.Future[Any], seconds: float | None) -> bool:
 
 
 def _take_note(task: asyncio.Future[Any]) -> None:
-    """Look at how a task ended, whose end nobody waits for: else asyncio logs its error."""
+    """Look at how a task ended that nothing waits for: otherwise asyncio logs its error."""
     if not task.cancelled():
         task.exception()

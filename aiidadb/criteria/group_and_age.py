@@ -34,14 +34,14 @@ def query_group(
     group_name: str | Iterable[str] | None = None,
     group_pk: Pks | None = None,
 ) -> QueryBuilder:
-    """Keep of a query of nodes those that are in a group.
+    """Restrict a query of nodes to those in a group.
 
     A node in several of the groups stays one row. Where labels and pks are given, a group must have
-    one of the labels and one of the pks. (In the place of ``DjangoQueryManager.query_group``, which
+    one of the labels and one of the pks. (Replaces ``DjangoQueryManager.query_group``, which
     failed on labels.)
 
     Args:
-        query: A pypika query on :data:`aiidadb.nodes`; it is left as it was.
+        query: A pypika query on :data:`aiidadb.nodes`; it is not changed.
         args: What djsite took: an object with attributes ``group_name`` and ``group_pk``.
         group_name: Label of a group, or several (which djsite calls names).
         group_pk: Pk of a group, or several, or groups.
@@ -73,10 +73,10 @@ def query_group(
 def query_past_days(
     query: QueryBuilder, args: object = None, *, past_days: float | None = None
 ) -> QueryBuilder:
-    """Keep of a query of nodes those that were created in the last days.
+    """Restrict a query of nodes to those created in the last days.
 
     Args:
-        query: A pypika query on :data:`aiidadb.nodes`; it is left as it was.
+        query: A pypika query on :data:`aiidadb.nodes`; it is not changed.
         args: What djsite took: an object with an attribute ``past_days``.
         past_days: Days of 24 hours before now, by this machine's clock; fractions are allowed.
 

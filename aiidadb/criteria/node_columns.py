@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Columns", "as_columns", "no_such_column", "select_columns"]
 
 Columns: TypeAlias = "list[Term]"
-"""Some columns of nodes, or what is inside of them."""
+"""Some columns of nodes, or what is inside them."""
 
 
 def as_columns(names: Iterable[str], *, or_else: Set[str] = frozenset()) -> Columns:
@@ -28,7 +28,7 @@ def as_columns(names: Iterable[str], *, or_else: Set[str] = frozenset()) -> Colu
 
     Args:
         names: Columns, ``pk`` among them, or keys inside two of them, as ``attributes.cell``.
-        or_else: What can be asked for beside columns, and may have been meant.
+        or_else: What can be asked for besides columns, and may have been meant.
 
     Raises:
         InvalidInputError: There are none, or nodes have no such column.

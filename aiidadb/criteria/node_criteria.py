@@ -63,7 +63,7 @@ def all_of(criteria: Iterable[object], lookups: Mapping[str, object]) -> list[Cr
         lookups: Column name to the value that it must have; None asks for null. ``pk`` is ``id``.
 
     Raises:
-        InvalidInputError: Not a criterion, or on another table, or no column of nodes.
+        InvalidInputError: Not a criterion, or on another table, or not a column of nodes.
     """
     found = [require_criterion_on(one, nodes, _CRITERIA_COLUMNS) for one in criteria]
     for name, value in lookups.items():
@@ -114,8 +114,8 @@ def binder(
 ) -> Binder:
     """:func:`all_of` and :func:`bind_criteria`, at little cost where lookups are plain texts.
 
-    Those are the most frequent by far, and take longer to be put into SQL than a small question
-    takes to be asked: what was made of the last ones is kept.
+    Those are the most frequent by far, and rendering them takes longer than running a small query:
+    the latest results are kept.
 
     Args:
         criteria: As for :func:`all_of`.
@@ -139,12 +139,12 @@ def _binder_of_texts(lookups: tuple[tuple[str, str], ...], version: SchemaVersio
         text, values = bind_criteria(criteria, first=first, version=version)
         return text, tuple(values)
 
-    bind(first=1)  # so that what cannot be meant is refused, and is not kept
+    bind(first=1)  # so that what is not valid is refused, and is not kept
     return bind
 
 
 def require_criterion_on(criterion: object, table: Table, columns: Collection[str]) -> Criterion:
-    """Something that a caller gave, if it is a criterion on a table.
+    """What a caller gave, if it is a criterion on a table.
 
     Args:
         criterion: It.
@@ -152,7 +152,7 @@ def require_criterion_on(criterion: object, table: Table, columns: Collection[st
         columns: Those that the table has.
 
     Raises:
-        InvalidInputError: It is on another table, or on a column that is not there.
+        InvalidInputError: It is on another table, or on a column that does not exist.
         InvalidTypeError: It is not a criterion.
     """
     found = _require_criterion(criterion)
@@ -182,7 +182,7 @@ def _require_criterion(criterion: object) -> Criterion:
 def _check_columns(
     part: object, tables: frozenset[str], own: str, columns: Collection[str]
 ) -> None:
-    """Refuse columns of tables that are not there, and columns that the criterion's own has not."""
+    """Refuse columns of tables that are not in the query, or that the criterion's table lacks."""
     if isinstance(part, QueryBuilder):
         tables = tables | _tables_of(part)
     elif isinstance(part, Field):

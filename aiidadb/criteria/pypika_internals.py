@@ -1,4 +1,4 @@
-"""What is read of pypika's private parts: all of it, and nowhere else.
+"""The private parts of pypika that are read: all of them are here, and nowhere else.
 
 pypika has no public way to ask a query what it is made of. A new version may rename any of these
 parts, so ``pyproject.toml`` bounds pypika's version above, and
@@ -60,7 +60,7 @@ def common_queries(query: QueryBuilder) -> list[AliasedQuery]:
 
 
 def selects_only(query: QueryBuilder) -> bool:
-    """Whether a query selects something and, but for queries inside, changes nothing."""
+    """Whether a query selects something and, apart from queries inside, changes nothing."""
     changes = (query._insert_table, query._update_table, query._delete_from, query._select_into)
     return bool(query._selects) and not any(changes)
 

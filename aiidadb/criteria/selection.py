@@ -1,4 +1,4 @@
-"""Runs what pypika built: queries that select, all at once or some rows at a time."""
+"""Runs what pypika built: queries that select, all rows together or some at a time."""
 
 from __future__ import annotations
 

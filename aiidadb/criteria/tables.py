@@ -110,7 +110,7 @@ COLUMN_KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
 """The columns of AiiDA's own tables in the versions served; two of them only some versions have.
 
 ``repository_metadata`` of nodes is there from AiiDA 2.0 on, and then computers have a ``label`` in
-the place of a ``name``.
+place of a ``name``.
 """
 
 NODE_COLUMNS: Final = frozenset(COLUMN_KINDS["db_dbnode"]) - {"repository_metadata"}

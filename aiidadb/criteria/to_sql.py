@@ -118,7 +118,7 @@ def bind(
     nothing in a database of 1.x. :meth:`aiidadb.Backend.bind` spells it as the database does.
 
     Args:
-        term: A pypika criterion, term or query builder; it is left as it was.
+        term: A pypika criterion, term or query builder; it is not changed.
         first: The number of the first parameter.
         node_types: Applied to every text that is compared with a column ``node_type``.
 

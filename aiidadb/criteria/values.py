@@ -220,7 +220,7 @@ def interval_text(interval: Interval) -> str:
     """A length of time as PostgreSQL reads it."""
     sign = "-" if interval.is_negative else ""
     parts = [(unit, getattr(interval, unit, 0)) for unit in _INTERVAL_UNITS]
-    # PostgreSQL's intervals know no quarters.
+    # PostgreSQL's intervals have no quarters.
     texts = [
         f"{sign}{number * 3} months" if unit == "quarters" else f"{sign}{number} {unit}"
         for unit, number in parts

@@ -31,7 +31,7 @@ __all__ = ["GROUPS", "UNTIL", "USERS", "Campaign", "fill_with_campaign"]
 _QUERIES: Final = load_queries(sql_directory() / "demo")
 
 USERS: Final = ("ada@epfl.ch", "emmy.noether@example.org", "kathleen.lonsdale@example.org")
-"""The emails of those who work; the first has the most nodes."""
+"""The emails of the users; the first has the most nodes."""
 
 GROUPS: Final = (
     "semiconductors", "oxides", "metals", "perovskites", "layered", "alloys", "phonons-2024",
@@ -110,7 +110,7 @@ async def fill_with_campaign(
     version = (await read_bookkeeping(connection)).version()
     async with connection.transaction():
         if not await _QUERIES["campaign_is_empty"].fetchval(connection):
-            raise DatabaseNotEmpty("a campaign goes into a database without nodes: take a new one")
+            raise DatabaseNotEmpty("a campaign needs a database without nodes: use a new one")
         filler = _Filler(connection, version.has_core_prefix, nodes, seed, until, progress)
         campaign = await filler.fill()
     if progress is not None:
@@ -148,7 +148,7 @@ class _Filler:
             members += await self._insert("campaign_members", [*GROUPS], grouped, *place)
             if self.progress is not None:
                 self.progress(first_pk - 1 + blocks.stop * len(block.slots), self.nodes)
-        # Structures that nobody has worked on yet make the number of nodes what was asked for.
+        # Structures that have not been used yet make the number of nodes what was asked for.
         loose.structure("found")
         await self._nodes(loose, range(rest), self.nodes - rest + 1)
         await _QUERIES["campaign_sequence"].fetch(self.connection, self.nodes)
@@ -205,7 +205,7 @@ class _Filler:
         )
 
     async def _insert(self, query: str, *arguments: object) -> int:
-        """Put the rows that a question gives into its table; gives their number."""
+        """Put the rows that a query returns into its table; returns their number."""
         table, columns = _TABLES[query]
         # The queries name columns as the main line does.
         targets = {column: column for column in columns.split()}

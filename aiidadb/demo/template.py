@@ -1,4 +1,4 @@
-"""What comes again in every block of a campaign: four materials, and what is done with them.
+"""What recurs in every block of a campaign: four materials, and what is done with them.
 
 What a material goes through:
 
@@ -77,7 +77,7 @@ class _Link:
 
 @dataclass
 class Template:
-    """Slots and links that come again in every block."""
+    """Slots and links that recur in every block."""
 
     slots: list[_Slot] = field(default_factory=list)
     links: list[_Link] = field(default_factory=list)
@@ -155,7 +155,7 @@ class Template:
         return number
 
     def pw_workchain(self, name: str, entry_point: str, structure: int) -> int:
-        """One that somebody submits with a structure and its settings."""
+        """One that a user submits with a structure and its settings."""
         settings = self.slot(_DICT, attributes={"clean_workdir": False})
         number = self.workchain(name, entry_point, structure=structure, parameters=settings)
         self.link_shared(number, "input_work", "code", "pw")
@@ -184,7 +184,7 @@ class Template:
         exit_status: int = 0,
         **inputs: int,
     ) -> int:
-        """A calculation on a computer, with its own parameters; its outputs are others' subject."""
+        """A calculation on a computer, with its own parameters; its outputs are added elsewhere."""
         if parameters:
             inputs["parameters"] = self.slot(_DICT, attributes=_PARAMETERS)
         name = f"{code.capitalize()}Calculation"
@@ -338,7 +338,7 @@ def one_block() -> Template:
             model = _model_bands(template, scf)
             if template.material == 2:
                 _aligned(template, model)
-    # What somebody brought from elsewhere has no structure.
+    # What was imported from elsewhere has no structure.
     template.slot(_BANDS, "bands", label="photoemission", attributes=_BANDS_ATTRIBUTES)
     return template
 

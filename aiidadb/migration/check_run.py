@@ -49,11 +49,11 @@ async def check_or_refuse(
         options: How.
 
     Returns:
-        What was found and is no reason to refuse.
+        What was found and is not a reason to refuse.
 
     Raises:
-        AiidaDbError: The one thing in the way, where it has an error of its own.
-        StorageMigrationError: What else is in the way; the notes say what and how to mend it.
+        AiidaDbError: The one obstacle, where it has an error of its own.
+        StorageMigrationError: Other obstacles; the notes name each and how to remove it.
         LockTimeout: Others kept a table locked for longer than the options' patience.
     """
     check, errors = await with_patience(
@@ -81,7 +81,7 @@ async def _look(
 
 
 def _told(plan: MigrationPlan, options: MigrationOptions) -> Callable[[str, int, int | None], None]:
-    """What tells the caller of progress before the first step."""
+    """What reports progress to the caller before the first step."""
 
     def tell(what: str, rows: int, total: int | None) -> None:
         options.tell(MigrationProgress(0, len(plan.steps), "", what, rows, total))

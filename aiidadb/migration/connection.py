@@ -38,22 +38,23 @@ MINIMAL_SERVER: Final = 13
 """The first PostgreSQL with ``gen_random_uuid()``."""
 
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
-    # Rows that a policy would hide are an error, not rows to be passed over.
+    # Rows that a policy would hide are an error, not rows to be skipped.
     "row_security": "off",
-    # What SQL files say means what it says, whatever an old application once needed.
+    # SQL files mean what they say, whatever settings an old application once needed.
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
     "array_nulls": "on",
-    # A step takes as long as it takes; one that copies files leaves its transaction idle meanwhile.
+    # A step has no time limit; one that copies files leaves its transaction idle meanwhile.
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     # A change that waits for a reader keeps all later readers waiting too: it gives way, and the
     # runner tries again. Not before it has waited for `deadlock_timeout`, which is when an
-    # autovacuum is made to give way: else it would have to be waited for, however long it takes.
+    # autovacuum is made to give way: otherwise the migration would have to wait for it, however
+    # long it takes.
     "lock_timeout": "1500ms",
     "default_transaction_isolation": "read committed",
-    # What is told as committed is on the disk: files are cleared away on the strength of it.
+    # What is reported as committed is on the disk: files are cleared away on the strength of it.
     "synchronous_commit": "on",
     # Text of dates and floats is the same on every server.
     "timezone": "UTC",
@@ -63,7 +64,7 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 """What each migrating session sets, where the server knows the setting.
 
 Beside these, the ``search_path`` is that schema alone which holds AiiDA's tables: the steps name
-tables without a schema, and a table of the same name elsewhere is none of theirs.
+tables without a schema, and a table of the same name elsewhere does not concern them.
 """
 
 _CLOSE_TIMEOUT: Final = 10.0
@@ -83,7 +84,7 @@ async def migrating_connection(
         profile: The database.
         options: How to connect, beside what the profile says, as for a pool.
         patience: How many seconds to wait for another process that has the lock.
-        waiting: Told, while waiting, what for.
+        waiting: Receives, while waiting, what for.
 
     Yields:
         The connection. It is closed at the end whatever happens, which gives the lock back; what
@@ -102,7 +103,7 @@ async def migrating_connection(
 async def session_of_a_migration(
     profile: Profile, options: Mapping[str, Any] | None = None
 ) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of its own, made as a migration's, that keeps nobody out.
+    """A connection of its own, made as a migration's, that does not keep others out.
 
     Args:
         profile: The database.
@@ -115,7 +116,7 @@ async def session_of_a_migration(
         StorageMigrationError: The server is too old, or reached through a connection pooler; the
             role's ``search_path`` leads to no schema.
         IncompatibleStorageSchema: AiiDA's tables are in several schemas.
-        ReadOnlyDatabase: The server takes no writes.
+        ReadOnlyDatabase: The server does not accept writes.
         PermissionDenied: The role may not make the temporary functions that steps use.
         DatabaseError: The server cannot be reached, or refuses.
     """
@@ -170,12 +171,13 @@ async def _check_server(connection: asyncpg.Connection, schema: str) -> str:
     if server["backend_pid"] != connection.get_server_pid():
         raise StorageMigrationError(
             "the server is reached through a connection pooler (such as PgBouncer), where the lock "
-            "that keeps a second migration out does not hold: connect to the server itself"
+            "that keeps a second migration out does not work: connect to the server itself"
         )
     if server["read_only"]:
         raise ReadOnlyDatabase(
-            "the server or the role takes no writes (a standby, or default_transaction_read_only): "
-            "connect to the primary, as a role that may write, to migrate",
+            "the server or the role does not accept writes (a standby, or "
+            "default_transaction_read_only): connect to the primary, as a role that may write, to "
+            "migrate",
             sqlstate="25006",
         )
     if not server["may_make_temporary"] or not server["may_create"]:

@@ -1,4 +1,4 @@
-"""Files that survive a crash: written aside, flushed to the disk, then given their name at once."""
+"""Files that survive a crash: written aside, flushed to the disk, then renamed atomically."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ class ExportFile:
         except OSError as error:
             raise StorageMigrationError(
                 f"{self._content} could not be written to {self._directory}: "
-                f"{error.strerror or error}; nothing was removed from the database: make room "
-                "or rights there, or name another export directory, and run again"
+                f"{error.strerror or error}; nothing was removed from the database: free some "
+                "space or grant rights there, or give another export directory, and run again"
             ) from error
 
 
@@ -126,7 +126,7 @@ async def check_export_directory(context: StepContext) -> None:
     if not context.options.dry_run and not await to_thread.run_sync(may_be_written, directory):
         raise StorageMigrationError(
             "what leaves the database, or has no counterpart in it, is written to files first, and "
-            f"{directory} cannot be written: name another export directory; nothing was changed"
+            f"{directory} cannot be written: give another export directory; nothing was changed"
         )
 
 

@@ -10,8 +10,8 @@ __all__ = ["Action", "Finding", "MigrationCheck"]
 Action: TypeAlias = Literal["exported", "repairable", "refused"]
 """What a migration does with a finding.
 
-``exported``: it writes the rows to a file and goes on. ``repairable``: it mends them if told to,
-and refuses otherwise. ``refused``: it does not start, since what to do needs judgement.
+``exported``: it writes the rows to a file and continues. ``repairable``: it repairs them if asked
+to, and refuses otherwise. ``refused``: it does not start, since what to do needs judgement.
 """
 
 
@@ -57,7 +57,7 @@ class MigrationCheck:
 
     @property
     def repairable(self) -> tuple[Finding, ...]:
-        """Those that a migration refuses unless it is told to mend them."""
+        """Those that a migration refuses unless asked to repair them."""
         return self._of("repairable")
 
     @property

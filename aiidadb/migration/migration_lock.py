@@ -31,12 +31,12 @@ async def take_lock(
     Args:
         connection: The one that will migrate.
         patience: How many seconds to wait for another process that has it.
-        waiting: Told, while waiting, what for.
+        waiting: Receives, while waiting, what for.
 
     Raises:
         LockTimeout: Another process kept it; the message says who.
     """
-    # Tried again and again: a wait inside the server would be a transaction, in the holder's way.
+    # Tried repeatedly: a wait inside the server would be a transaction, in the holder's way.
     end = anyio.current_time() + patience
     pause = _FIRST_PAUSE
     while not await QUERIES["migration_lock"].fetchval(connection, LOCK_KEY):
@@ -55,7 +55,7 @@ async def take_lock(
 
 
 def describe_session(row: asyncpg.Record) -> str:
-    """Who a session of the server is, for messages.
+    """Which session of the server it is, for messages.
 
     Args:
         row: With ``pid``, ``role``, ``application`` and ``since``, each of which may be null.

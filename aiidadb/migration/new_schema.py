@@ -50,12 +50,12 @@ async def make_schema(
     made: list[str] = []
     is_sent = False
     remove = "" if repository is None else f"remove {container_path(repository)} and "
-    advice = f"look whether it does, and if it is empty, {remove}run again"
+    advice = f"check whether it does, and if it is empty, {remove}run again"
     try:
         async with atomic(connection, "the new schema", advice):
             await connection.execute(SCHEMAS[version.schema_name])
             if repository is not None:
-                # Noted by the thread: it goes on to its end also where this is cancelled.
+                # Noted by the thread, which runs to its end even where this is cancelled.
                 await in_thread(lambda: made.append(create_container(repository)))
                 await QUERIES["repository_uuid_write"].execute(connection, made[0])
             is_sent = True

@@ -16,7 +16,7 @@ PATIENCE: Final = 600.0
 
 
 class CallersError(Exception):
-    """Carries an error of the caller's own, which comes out of the migration as it went in.
+    """Carries an error of the caller's own out of the migration unchanged.
 
     Attributes:
         error: The error.
@@ -36,14 +36,14 @@ class MigrationOptions:
             which AiiDA 0.x and 1.x have ``repository/node`` and AiiDA 2.x has ``container``; None
             where the profile has none.
         export_directory: Where files go that are written because rows leave the database.
-        without_repository: There are no files to care for but those that are found: a step passes
-            over what is missing, and says so, instead of refusing.
-        repair: What a check finds and can be mended without losing anything is mended first.
+        without_repository: There are no files to migrate but those that are found: a step skips
+            what is missing, and says so, instead of refusing.
+        repair: What a check finds and can be repaired without losing anything is repaired first.
         dry_run: All of it will be rolled back. Nothing outside the database may be changed or left
             behind.
         patience: For how many seconds to wait for another migration of the database, and each step
             for tables that others use.
-        progress: Told how far it is, or None.
+        progress: Receives how far it is, or None.
     """
 
     repository: Path | None = None
@@ -55,11 +55,11 @@ class MigrationOptions:
     progress: ProgressCallback | None = None
 
     def tell(self, progress: MigrationProgress) -> None:
-        """Tell whoever wants to know how far it is.
+        """Report how far it is, where the caller wants to know.
 
         Raises:
-            CallersError: What the caller's own function raised. Whatever its kind, it is no failure
-                of the step that told.
+            CallersError: What the caller's function raised. Whatever its kind, it is not a failure
+                of the step that reported it.
         """
         if self.progress is not None:
             try:

@@ -19,7 +19,7 @@ __all__ = ["LOCKED", "with_patience"]
 T = TypeVar("T")
 
 LOCKED: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-"""What the server raises where somebody else has what is needed."""
+"""What the server raises where another session has what is needed."""
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0
@@ -35,18 +35,18 @@ async def with_patience(
     waiting: Callable[[str], None],
     failed: str,
 ) -> T:
-    """Try something again and again where somebody else holds a table, until patience ends.
+    """Retry while another session holds a table, until patience ends.
 
     Args:
         attempt: What is tried. It is undone where it raises one of :data:`LOCKED`.
         connection: The one that it uses.
         tables: The tables that it needs.
-        seconds: How long to go on trying.
-        waiting: Told, before each pause, whom it waits for.
-        failed: What to say at the end, before who is in the way.
+        seconds: How long to keep trying.
+        waiting: Receives, before each pause, what it waits for.
+        failed: What to say at the end, before what is in the way.
 
     Raises:
-        LockTimeout: Others did not let go in time.
+        LockTimeout: Others did not release the table in time.
     """
     end = anyio.current_time() + seconds
     pause = _FIRST_PAUSE

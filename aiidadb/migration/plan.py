@@ -32,7 +32,7 @@ class PlannedStep:
         step: The step.
         rows: How many rows it will change, if :attr:`rows_are_exact`; else how many the tables
             that it touches have now, which is the most. None where that is not known before, as
-            the tables come with a step in between, or where nobody counted.
+            the tables come with a step in between, or where they were not counted.
         rows_are_exact: Whether it is the step's own count.
     """
 
@@ -71,7 +71,7 @@ class MigrationPlan:
         steps: The steps; empty where there is nothing to do.
         schema: The schema that holds AiiDA's tables.
         is_half_way: Whether aiida-core 2.x began to migrate the database and left it with both
-            bookkeepings; the first step puts that right.
+            bookkeepings; the first step corrects that.
     """
 
     origin: SchemaVersion
@@ -84,7 +84,7 @@ class MigrationPlan:
     def form(self) -> SchemaVersion:
         """The version whose tables and columns the database has.
 
-        It is the origin, but for what aiida-core 2.x left within 0024: logs have the columns of
+        It is the origin, except for what aiida-core 2.x left within 0024: logs have the columns of
         after it there.
         """
         if self.steps and self.steps[0].step is REST_OF_0024:
@@ -189,7 +189,7 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     Raises:
         InvalidInputError: There is no such version to go to.
         NotAnAiidaDatabase: It is empty, or not AiiDA's.
-        IncompatibleStorageSchema: The version that it has is ahead, or is none of these lines'.
+        IncompatibleStorageSchema: The version that it has is ahead, or is not of these lines.
         CorruptStorage: What it says contradicts itself.
         StorageMigrationError: The way to the target leads backwards.
     """
@@ -198,8 +198,8 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     origin = bookkeeping.version()
     if origin not in STEPS:
         raise IncompatibleStorageSchema(
-            f"the database has schema version {origin}, which is ahead of what is known here "
-            f"({_known()}): a newer AiiDA made it; use a newer aiidadb"
+            f"the database has schema version {origin}, which is newer than the versions known "
+            f"here ({_known()}): a newer AiiDA made it; use a newer aiidadb"
         )
     if not are_comparable(target, origin):
         raise InvalidInputError(
@@ -227,7 +227,7 @@ def route(origin: SchemaVersion, target: SchemaVersion) -> list[MigrationStep]:
 
 
 def _set(name: str, text: str) -> str:
-    """A statement that passes over a setting that the server does not know."""
+    """A statement that ignores a setting that the server does not know."""
     known = f"from pg_settings where lower(name) = '{name}'"
     return f"select set_config(name, {_literal(text)}, false) {known};"
 
@@ -253,5 +253,5 @@ def _refuse_other_names(bookkeeping: Bookkeeping) -> None:
     if others:
         raise IncompatibleStorageSchema(
             f"django_migrations holds {others[0]!r} for AiiDA, which no release of AiiDA has: what "
-            "that step did is not known, so nothing can go on from it"
+            "that step did is not known, so it cannot be migrated"
         )

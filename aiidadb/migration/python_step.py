@@ -24,9 +24,9 @@ class StepContext:
 
     Attributes:
         connection: A connection inside the step's transaction. The step neither commits nor rolls
-            back; it raises where it cannot go on, and the runner rolls back.
+            back; it raises where it cannot continue, and the runner rolls back.
         options: How the migration is to be run.
-        progress: Told what is worked on, how many rows are done, and how many there are in all
+        progress: Receives what is worked on, how many rows are done, and how many there are in all
             (None where that is not known).
         line: Whose step it is: what lies in rows of its own in the django line, before 1.0.37, lies
             in JSONB columns in the sqlalchemy line.
@@ -47,9 +47,9 @@ class StepOutcome:
     Attributes:
         rows: Rows of the database that were written, or written to a file.
         files: Files written; they are on the disk, flushed, before the transaction commits.
-        notes: What the report must tell, a sentence or more each.
+        notes: What the report must say, a sentence or more each.
         after_commit: What to call once the transaction is committed, in a thread, never in a dry
-            run: clearing away what was needed to go on after a crash. It may be lost in one, so
+            run: clearing away what was needed to continue after a crash. It may be lost in one, so
             nothing may depend on it.
     """
 

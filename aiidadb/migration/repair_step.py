@@ -1,4 +1,4 @@
-"""The repair before a migration's first step, where the check finds what can be mended."""
+"""The repair before a migration's first step, where the check finds what can be repaired."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["RepairStep"]
 
 @dataclass(frozen=True, slots=True)
 class RepairStep:
-    """What mends what a check has found to be repairable: run as a step, from and to one version.
+    """The repair of what a check has found to be repairable: run as a step that keeps the version.
 
     Args:
         plan: What runs afterwards.
@@ -42,7 +42,7 @@ class RepairStep:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables of the plan, among which are those that are mended."""
+        """The tables of the plan, among which are those that are repaired."""
         return self.plan.tables
 
     @property

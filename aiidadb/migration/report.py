@@ -1,4 +1,4 @@
-"""What is told of a migration: while it runs, and when it is done."""
+"""What a migration reports: while it runs, and when it is done."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ProgressCallback: TypeAlias = Callable[[MigrationProgress], None]
 class StepReport:
     """What one step did.
 
-    What was mended before the first step comes as a step of the name ``repair``, from and to the
+    What was repaired before the first step is reported as a step named ``repair``, from and to the
     version that the database had.
 
     Attributes:
@@ -75,10 +75,10 @@ class MigrationReport:
     Attributes:
         origin: The version that the database had.
         version: The version that it has now; in a dry run, that it would have.
-        steps: One report a step, in order; empty where there was nothing to do.
+        steps: One report per step, in order; empty where there was nothing to do.
         seconds: How long all of it took, from taking the lock to the last commit.
         dry_run: Whether all of it was rolled back.
-        findings: What the check before the first change found: mended or written to files since.
+        findings: What the check before the first change found: repaired or written to files since.
     """
 
     origin: SchemaVersion

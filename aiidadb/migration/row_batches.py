@@ -1,4 +1,4 @@
-"""Rows of a question, read in batches, so that memory does not grow with them."""
+"""Rows of a query, read in batches, so that memory does not grow with them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def read_in_batches(
     size: int,
     table: str | None = None,
 ) -> AsyncIterator[list[asyncpg.Record]]:
-    """Read the rows of a question by a cursor of the transaction.
+    """Read the rows of a query by a cursor of the transaction.
 
     Args:
         connection: In a transaction; it may be used between two batches.
-        query: The question's name.
+        query: The query's name.
         values: Its parameters.
         size: How many rows a batch has, the last one fewer.
-        table: The table that it is asked of, where the question leaves that open.
+        table: The table that it is run on, where the query leaves that open.
 
     Yields:
         Rows, none twice; no empty batch.

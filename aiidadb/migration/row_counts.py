@@ -34,8 +34,9 @@ async def count_rows(
         The plan with numbers.
 
     Raises:
-        asyncpg.PostgresError: Among others, that a table or column is no longer there, or that
-            somebody has a table locked. It leaves a transaction of the connection's as it was.
+        asyncpg.PostgresError: For instance, because a table or column is no longer there, or that
+            another session has a table locked. It leaves a transaction of the connection's as it
+            was.
     """
     if not plan.steps:
         return plan

@@ -41,17 +41,17 @@ async def run_migration(
 
     Args:
         connection: From :func:`aiidadb.migration.connection.migrating_connection`: what is pending
-            is found while nobody else can migrate.
+            is found while no other process can migrate.
         target: The version that is wanted.
         options: How.
 
     Returns:
-        One report a step, and how long all of it took.
+        One report per step, and the total time.
 
     Raises:
-        SchemaError: There is no way to the target, or something stands in it; nothing was changed.
+        SchemaError: There is no way to the target, or something prevents it; nothing was changed.
         StorageMigrationError: A step failed; it was undone, those before it stay done.
-        LockTimeout: Others did not let go of a table; as above.
+        LockTimeout: Others did not release a table; as above.
         UnknownOutcome: The connection was lost during a commit.
         DatabaseError: The server, or the way to it, failed; as above.
         AiidaDbError: What a step written in Python raises; as above.
@@ -99,7 +99,7 @@ class _Runner:
         self._check = check
 
     async def run(self) -> tuple[StepReport, ...]:
-        """Run all steps, and return one report a step."""
+        """Run all steps, and return one report per step."""
         if not self._options.dry_run:
             reports = await self._run_each()
             await self._gather_statistics()
@@ -148,7 +148,7 @@ class _Runner:
         return tuple(reports)
 
     async def _gather_statistics(self) -> None:
-        """Let the planner know what it has forgotten. It is of use, not needed: nothing fails."""
+        """Update the planner's statistics. It is useful, not needed: nothing fails."""
         tables = list(self._plan.tables)
         with contextlib.suppress(*DRIVER_ERRORS):
             for row in await QUERIES["migration_statistics"].fetch(self._connection, tables):

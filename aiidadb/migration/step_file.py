@@ -18,13 +18,13 @@ A file of ``sql/migrations/`` starts with a header of comment lines::
 
 ``tables`` is ``none``, ``all`` or names them. The others may be absent. ``drops`` names tables and
 columns that are gone afterwards, and foreign keys that go with a table that they point to;
-``retypes`` columns that get another type, ``remakes`` columns whose type is given anew, to write
-all their values at once or to change their length: all that PostgreSQL does not do while a view
+``retypes`` columns that get another type, ``remakes`` columns whose type is set again, to write
+all their values together or to change their length: all that PostgreSQL does not do while a view
 shows them. ``rows`` counts what will be changed.
 
-A trigger that ``drops`` names, and the function that it calls, are AiiDA's own, told by what they
-are from what others made under the same names: the trigger as ``pg_get_triggerdef`` writes it, in
-lower case, and the MD5 of the function's source, in lower case too, each white space being one
+A trigger that ``drops`` names, and the function that it calls, are AiiDA's own, recognised by what
+they are from what others made under the same names: the trigger as ``pg_get_triggerdef`` writes it,
+in lower case, and the MD5 of the function's source, in lower case too, each white space being one
 blank and those at either end left out.
 
 What follows is sent as it is, except that ``-- call: NAME`` on a line of its own stands for a step
@@ -113,7 +113,7 @@ _WHY_FORBIDDEN: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OwnTrigger:
-    """A trigger that AiiDA itself made, told by what it is; a step drops it with its function.
+    """A trigger that AiiDA itself made, recognised by what it is; dropped with its function.
 
     Attributes:
         name: Its name.
@@ -151,7 +151,7 @@ class MigrationStep:
         retypes: The columns that get another type.
         remakes: The columns whose type is given anew: all values are written, or the length is
             another.
-        row_count: A question for the number of rows that will be changed, valid on a database at
+        row_count: A query for the number of rows that will be changed, valid on a database at
             ``origin``; None where there is none.
         parts: SQL scripts, and steps written in Python, in order.
         source: The whole file.
@@ -180,7 +180,7 @@ class MigrationStep:
 
     @property
     def bookkeeping(self) -> str:
-        """The statements that note it as done, for the end of its transaction."""
+        """The statements that record it as done, for the end of its transaction."""
         is_of_django = self.version.line == "django"
         if is_of_django and self.version <= LAST_WITH_DJANGO:
             return f"select pg_temp.aiidadb_note_step('{self.name}', '{self.version}');"
@@ -248,7 +248,7 @@ class _File:
             before = self._version(f"{_OF_ANOTHER_LINE}from")
             yield self._step("sqlalchemy", version, before, self.path.stem)
         elif any(key.startswith(_OF_ANOTHER_LINE) for key in self.header):
-            raise SqlFileError(f"{self.path}: a step of one line, whose header tells of two")
+            raise SqlFileError(f"{self.path}: a step of one line, whose header names two")
         elif _BLOCK.search(self.body):
             raise SqlFileError(f"{self.path}: a step of one line, with parts of another")
 

@@ -1,4 +1,4 @@
-"""Runs one step, with its bookkeeping, in one transaction: wholly or not at all."""
+"""Runs one step, with its bookkeeping, in one transaction: completely or not at all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["StepRunner"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-# What the caller can do something about keeps its kind; all else is a step that failed.
+# What the caller can act on keeps its kind; all else is a step that failed.
 _ACTIONABLE: Final = (
     ConcurrencyError,
     LockTimeout,
@@ -57,10 +57,10 @@ class StepRunner:
 
     Args:
         connection: From :func:`aiidadb.migration.connection.migrating_connection`.
-        step: The step, or what mends before the first one.
+        step: The step, or the repair before the first one.
         settlement: A statement for the beginning of its transaction, or None.
         options: How to run it.
-        tell: Told what is done, how many rows are, and how many there are in all, if that is known.
+        tell: Receives what is being done, how many rows are done, and the total, if known.
         ahead: What steps written in Python have begun already, by their names.
     """
 
@@ -81,11 +81,11 @@ class StepRunner:
         self._ahead = ahead or {}
 
     async def run(self) -> StepReport:
-        """Run it; where somebody else holds a table, again and again until patience ends.
+        """Run it; where another session holds a table, repeatedly until patience ends.
 
         Raises:
             StorageMigrationError: It failed and was undone.
-            LockTimeout: Others did not let go of a table; it was undone.
+            LockTimeout: Others did not release a table; it was undone.
             UnknownOutcome: The connection was lost during the commit.
             DatabaseError: The server, or the way to it, failed; it was undone.
             AiidaDbError: What a step written in Python raises; it was undone.
@@ -99,7 +99,7 @@ class StepRunner:
                 self._step.tables,
                 self._options.patience,
                 waiting=lambda whom: self._tell(whom, 0, None),
-                failed=f"{self._outcome}: it could not have all its tables",
+                failed=f"{self._outcome}: it could not lock all its tables",
             )
         except BaseException as error:
             passed = time.perf_counter() - begin

@@ -52,7 +52,7 @@ _PYTHON_STEPS: Final[Mapping[str, PythonStep]] = {step.name: step for step in PY
 
 
 def _read_lines(directory: Path) -> dict[SchemaVersion, MigrationStep]:
-    """Read the files of all lines, which are its folders, and hold each chain together."""
+    """Read the files of all lines, which are its folders, and check that each chain is complete."""
     steps: dict[SchemaVersion, MigrationStep] = {}
     files = [path for line in get_args(Line) for path in sorted((directory / line).glob("*.sql"))]
     for path in files:
@@ -89,7 +89,7 @@ def _chain(line: Line, steps: Iterable[MigrationStep]) -> dict[SchemaVersion, Mi
 _DIRECTORY: Final = sql_directory() / "migrations"
 
 NOTES: Final = (_DIRECTORY / "bookkeeping.sql").read_text(encoding="utf-8").strip()
-"""The functions that note versions in the database, to be created in the session that does."""
+"""The functions that record versions in the database, to be created in the session that does."""
 
 PRELUDE: Final = f"{(_DIRECTORY / 'common.sql').read_text(encoding='utf-8').strip()}\n\n\n{NOTES}"
 """Those, and the functions that the steps use, to be created in each migrating session."""

@@ -1,4 +1,4 @@
-"""All of it or nothing: a transaction whose COMMIT is waited for, and its outcome known or told."""
+"""All or nothing: a transaction whose COMMIT is waited for, and its outcome known or reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DRIVER_ERRORS", "atomic", "roll_back"]
 
 _ROLLBACK_TIMEOUT: Final = 10.0
-_RUN_AGAIN: Final = "run again, which goes on from where the database is"
+_RUN_AGAIN: Final = "run again, which continues from where the database is"
 
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises on a connection that was open, also where the other end is gone."""

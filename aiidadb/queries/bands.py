@@ -26,14 +26,14 @@ class BandsRow:
     Attributes:
         pk: Of the bands node.
         formula: Of the structure that the bands belong to; ``<<NOT FOUND>>`` where there is none,
-            ``<<UNKNOWN>>`` where it does not tell its atoms.
+            ``<<UNKNOWN>>`` where it does not say what its atoms are.
         ctime: When the bands node was created, with time zone UTC; None where that is a time that
             Python cannot hold: before Christ, after 9999, or infinite. In the sqlalchemy line it
             may be missing.
         label: The label of the bands node.
         structure_pk: The pk of that structure; None where there is none.
         problem: What is odd: ``ctime`` and the time as PostgreSQL writes it, or why the formula
-            cannot be told; None where nothing is.
+            cannot be given; None otherwise.
     """
 
     pk: int

@@ -122,9 +122,9 @@ class BandsListing(Coroutine[Any, Any, list[BandsRow]], AsyncIterable[BandsRow])
 
     What :meth:`aiidadb.QueryManager.get_bands_and_parents_structure` gives. Nothing is sent before
     it is awaited, which gives a list of :class:`BandsRow`, or iterated over with ``async for``,
-    which gives the same rows in the same order. Each time the database is asked anew. Wherever
-    asyncio takes a coroutine, as in ``asyncio.create_task``, it is one; anyio's ``start_soon`` took
-    nothing but those of ``async def`` before its later releases.
+    which gives the same rows in the same order. Each time the database is queried again. Wherever
+    asyncio takes a coroutine, as in ``asyncio.create_task``, it is one; anyio's ``start_soon``
+    accepted only those of ``async def`` before its later releases.
     """
 
     __slots__ = ("_asked", "_coroutine", "_session")
@@ -243,7 +243,7 @@ class _Found(NamedTuple):
 
 
 class _Run:
-    """One time that a listing is asked for.
+    """One run of a listing.
 
     Attributes:
         is_done: Whether the rows given last were the last ones.
@@ -268,7 +268,7 @@ class _Run:
         return SelectionCursor(self._session, await self._query())
 
     async def next_rows(self, cursor: SelectionCursor, number: int) -> list[BandsRow]:
-        """The rows of the next bands, so many of them; fewer rows where elements are asked for."""
+        """The rows of the next bands, as many as given; fewer rows where elements are asked for."""
         if self._left is not None and not self._asked.elements.are_asked:
             number = min(number, self._left)
         bands = await cursor.fetch(number)

@@ -64,7 +64,7 @@ class StatisticsReader:
         """The server's own spelling of a time zone.
 
         Looked up instead of tried, because an error would spoil a transaction, and because the
-        server takes almost any letters and number for a zone of an invented name.
+        server accepts almost any letters and number as a zone of an invented name.
         """
         if not isinstance(name, str):
             raise InvalidTypeError(f"timezone must be the name of a time zone, not {quote(name)}")
@@ -81,4 +81,4 @@ class StatisticsReader:
             if similar
             else "give a name such as Europe/Zurich"
         )
-        raise InvalidInputError(f"the server knows no time zone {quote(name)}: {advice}")
+        raise InvalidInputError(f"the server does not know the time zone {quote(name)}: {advice}")

@@ -1,4 +1,4 @@
-"""Deleting nodes with all that hangs on them in the database.
+"""Deleting nodes with all that depends on them in the database.
 
 The file repository is not touched: the files of deleted nodes stay until AiiDA's own maintenance
 (``verdi storage maintain`` in 2.x) removes what no node refers to.
@@ -36,7 +36,7 @@ __all__ = [
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-# AiiDA's provenance rules: which link takes which of its ends along. Those that a caller may
+# AiiDA's provenance rules: which link includes which of its ends. Those that a caller may
 # switch off are not among these.
 _ALWAYS_FORWARD: Final = ("input_calc", "input_work")
 _ALWAYS_BACKWARD: Final = ("create", "return", "call_calc", "call_work")
@@ -124,7 +124,7 @@ async def delete_nodes_and_connections(
             return DeletionReport(missing=missing)
         await _warn_of_scans(session)
         # AiiDA's foreign keys are checked at the commit. Checked by each statement they cost less,
-        # and a violation can still be told from a lost connection.
+        # and a violation can still be distinguished from a lost connection.
         await session.execute("set constraints all immediate")
         mode = await QUERIES["set_plan_cache_mode"].fetchval(session, "force_generic_plan")
         counts = await _delete_all(session, asked, text, progress)
@@ -173,7 +173,7 @@ async def _delete_all(
         if progress is not None:
             progress(counts["nodes"], len(pks))
 
-    # Of all nodes at once: links are to be locked in one order.
+    # Of all nodes together: links have to be locked in one order.
     for what in ("links", "group_memberships", "comments", "logs"):
         counts[what] = await _delete(session, what, text)
         tell()

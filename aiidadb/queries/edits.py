@@ -1,4 +1,4 @@
-"""Edits of many nodes at once, each in one statement: all that was asked for, or nothing."""
+"""Edits of many nodes, each in one statement: all that was asked for, or nothing."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ masses can stay in the database. :func:`get_formula` takes the attributes as the
 :func:`formula_of_kind_names` takes what a query that leaves the positions behind brings.
 
 Source: aiida-core, ``aiida.orm.nodes.data.structure`` (``get_formula``, ``get_symbols_string``)
-and ``aiida.orm.nodes.data.array.bands`` (``<<UNKNOWN>>``). Held against it by the tests.
+and ``aiida.orm.nodes.data.array.bands`` (``<<UNKNOWN>>``). The tests compare with it.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def formula_of_kind_names(
     Args:
         kinds: The attribute ``kinds``: a list of objects with ``name``, ``symbols``, ``weights``.
             Of several kinds of one name the last counts, as in AiiDA.
-        kind_names: One name a site, in the order of the sites; None where a site has no name. (In
-            SQL the path ``$.sites[*].kind_name`` passes over such a site in silence.)
+        kind_names: One name per site, in the order of the sites; None where a site has no name. (In
+            SQL the path ``$.sites[*].kind_name`` silently skips such a site.)
         mode: How to write it, see :func:`formula_of_symbols`.
         separator: What stands between the parts.
 
@@ -111,7 +111,7 @@ def formula_of_kind_names(
             try:
                 symbol_of[name] = kind_symbol(kind)
             except InvalidInputError:
-                # Whether this matters is for the sites to say: one that names it finds nothing.
+                # Whether this matters depends on the sites: one that names it finds nothing.
                 symbol_of.pop(name, None)
     symbols: list[str] = []
     for name in kind_names:
@@ -154,7 +154,7 @@ def kind_symbol(kind: Mapping[str, object]) -> str:
         if isinstance(weight, int | float) and abs(weight) <= sys.float_info.max
     ]
     if len(numbers) != len(weights):
-        raise InvalidInputError(f"kind {quote(kind.get('name'))} has weights that are no numbers")
+        raise InvalidInputError(f"kind {quote(kind.get('name'))} has weights that are not numbers")
     if len(symbols) == 1 and numbers[0] == 1.0:
         return str(symbols[0])
     parts = [f"{symbol}{weight:.2f}" for symbol, weight in zip(symbols, numbers, strict=True)]
@@ -170,7 +170,7 @@ def formula_of_symbols(
     """Write a formula from the symbols of the sites.
 
     Args:
-        symbols: One symbol a site, in the order of the sites, as :func:`kind_symbol` gives them.
+        symbols: One symbol per site, in the order of the sites, as :func:`kind_symbol` gives them.
         mode: How to write it. For the sites Ba Ti O O O Ba Ti O O O Ba Ti Ti O O O::
 
                 hill           Ba3O9Ti4            carbon first, then hydrogen, if there is carbon;
@@ -206,7 +206,7 @@ def formula_of_symbols(
 
 
 def check_formula_mode(mode: object) -> None:
-    """Refuse a mode that is none.
+    """Refuse an unknown mode.
 
     Args:
         mode: What the caller gave.

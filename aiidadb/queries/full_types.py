@@ -23,7 +23,7 @@ class FullType:
     Attributes:
         node_type: Their type, spelled as it is stored.
         process_type: Of processes, such as ``aiida.calculations:core.arithmetic.add``; empty for
-            data, and where it is null or empty in the database, which AiiDA takes for the same.
+            data, and where it is null or empty in the database, which AiiDA treats as the same.
         count: How many nodes there are of the kind.
     """
 

@@ -45,7 +45,7 @@ __all__ = ["LINK_TYPES", "QueryManager"]
 
 
 class QueryManager:
-    """Answers questions about nodes, as ``DjangoQueryManager`` did, right and at once.
+    """Answers questions about nodes, as ``DjangoQueryManager`` did.
 
     Every call serves databases of AiiDA 1.x and 2.x alike, and takes part in
     :meth:`aiidadb.Backend.transaction`. Wherever node types are named, either spelling will do:
@@ -76,11 +76,12 @@ class QueryManager:
         Returns:
             Its rows: records by column name and by position; JSON as Python values. A cell that
             Python cannot hold is None: a time before Christ, after 9999 or infinite, JSON that is
-            nested too deep or has an integer of too many digits. (There is nothing that tells it
+            nested too deep or has an integer of too many digits. (Nothing distinguishes it
             from null: select the column cast to ``text`` as well where that matters.)
 
         Raises:
-            InvalidInputError: No query that only selects, or a value that PostgreSQL cannot hold.
+            InvalidInputError: Not a query that only selects, or a value that PostgreSQL cannot
+                hold.
             DatabaseError: What the server reported, such as a column that does not exist.
         """
         with served(self._session):
@@ -96,8 +97,8 @@ class QueryManager:
 
         Args:
             user_pk: Count this user's nodes; None: everybody's.
-            timezone: The time zone in which a day is a day, such as ``Europe/Zurich``; None: that
-                of the session, which is the server's where nobody set another.
+            timezone: The time zone in which days begin and end, such as ``Europe/Zurich``; None:
+                that of the session, which is the server's unless another was set.
 
         Returns:
             ``{"total": 3, "types": {"data.core.int.Int.": 3}, "ctime_by_day": {"2024-05-17": 3}}``
@@ -124,7 +125,7 @@ class QueryManager:
         """The closest ancestor of each node that meets all criteria.
 
         Closest is the least number of links over the types asked for; of several at that distance
-        it is the one with the highest pk. A node is never its own parent. (In the place of
+        it is the one with the highest pk. A node is never its own parent. (Replaces
         ``djsite.queries.get_closest_parents``, whose default lost parents that children share.)
 
         The time is at most in proportion to the nodes and links above all starts together, however
@@ -139,7 +140,7 @@ class QueryManager:
                 what QueryBuilder's ancestors follow; None: all.
             chunk_size: Starts to walk from in one batch; it bounds the server's memory and never
                 changes the answer. Where parents are far, all starts that are left are searched
-                together, and it is only how often progress is told.
+                together, and it only decides how often progress is reported.
             progress: Called after each batch with the starts done and those in all.
             lookups: Columns of nodes and the values that they must have; None asks for null.
 
@@ -247,7 +248,7 @@ class QueryManager:
             limit: How many links of each node there are at most; None: all. Of a node that has
                 more, they are the first that the database comes to, so that no more than these are
                 read: in general those that were stored first. How many there are,
-                :meth:`get_link_counts` tells.
+                :meth:`get_link_counts` returns.
 
         Returns:
             Pk to links, by the pk of the link, for every node that exists; the list is empty where
@@ -362,7 +363,7 @@ class QueryManager:
         calls: what takes long between two rows keeps it from others. Calls inside the loop are
         not part of it, and see the database as it is. Inside :meth:`aiidadb.Backend.transaction`
         all have the transaction's connection, and what the loop changes may show in rows to come.
-        A loop that is left early ends the listing soon after; to wait for that, take
+        A loop that is left early ends the listing soon after; to wait for that, use
         ``contextlib.aclosing(aiter(listing))``.
 
         Args:
@@ -475,7 +476,7 @@ class QueryManager:
         """The processes, all of them or those in some states, or what has changed of them.
 
         For pollers: with ``changed_after`` the answer is in the order of the changes, and the time
-        of its last row is what to ask with next::
+        of its last row is what to pass next::
 
             rows = await backend.queries.get_processes(states=("created", "running", "waiting"))
             seen = max((row.mtime for row in rows if row.mtime is not None), default=began)
@@ -486,7 +487,7 @@ class QueryManager:
 
         The time of a change is taken where the change is made, so one that is committed late can
         have an earlier time than one that was seen already. A poller that must miss nothing asks
-        from a minute or so before the last time it saw, and passes over what it knows.
+        from a minute or so before the last time it saw, and skips what it knows.
 
         The time depends on what is asked for: with ``changed_after`` on how much has changed since,
         with ``since`` on the nodes made since, with ``limit`` alone on that (not so in the
@@ -515,7 +516,7 @@ class QueryManager:
             changed_after: Those that changed later than this, by ``mtime``. Those whose ``mtime``
                 Python cannot hold are not in the answer.
             limit: How many at most. With ``changed_after``, those that changed at the very time of
-                the last one are in the answer too, whatever the limit, so that none is passed over
+                the last one are in the answer too, whatever the limit, so that none is skipped
                 when it is asked for later ones. None: all.
 
         Returns:

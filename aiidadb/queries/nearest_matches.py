@@ -1,7 +1,7 @@
 """The nearest match above each of many nodes, from their links: each node is settled once.
 
-Distances are found from the matches downwards: a search from each node upwards would visit again
-and again what lies above many of them.
+Distances are found from the matches downwards: a search upwards from each node would repeatedly
+visit what lies above many of them.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ _LEAST_ALLOWANCE: Final = 1_000
 """Nodes that starts may reach, however few they are: what takes a millisecond or two."""
 
 _LEAST_LEVEL: Final = 1_000
-"""Nodes of a level from which on it is worth questions of its own."""
+"""Nodes of a level from which on it is worth queries of its own."""
 
 _SLICE: Final = 10_000
-"""Nodes in one question about their links: bounds how long an answer holds the event loop."""
+"""Nodes in one query for their links: bounds how long an answer holds the event loop."""
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class ParentSearch:
         Returns:
             The nearest match above each of the starts.
         """
-        # Several questions about one state of the database.
+        # Several queries on one state of the database.
         async with self.session.snapshot():
             closure = await self._closure(starts)
         nodes = await in_turn(sort_distinct(closure.nodes))
@@ -192,6 +192,6 @@ class ParentSearch:
         return _filled(name, match), values
 
 
-@lru_cache(maxsize=64)  # to fill a question in takes as long as to ask it of one node
+@lru_cache(maxsize=64)  # rendering a query takes as long as running it for one node
 def _filled(name: str, match: str) -> Query:
     return QUERIES[name].fill(match=match)

@@ -33,7 +33,7 @@ _ARGUMENTS: Final = frozenset({"chunk_size", "link_types", "pks", "progress"})
 """What else get_closest_parents() has."""
 
 _SAMPLE: Final = 64
-"""Starts that tell how far the others have to go."""
+"""Starts that show how far the others have to go."""
 
 
 async def get_closest_parents(
@@ -90,7 +90,7 @@ async def _find(
     waiting += others
     total = len(waiting)
     parents: dict[int, int] = {}
-    # Several questions see one snapshot, so that their number does not change the answer.
+    # Several queries see one snapshot, so that their number does not change the answer.
     async with search.session.snapshot() if end < total else contextlib.nullcontext():
         done = 0
         allowed = await search.allowance(total)
@@ -114,7 +114,7 @@ async def _find(
 
 
 def _no_such_argument(name: str) -> InvalidInputError:
-    """The error for what is neither an argument nor a column, such as a slip of the pen."""
+    """The error for what is neither an argument nor a column, such as a typing mistake."""
     if "__" in name:
         advice = (
             "a lookup is for equality; for other comparisons give a criterion, such as "

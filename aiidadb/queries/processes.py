@@ -40,7 +40,7 @@ _MOST_REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """A process, as its node tells.
+    """A process, as its node describes it.
 
     What AiiDA has not written yet is None; so is what is not of the type that AiiDA gives it, such
     as a state that is a number, and a time that Python cannot hold.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Elements", "Species", "SpeciesReader"]
 
 _REMEMBERED: Final = 5_000
-"""Structures that are remembered from one question to the next, at most."""
+"""Structures that are remembered from one query to the next, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Species:
     Attributes:
         formula: Its formula.
         elements: The first symbol of each of its kinds; None where it has no list of kinds.
-        problem: Why its formula cannot be told, where that is a value that Python cannot hold.
+        problem: Why its formula cannot be given, where that is a value that Python cannot hold.
     """
 
     formula: str
@@ -48,8 +48,8 @@ class Elements:
     """Which elements a structure must have.
 
     Args:
-        element: A symbol or several, of which it must have one or more; None: that is not asked.
-        element_only: A symbol or several, all of which it must have; None: that is not asked.
+        element: A symbol or several, of which it must have one or more; None: no condition.
+        element_only: A symbol or several, all of which it must have; None: no condition.
 
     Attributes:
         are_asked: Whether structures are selected at all.
@@ -154,5 +154,5 @@ def _as_symbols(symbols: object, what: str) -> frozenset[str] | None:
     found = list(symbols)
     for symbol in found:
         if not isinstance(symbol, str):
-            raise InvalidTypeError(f"{quote(symbol)} is no symbol of an element, such as 'Si'")
+            raise InvalidTypeError(f"{quote(symbol)} is not the symbol of an element, such as 'Si'")
     return frozenset(found)

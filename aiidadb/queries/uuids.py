@@ -56,7 +56,7 @@ async def apply_new_uuid_mapping(
 def _of_table(query: str, table: str) -> Query:
     if not isinstance(table, str) or table not in UUID_TABLES:
         raise (InvalidInputError if isinstance(table, str) else InvalidTypeError)(
-            f"{quote(table)} is no table of AiiDA's with UUIDs: choose among "
+            f"{quote(table)} is not a table of AiiDA's with UUIDs: choose among "
             f"{', '.join(UUID_TABLES)}"
         )
     return QUERIES[query].on_table(table)

@@ -102,7 +102,7 @@ class QueryBuilder:
         else:
             self._draft = Draft.read(dictionary)
         if self._draft is None or self._draft.query["path"]:
-            self._statement(self._shape())  # so that what cannot be meant is refused here
+            self._statement(self._shape())  # so that what is not valid is refused here
 
     # ------------------------------------------------------------ putting it together
 
@@ -207,7 +207,7 @@ class QueryBuilder:
         return self
 
     def add_projection(self, tag: object, projections: object) -> QueryBuilder:
-        """Say what is projected of a vertex or an edge, in the place of what was said before.
+        """Say what is projected of a vertex or an edge, in place of what was said before.
 
         Args:
             tag: Of the vertex or edge, or the class that one vertex was appended with.
@@ -225,7 +225,7 @@ class QueryBuilder:
         return self
 
     def order_by(self, order: object) -> QueryBuilder:
-        """Say how rows are ordered, in the place of what was said before.
+        """Say how rows are ordered, in place of what was said before.
 
         Args:
             order: By tag what to order by, such as ``{"node": ["label", {"id": "desc"}]}``, or a

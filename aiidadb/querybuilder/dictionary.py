@@ -435,13 +435,13 @@ class Draft:
         self.query["filters"][self.tag_of(tag)].update(_filters(filters))
 
     def add_projection(self, tag: object, projections: object) -> None:
-        """Say what is projected of a vertex or edge, in the place of what was said before."""
+        """Say what is projected of a vertex or edge, in place of what was said before."""
         found = self.tag_of(tag)
         self.query["project"][found], names = _projections(projections)
         self._name(found, names)
 
     def order_by(self, order: object) -> None:
-        """Say how rows are ordered, in the place of what was said before."""
+        """Say how rows are ordered, in place of what was said before."""
         specs = order if isinstance(order, list | tuple) else [order]
         found = []
         for spec in specs:

@@ -146,7 +146,7 @@ async def _batches(
 
 
 class _HeldCursor(RowCursor):
-    """A cursor whose rows have None in the place of JSON that Python cannot hold."""
+    """A cursor whose rows have None in place of JSON that Python cannot hold."""
 
     async def _ask(self, connection: asyncpg.Connection, number: int) -> list[asyncpg.Record]:
         with leaving_out_unreadable_json(connection):

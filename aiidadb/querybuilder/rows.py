@@ -1,4 +1,4 @@
-"""Rows as callers get them: lists, or dictionaries by tag, with records in the place of columns."""
+"""Rows as callers get them: lists, or dictionaries by tag, with records in place of columns."""
 
 from __future__ import annotations
 

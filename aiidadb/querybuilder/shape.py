@@ -80,7 +80,7 @@ Operator: TypeAlias = "tuple[str | None, Kind, Any]"
 """An operator, the kind of its value, and the place of the value among all.
 
 Without an operator the value stands for itself in the dictionary, which means ``==``. Under
-``NESTED`` there are lists of operators in the place of a place.
+``NESTED`` there are lists of operators in place of a place.
 """
 
 Tree: TypeAlias = "tuple[tuple[str, tuple[Any, ...]], ...]"

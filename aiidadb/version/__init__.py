@@ -1,1 +1,1 @@
-"""Which schema a database has: its version, and what the database notes of it."""
+"""Which schema a database has: its version, and what the database records of it."""

@@ -1,10 +1,10 @@
 """What a database says of its own version, in whichever of AiiDA's ways, and whether that agrees.
 
-AiiDA 0.x and 1.x note each step in Django's ``django_migrations`` (application ``db``) and the
-version in the setting ``db|schemaversion``; AiiDA 2.x notes a revision in ``alembic_version``.
+AiiDA 0.x and 1.x record each step in Django's ``django_migrations`` (application ``db``) and the
+version in the setting ``db|schemaversion``; AiiDA 2.x records a revision in ``alembic_version``.
 AiiDA's old SQLAlchemy backend used ``alembic_version`` too, with hexadecimal revisions, from AiiDA
-0.10 on; before, it noted nothing, and its databases are told by their tables. A database that
-aiida-core 2.x began to migrate and left has Django's rows and ``django_NNNN`` for Alembic: the
+0.10 on; before, it recorded nothing, and its databases are recognised by their tables. A database
+that aiida-core 2.x began to migrate and left has Django's rows and ``django_NNNN`` for Alembic: the
 latter is what holds.
 """
 
@@ -44,7 +44,7 @@ _NOTED_IN: Final = {
     "django_migrations": "schema_django_migrations",
     "db_dbsetting": "schema_settings",
 }
-"""The tables of the bookkeeping, each with the question on what it holds."""
+"""The tables of the bookkeeping, each with the query for what it holds."""
 
 _WITHIN_0024: Final = "django_0024a"
 """The one revision of aiida-core 2.x that ends within a step: all of 1.0.24 but a constraint."""
@@ -52,7 +52,8 @@ _WITHIN_0024: Final = "django_0024a"
 _ATTEMPTS: Final = 10
 _NAMED_AT_MOST: Final = 3
 
-# A table went between the look and the reading, or the locks of the reading met those of a step.
+# A table disappeared between the look and the reading, or the locks of the reading met those of a
+# step.
 _TABLES_CHANGED: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.DeadlockDetectedError,
@@ -62,7 +63,7 @@ _TABLES_CHANGED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Bookkeeping:
-    """What was read; nothing of it is judged before :meth:`version` is asked.
+    """What was read; none of it is judged before :meth:`version` is asked.
 
     Attributes:
         tables: The names of all tables of the schema.
@@ -101,14 +102,15 @@ class Bookkeeping:
     def noted_version(self) -> str | None:
         """The version in the setting ``db|schemaversion``, where AiiDA 0.x and 1.x look for it."""
         noted = self.settings.get("db|schemaversion")
-        # AiiDA's own step 0007 writes the version of the next one: a slip that tells of no harm.
+        # AiiDA's own step 0007 writes the version of the next one: a slip that is not a sign of
+        # damage.
         if noted == "1.0.8" and self.django_steps and self.django_steps[-1].startswith("0007_"):
             return "1.0.7"
         return noted
 
     @property
     def is_unnoted(self) -> bool:
-        """Whether the database is of AiiDA 0.7 to 0.9's SQLAlchemy backend, which noted no version.
+        """Whether it is of the SQLAlchemy backend of AiiDA 0.7 to 0.9, which recorded no version.
 
         Its attributes were JSONB from the first, and it kept the closure of all links, which the
         next step drops; no database of the other line ever had both.
@@ -124,10 +126,10 @@ class Bookkeeping:
 
     @property
     def is_turned_over(self) -> bool:
-        """Whether AiiDA 0.7's script made it of a database of Django's.
+        """Whether AiiDA 0.7's script made it from a Django database.
 
         The script moves attributes and extras into JSONB columns. Their old tables stay, unless it
-        was told otherwise, and so does Django's bookkeeping.
+        was configured otherwise, and so does Django's bookkeeping.
         """
         is_of_django = bool(self.django_steps) or "db_dbattribute" in self.tables
         return self.is_of_sqlalchemy and is_of_django
@@ -140,10 +142,10 @@ class Bookkeeping:
     def is_half_way(self) -> bool:
         """Whether aiida-core 2.x began to migrate the database, and left it before 1.0.50.
 
-        It notes its steps for Alembic and leaves Django's bookkeeping as it was.
+        It records its steps for Alembic and leaves Django's bookkeeping as it was.
 
         Raises:
-            SchemaError: There is no version, as :meth:`version` tells.
+            SchemaError: There is no version, as with :meth:`version`.
         """
         version = self.version()
         return (
@@ -161,21 +163,21 @@ class Bookkeeping:
         return self.alembic_versions == (_WITHIN_0024,)
 
     def version(self) -> SchemaVersion:
-        """The schema's version, if all that is noted agrees.
+        """The schema's version, if all records agree.
 
         Raises:
-            NotAnAiidaDatabase: Nothing of AiiDA's is noted.
-            IncompatibleStorageSchema: AiiDA 0.7's script turned it over from Django, or it is of a
+            NotAnAiidaDatabase: No version of AiiDA's is recorded.
+            IncompatibleStorageSchema: AiiDA 0.7's script converted it from Django, or it is of a
                 version that has no meaning here.
-            CorruptStorage: What is noted contradicts itself.
+            CorruptStorage: The records contradict each other.
         """
         if self.is_turned_over:
             raise IncompatibleStorageSchema(
-                "the database was turned over from Django to SQLAlchemy by the script of AiiDA "
+                "the database was converted from Django to SQLAlchemy by the script of AiiDA "
                 "0.7, which left columns and constraints as neither of the two backends has them: "
-                "it is not served; migrate a backup of the Django database from before, or export "
-                "all nodes with the AiiDA that opens it (verdi export create) and import them into "
-                "a new database"
+                "it is not supported; migrate a backup of the Django database from before, or "
+                "export all nodes with the AiiDA that opens it (verdi export create) and import "
+                "them into a new database"
             )
         if self.is_unnoted:
             return SchemaVersion("sqlalchemy", 1)
@@ -197,8 +199,8 @@ class Bookkeeping:
         if noted is not None and noted != str(version):
             raise CorruptStorage(
                 f"the setting 'db|schemaversion' says {noted!r}, but the last step in "
-                f"django_migrations is {self.django_steps[-1]}: find out which is true, by the "
-                "tables that are there, before anything else is done"
+                f"django_migrations is {self.django_steps[-1]}: find out which is true, from the "
+                "tables that exist, before doing anything else"
             )
         return version
 
@@ -225,7 +227,7 @@ class Bookkeeping:
         if found is None:
             raise IncompatibleStorageSchema(
                 f"django_migrations holds {self.django_steps[-1]!r} for AiiDA, "
-                "which is none of its steps"
+                "which is not one of its steps"
             )
         return int(found[1])
 
@@ -244,7 +246,7 @@ class Bookkeeping:
             one = len(self.hidden_in) == 1
             return NotAnAiidaDatabase(
                 f"AiiDA's tables are in the {'schema' if one else 'schemas'} {schemas}, which the "
-                f"role's search_path ({self.search_path}) does not lead to",
+                f"role's search_path ({self.search_path}) does not include",
                 advice=f"set it to {'it' if one else 'one of them'} with "
                 "`alter role … set search_path = …`",
             )
@@ -276,7 +278,7 @@ async def read_bookkeeping(connection: asyncpg.Connection) -> Bookkeeping:
     Raises:
         IncompatibleStorageSchema: AiiDA's tables are in several schemas; the message names two.
         PermissionDenied: The role may not read the bookkeeping.
-        ConcurrencyError: Tables came and went each time that they were looked at.
+        ConcurrencyError: Tables changed each time that they were looked at.
     """
     # What there is to read is known only after a look, and may be gone by the time it is read. So
     # one statement looks again and reads: its locks come before its snapshot, and all is of one
@@ -293,8 +295,8 @@ async def read_bookkeeping(connection: asyncpg.Connection) -> Bookkeeping:
             changed = error
             facts = await _look(connection, ())
     raise ConcurrencyError(
-        "the tables that hold the schema's version came and went while they were read: somebody "
-        "changes the database's schema; try again"
+        "the tables that hold the schema's version changed while they were read: "
+        "the database's schema is being changed; try again"
     ) from changed
 
 
@@ -305,7 +307,7 @@ async def find_schema(connection: asyncpg.Connection) -> str | None:
     which it makes new tables.
 
     Returns:
-        Its name, not quoted; None where the ``search_path`` leads to no schema that is there.
+        Its name, not quoted; None where the ``search_path`` leads to no existing schema.
 
     Raises:
         IncompatibleStorageSchema: AiiDA's tables are in several schemas; the message names two.
@@ -332,7 +334,7 @@ class _Facts:
         return next(iter(self.values["home"]), None)
 
     def tables_to_ask(self) -> tuple[str, ...]:
-        """The tables of the bookkeeping that are there.
+        """The tables of the bookkeeping that exist.
 
         Raises:
             IncompatibleStorageSchema: The name of one of AiiDA's tables leads to another schema.
@@ -343,7 +345,7 @@ class _Facts:
         for name in asked:
             if name in self.values["unreadable"]:
                 raise PermissionDenied(
-                    f"the role may not read {name}, where AiiDA notes the schema's version: "
+                    f"the role may not read {name}, where AiiDA records the schema's version: "
                     f"grant select on all tables to it",
                     sqlstate="42501",
                 )
@@ -366,7 +368,7 @@ class _Facts:
             raise IncompatibleStorageSchema(
                 f"AiiDA's tables are found in different schemas by the search_path: db_dbnode in "
                 f"{quote(self.home)}, but {name} in {quote(where)}: set a search_path for the role "
-                "that leads to one of them alone (`alter role … set search_path = …`)"
+                "that includes only one of them (`alter role … set search_path = …`)"
             )
 
     def as_bookkeeping(self) -> Bookkeeping:

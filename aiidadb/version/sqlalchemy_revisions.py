@@ -1,7 +1,7 @@
-"""The revisions of AiiDA's old SQLAlchemy backend, which Alembic notes in ``alembic_version``.
+"""The revisions of AiiDA's old SQLAlchemy backend, which Alembic records in ``alembic_version``.
 
 One chain without branches, from the migrations of aiida-core 1.x and 2.x. The names have no order:
-what versions are compared by is the place in the chain.
+versions are compared by the place in the chain.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["NUMBERS", "REVISIONS"]
 
 REVISIONS: Final = (
-    "e15ef2630a1b",  # 0.7 to 0.9, which note no version
+    "e15ef2630a1b",  # 0.7 to 0.9, which record no version
     "70c7d732f1b2",
     "a6048f0ffca8",
     "89176227b25",  # 0.10 to 0.11.0
@@ -64,9 +64,9 @@ REVISIONS: Final = (
     "34a831f4286d",
     "1de112340b16",
     "1de112340b17",
-    "1de112340b18",  # the end, from which AiiDA 2.x goes on to main_0001
+    "1de112340b18",  # the end, from which AiiDA 2.x continues to main_0001
 )
-"""In the order in which a database takes them; each with the releases that want it, if any."""
+"""In the order in which a database takes them; each with the releases that require it, if any."""
 
 NUMBERS: Final[Mapping[str, int]] = {
     revision: number for number, revision in enumerate(REVISIONS, start=1)

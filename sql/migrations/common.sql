@@ -71,7 +71,7 @@ $$;
 
 
 -- B-trees over whole columns. Those behind a constraint go and stay with it; partial indexes and
--- those over expressions are nobody's but the step's that made them.
+-- those over expressions belong only to the step that made them.
 create or replace function pg_temp.aiidadb_find_indexes(
     table_name text, columns text[], pattern boolean default false, is_unique boolean default false
 ) returns setof name
@@ -248,7 +248,7 @@ $$;
 
 
 -- Foreign keys as a step wants them: one that points elsewhere, acts otherwise on deletes or is
--- checked at once is not among them.
+-- checked immediately is not among them.
 create or replace function pg_temp.aiidadb_find_foreign_keys(
     table_name text, columns text[], referenced text, on_delete text
 ) returns setof name
@@ -420,7 +420,7 @@ begin
     perform pg_temp.aiidadb_refuse(
         table_name,
         duplicates,
-        'with a uuid that another row bears too',
+        'with a uuid that another row also has',
         'Find them with get_duplicate_uuids, give all but one of each a new uuid with '
         'apply_new_uuid_mapping (a node''s folder in the file repository bears its uuid: copy it '
         'along), then migrate again.'
@@ -461,7 +461,7 @@ exception
         perform pg_temp.aiidadb_refuse(
             table_name,
             malformed,
-            'with a uuid that is none',
+            'with an invalid uuid',
             'Give each of them a uuid (an UPDATE of column uuid will do), then migrate again.'
         );
         raise;

@@ -259,7 +259,7 @@ values
     ('db', '0044_dbgroup_type_string', now()),
     ('db', '0045_dbgroup_extras', now());
 
--- One row a model of the apps.
+-- One row per model of the apps.
 create table django_content_type (
     id serial constraint django_content_type_pkey primary key,
     app_label varchar(100) not null,

@@ -2,12 +2,12 @@
 -- purpose: the whole schema of the main line's head for a new, empty database, with the version by
 --     which aiida-core 2.x knows it
 -- source: what aiida-core 2.9.4 leaves when it migrates a database to main_0002: the same columns,
---     constraints, indexes and names. A database that 2.9.4 makes anew differs in names alone, of
---     indexes and of one constraint, and 2.9.4 opens both
+--     constraints, indexes and names. A database that 2.9.4 itself creates differs only in names,
+--     of indexes and of one constraint, and 2.9.4 opens both
 -- steps: main
 --
 -- The steps of the line come first: they make all tables but this one. aiida-core also wants the
--- setting `repository|uuid`, equal to the id of the profile's file repository: whoever makes that
+-- setting `repository|uuid`, equal to the id of the profile's file repository: what makes that
 -- repository writes it, for this file knows of none.
 
 -- As Alembic makes it, which writes the version for aiida-core.

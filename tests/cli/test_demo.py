@@ -65,7 +65,7 @@ def test_it_shows_figures_and_answers_and_leaves_nothing(place):
         "start a private PostgreSQL",
         "1,000 nodes, ",
         "Nodes by day",
-        "every answer is equal",
+        "all answers are equal",
         "none failed",
         "raises NotExistent",
         "delete_nodes_and_connections",

@@ -71,7 +71,7 @@ async def test_init_that_is_interrupted_during_commit_keeps_its_container(
         status, told = await end_of(command)
     assert status == 130
     assert told.startswith("Interrupted")
-    assert ("committed all the same" if times == 1 else "look whether it does") in told
+    assert ("committed all the same" if times == 1 else "check whether it does") in told
     assert told.count("\n") == 1
     uuid = await fetchval(empty_dsn, "select val #>> '{}' from db_dbsetting")
     assert uuid == read_container_id(tmp_path) is not None

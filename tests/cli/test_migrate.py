@@ -70,7 +70,7 @@ def test_the_plan_says_what_will_run(run, old_campaign):
 def test_a_dry_run_and_then_the_migration(run, old_campaign):
     dry = run("migrate", "--dry-run", "--without-repository", "--dsn", old_campaign)
     assert (dry.status, dry.err) == (0, "")
-    assert "\nRolled back, as asked\n" in dry.out
+    assert "\nRolled back, as requested\n" in dry.out
     assert run("status", "--dsn", old_campaign, "--json").json["schema_version"] == "1.0.45"
     report = run("migrate", "--yes", "--without-repository", "--json", "--dsn", old_campaign).json
     assert (report["origin"], report["version"], report["dry_run"]) == (
@@ -138,14 +138,14 @@ async def test_what_is_missing_is_said_before_it_asks(case, old_campaign, tmp_pa
                 expected = "--without-repository"
             case "missing repository":
                 options["--repository"] = str(tmp_path / "none")
-                expected = "is not there"
+                expected = "does not exist"
             case "occupied repository":
                 (repository / "container").write_text("")
                 expected = "is not a container of AiiDA"
             case "exports":
                 (tmp_path / "file").write_text("")
                 options["--export-directory"] = str(tmp_path / "file" / "exports")
-                expected = "name another export directory"
+                expected = "give another export directory"
             case "extra":
                 (tmp_path / "packages").mkdir()
                 (tmp_path / "packages" / "disk_objectstore.py").write_text("raise ImportError")
@@ -173,7 +173,9 @@ def test_ctrl_c_stops_a_migration_between_two_versions(run, old_campaign):
             assert " of 7" in terminal.text  # the bar of the steps
             terminal.send("\x03")
             assert terminal.finish() == 130
-    assert "Interrupted: every step is done wholly or not at all; run it again" in terminal.text
+    assert (
+        "Interrupted: each step is applied completely or not at all; run it again" in terminal.text
+    )
     assert "Traceback" not in terminal.text
     found = run("status", "--dsn", old_campaign, "--json").json
     assert found["problem"] is None
@@ -185,14 +187,14 @@ def test_ctrl_c_stops_a_migration_between_two_versions(run, old_campaign):
 def test_a_check_says_what_is_in_the_way_by_its_status(run, old_campaign):
     clean = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
     assert (clean.status, clean.err) == (0, "")
-    assert clean.out.startswith("Nothing stands in the way from 1.0.45 to main_0002")
+    assert clean.out.startswith("Nothing prevents the migration from 1.0.45 to main_0002")
     asyncio.run(run_script(old_campaign, OWNER_GONE))
     told = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
     said = " ".join(told.out.split())
     assert (told.status, told.err) == (3, "")
     assert "missing_owner at 0050_sqlalchemy_parity: refused. db_dbnode.user_id: 1 row " in said
     assert "Ids: " in said
-    assert "To do: let the column name a user" in said
+    assert "To do: make the column refer to" in said
     as_json = run("migrate", "--check", "--without-repository", "--json", "--dsn", old_campaign)
     assert as_json.status == 3
     (finding,) = as_json.json["findings"]
@@ -213,8 +215,8 @@ def test_a_repair_is_told_before_and_after(run, legacy_dsn):
     told = run("migrate", "--check", "--repair", *arguments)
     assert told.status == 0
     assert "unstorable_json at 0033" in " ".join(told.out.split())
-    assert "mended first, in a step of its own" in " ".join(told.out.split())
-    needed = "refuses what is repairable unless it is told to mend it: add --repair."
+    assert "repaired first, in a separate step" in " ".join(told.out.split())
+    needed = "refuses repairable findings unless asked to repair them: add --repair."
     assert needed not in " ".join(told.out.split())
     for look in ("--check", "--plan"):
         looked = run("migrate", look, *arguments)
@@ -227,7 +229,7 @@ def test_a_repair_is_told_before_and_after(run, legacy_dsn):
     assert "--repair" in refused.err
     # Findings come first where it is still to be done in earnest, and last where it is done.
     dry = run("migrate", "--dry-run", "--repair", *arguments).out
-    assert dry.index("unstorable_json") < dry.index("Rolled back, as asked")
+    assert dry.index("unstorable_json") < dry.index("Rolled back, as requested")
     done = run("migrate", "--yes", "--repair", *arguments)
     assert (done.status, done.err) == (0, "")
     assert re.search(r"^repair +\d", done.out, re.MULTILINE)

@@ -51,7 +51,8 @@ def test_without_the_rules_it_says_what_is_cut_and_what_they_would_take(run, dsn
     told = run(*command, "--no-follow", "-n").out
     assert told.startswith("2 nodes to delete\n")
     assert f"\nThis cuts {bare['links_cut']} links to nodes that stay.\n" in told
-    title = f"{len(bare['spared'])} more nodes that AiiDA's provenance rules ask for, and that stay"
+    spared = len(bare["spared"])
+    title = f"{spared} more nodes that AiiDA's provenance rules would delete, and that stay"
     _, _, rest = told.partition(f"\n\n{title}\n")
     types = dict(line.split() for line in rest.splitlines()[1:-1])
     spared = ", ".join(map(str, bare["spared"]))
@@ -129,7 +130,9 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
 def test_nobody_to_answer_is_an_error(main_campaign):
     done = piped("nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign)
     assert done.returncode == 1
-    assert done.stderr.endswith("Error: nothing was changed, as nobody answers: add --yes\n")
+    assert done.stderr.endswith(
+        "Error: nothing was changed, because no answer could be read: add --yes\n"
+    )
     agreed = piped(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign, stdin="y\n"
     )

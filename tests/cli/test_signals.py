@@ -87,7 +87,7 @@ def test_sigterm_ends_a_migration_that_waits(django_dsn, ignored):
     ):
         command.send_signal(signal.SIGTERM)
         assert command.wait() == 143
-        assert command.stderr.read().startswith("Interrupted: every step is done wholly")
+        assert command.stderr.read().startswith("Interrupted: each step is applied completely")
         assert not fetch(django_dsn, WAITING)
 
 

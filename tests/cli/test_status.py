@@ -69,7 +69,7 @@ DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemavers
             "generation 2",
         ),
     ],
-    ids=["ahead", "unknown", "turned over", "two", "not AiiDA's", "contradiction", "generation"],
+    ids=["ahead", "unknown", "converted", "two", "not AiiDA's", "contradiction", "generation"],
 )
 def test_what_cannot_be_worked_with_is_shown_with_status_1(
     run, main_dsn, django_dsn, line, change, problem

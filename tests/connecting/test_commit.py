@@ -179,7 +179,7 @@ async def test_a_single_write_whose_answer_is_lost_has_an_unknown_outcome(
         if call == "delete":
             await backend.settings.set("a", 0)
         between.cut_at_next_answer = True
-        with pytest.raises(UnknownOutcome, match="look before trying again"):
+        with pytest.raises(UnknownOutcome, match="before trying again"):
             await (backend.settings.set("a", 1) if call == "set" else backend.settings.delete("a"))
         assert await is_stored(main_dsn) is (call == "set")
 

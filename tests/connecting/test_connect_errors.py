@@ -67,7 +67,7 @@ async def test_where_nothing_listens_host_and_port_are_told() -> None:
     assert type(error) is UnreachableStorage
     assert str(error) == (
         "the server 127.0.0.1, port 1 refused the connection: nothing listens there: "
-        "check host and port, and that the server runs and takes TCP connections"
+        "check host and port, and that the server is running and accepts TCP connections"
     )
 
 
@@ -82,7 +82,7 @@ async def test_a_host_without_an_address_is_told() -> None:
 async def test_what_cannot_be_a_host_is_told(host: str) -> None:
     error = await error_of(at(host))
     assert type(error) is ConfigurationError
-    assert "is not a host's name" in str(error)
+    assert "is not a host name" in str(error)
 
 
 async def test_a_directory_without_a_servers_socket_is_told(tmp_path: Path) -> None:

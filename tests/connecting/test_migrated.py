@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.helpers.databases import Databases
 
 computers = Table("db_dbcomputer")
-TOLD = r"migrated to main_0002 since this backend was opened: open it anew"
+TOLD = r"migrated to main_0002 since this backend was opened: open it again"
 
 
 @pytest_asyncio.fixture

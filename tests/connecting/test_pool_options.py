@@ -60,8 +60,8 @@ async def test_what_no_pool_can_have_is_refused(name: str, value: Any) -> None:
     ("name", "value", "message"),
     [
         ("target_session_attrs", "ok", "one of any, read-write, .*, not 'ok'$"),
-        ("password", 5, "a text without NUL characters and lone surrogates$"),
-        ("password", "s3cret\0", "a text without NUL characters and lone surrogates$"),
+        ("password", 5, "a string without NUL characters and lone surrogates$"),
+        ("password", "s3cret\0", "a string without NUL characters and lone surrogates$"),
     ],
 )
 def test_what_it_must_be_is_told(name: str, value: Any, message: str) -> None:

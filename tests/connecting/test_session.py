@@ -206,7 +206,7 @@ async def test_a_savepoint_on_a_lost_connection_says_so(backend, other, call):
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 async def test_a_transaction_that_sql_of_the_callers_own_ended_says_so(backend, end):
-    with pytest.raises(DatabaseError, match="caller's own ended the transaction"):
+    with pytest.raises(DatabaseError, match="caller's own SQL ended the transaction"):
         async with backend.transaction() as connection:
             await backend.settings.set("a", 1)
             await connection.execute(end)

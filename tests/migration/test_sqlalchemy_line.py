@@ -315,7 +315,7 @@ async def test_a_database_that_was_turned_over_from_django_is_refused(
             insert into alembic_version values ('e15ef2630a1b')
             """,
         )
-    await refused_and_left(dsn, IncompatibleStorageSchema, "turned over from Django")
+    await refused_and_left(dsn, IncompatibleStorageSchema, "converted from Django")
     await databases.drop(dsn)
 
 

@@ -205,7 +205,7 @@ def test_a_file_that_serves_both_lines_is_read_for_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("-- also: 0edcdd5a30f0\n", "", "whose header tells of two"),
+        ("-- also: 0edcdd5a30f0\n", "", "whose header names two"),
         ("-- also: 0edcdd5a30f0", "-- also: 0edcdd5a30f1", "not a schema version"),
         ("-- also: 0edcdd5a30f0", "-- also: 1.0.46", "not a revision of the sqlalchemy line"),
         ("-- sqlalchemy drops", "-- sqlalchemy to", "unknown keys sqlalchemy to"),

@@ -489,7 +489,7 @@ async def test_djsites_namespace_is_taken_as_it_is(campaign):
         ({"formulamode": "hills"}, "hill_compact"),
         ({"formulamode": None}, "hill_compact"),
         ({"element": 14}, "element must be"),
-        ({"element_only": [14]}, "14 is no symbol"),
+        ({"element_only": [14]}, "14 is not the symbol"),
         ({"past_days": -1}, "0 or more"),
         ({"group_pk": ["1"]}, "pk"),
         ({"group_name": [1]}, "label"),

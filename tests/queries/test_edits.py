@@ -239,8 +239,8 @@ async def test_extras_that_are_not_an_object_are_left_as_they_are(filled):
         ("update_extras", {1: {"a": float("nan")}}, "nan"),
         ("update_extras", {1: {"a": "x\0"}}, "NUL"),
         ("update_extras", {1: {"a\0": 1}}, "NUL"),
-        ("update_extras", {1: {"a": {2: 3}}}, "keys of JSON are strings"),
-        ("update_extras", {1: {2: 3}}, "keys of JSON are strings"),
+        ("update_extras", {1: {"a": {2: 3}}}, "JSON keys are strings"),
+        ("update_extras", {1: {2: 3}}, "JSON keys are strings"),
         ("update_extras", {1: {"a.b": 1}}, r"with a '\.'"),
         ("update_extras", {1: {"": 1}}, "the empty one"),
         ("update_extras", {1: {"a": (1, 2)}}, "tuple"),
@@ -401,7 +401,7 @@ async def test_one_without_an_answer_has_an_unknown_outcome(main_dsn):
         await backend.queries.set_labels({1: "before"})
         between.cut_at_next_answer = True
         async with asyncio.timeout(LIMIT):
-            with pytest.raises(UnknownOutcome, match="look before trying again"):
+            with pytest.raises(UnknownOutcome, match="before trying again"):
                 await backend.queries.set_labels({1: "after"})
 
 

@@ -112,7 +112,9 @@ async def test_after_a_full_disk_of_the_container_the_next_run_goes_on(
         handle.write(bytes(shutil.disk_usage(disk).free - 3_000_000))
     profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
     async with aiidadb.open_backend(profile, schema_check=False) as backend:
-        with pytest.raises(StorageMigrationError, match=r"No space left on device.*make room"):
+        with pytest.raises(
+            StorageMigrationError, match=r"No space left on device.*free some space"
+        ):
             await backend.schema.migrate("1.0.47", export_directory=disk)
         filler.unlink()
         await backend.schema.migrate("1.0.47", export_directory=disk)

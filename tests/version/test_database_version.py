@@ -197,7 +197,7 @@ async def test_what_never_holds_still_is_given_up(
 
     monkeypatch.setattr(database_version, "_look", look)
     async with connected(django_dsn) as reader:
-        with pytest.raises(ConcurrencyError, match=r"came and went.*try again"):
+        with pytest.raises(ConcurrencyError, match=r"changed while they were read.*try again"):
             await read_bookkeeping(reader)
 
 

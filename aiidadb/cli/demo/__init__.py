@@ -9,22 +9,24 @@ from aiidadb.cli.options import json_alone
 __all__ = ["demo"]
 
 
-@click.command(short_help="See it work, on a PostgreSQL of its own.")
+@click.command(short_help="See it work on a private PostgreSQL.")
 @click.option(
     "--nodes",
     "number",
     type=click.IntRange(min=1_000),
     default=140_000,
     show_default=True,
-    help="How large a campaign to make.",
+    help="Size of the campaign.",
 )
-@click.option("--keep", is_flag=True, help="Leave server and database, and say how to reach them.")
+@click.option(
+    "--keep", is_flag=True, help="Keep the server and database, and print how to reach them."
+)
 @json_alone
 def demo(as_json: bool, /, number: int, keep: bool) -> None:
-    """See it work: a campaign of band structures on a PostgreSQL of its own.
+    """See it work: a campaign of band structures on a private PostgreSQL.
 
     Starts a private server, makes a database, fills it with workflows in AiiDA's
-    shape, asks and changes it, and brings another from AiiDA 1.6 to 2.x. Leaves
+    shape, queries and changes it, and migrates another from AiiDA 1.6 to 2.x. Leaves
     nothing behind.
     """
     # Not before it is asked for: no other command reads what makes demo data.

@@ -39,7 +39,7 @@ T = TypeVar("T")
 STRUCTURE: Final = "data.core.structure.StructureData."
 OLD_NODES: Final = 20_000  # in the database of AiiDA 1.6 that is migrated, at most
 ASKED: Final = 500  # band structures whose structure is looked for
-CALLS: Final = 200  # at once
+CALLS: Final = 200  # concurrent
 
 _NEXT: Final = """
 What you can do next:
@@ -211,9 +211,9 @@ class _Tour:
         self._answer(f"{len(parents)} have one, such as {_some(parents)}")
         begin = time.perf_counter()
         expected = await _search_breadth_first(backend, bands)
-        self.note("the same by a search in Python over all links", time.perf_counter() - begin)
+        self.note("the same, by a search in Python over all links", time.perf_counter() - begin)
         _require(parents == expected, "closest parents are not those of a plain search")
-        self._answer("every answer is equal")
+        self._answer("all answers are equal")
 
         ancestors = await self._timed(
             f"queries.get_all_parents({len(bands)} bands)", backend.queries.get_all_parents(bands)
@@ -228,7 +228,7 @@ class _Tour:
         self._answer(f"{len(duplicates)} of them" if duplicates else "none")
 
     async def _at_once(self, backend: Backend, rows: Sequence[BandsRow]) -> None:
-        """Many calls at once on one event loop, and how long that loop was ever held."""
+        """Many concurrent calls on one event loop, and how long that loop was ever blocked."""
         calls = [
             backend.queries.get_closest_parents(row.pk, node_type=STRUCTURE)
             for row in rows[-CALLS:]
@@ -244,10 +244,10 @@ class _Tour:
 
         watching = asyncio.create_task(watch())
         await self._timed(
-            f"{len(calls)} calls of get_closest_parents at once, on 10 connections", _all(calls)
+            f"{len(calls)} concurrent calls of get_closest_parents, on 10 connections", _all(calls)
         )
         watching.cancel()
-        self._answer(f"none failed; the event loop was held {longest * 1000:.0f} ms at most")
+        self._answer(f"none failed; the event loop was blocked for {longest * 1000:.0f} ms at most")
 
     async def _settings(self, backend: Backend) -> None:
         await self._timed(
@@ -283,7 +283,7 @@ class _Tour:
         doomed = await self._timed(
             f"get_nodes_to_delete({first})", backend.get_nodes_to_delete(first)
         )
-        self._answer(f"{len(doomed):,} nodes: AiiDA's rules take along what was made from them")
+        self._answer(f"{len(doomed):,} nodes: AiiDA's rules include what was made from them")
         report = await self._timed(
             f"delete_nodes_and_connections(those {len(doomed):,})",
             backend.delete_nodes_and_connections(doomed),

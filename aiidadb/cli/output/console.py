@@ -1,4 +1,4 @@
-"""Where to print, and text as it can be printed."""
+"""Where to print, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def paragraph(text: str) -> None:
 
 
 def as_text(text: str, style: str = "") -> Text:
-    """Lines for :func:`console` to draw: what they hold cannot draw by itself."""
+    """Lines for :func:`console` to draw: what they contain cannot control the drawing."""
     return Text(escape_odd(text, but=_LINE_FEED), style=style)
 
 

@@ -1,4 +1,4 @@
-"""Signs on the terminal that something takes its time."""
+"""Signs on the terminal that something takes a while."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _on_terminal() -> bool:
 
 @contextlib.contextmanager
 def progress_bar(*, shown: bool = True) -> Iterator[Progress]:
-    """A progress bar on standard error; none where that, or the output, is no terminal.
+    """A progress bar on standard error; none where that, or the output, is not a terminal.
 
     Tasks have a field ``count``, which stands behind the bar.
     """
@@ -43,7 +43,7 @@ def progress_bar(*, shown: bool = True) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def working(what: str | None, *, shown: bool = True) -> Iterator[None]:
-    """A sign on the terminal that something takes its time; none where output is piped."""
+    """A sign on the terminal that something takes a while; none where output is piped."""
     if what is None or not (shown and _on_terminal()):
         yield
         return

@@ -1,4 +1,4 @@
-"""Questions that somebody has to answer."""
+"""Questions that the user has to answer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["agreed"]
 
 
 def agreed(question: str) -> bool:
-    """Ask for a yes on standard error; whatever is no yes is a no.
+    """Ask for a yes on standard error; anything else is a no.
 
     Raises:
-        InvalidInputError: Nobody is there to answer.
+        InvalidInputError: No answer can be read.
         KeyboardInterrupt: Ctrl-C.
     """
     echo(f"{question} [y/N] ", end="", stderr=True)
     answer = sys.stdin.readline()
     if not answer:
         echo(stderr=True)
-        raise InvalidInputError("nothing was changed, as nobody answers: add --yes")
+        raise InvalidInputError("nothing was changed, because no answer could be read: add --yes")
     return answer.strip().lower() in {"y", "yes"}

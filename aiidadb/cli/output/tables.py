@@ -32,7 +32,7 @@ def table(
     headings: bool = True,
     empty: str | None = None,
 ) -> None:
-    """Print a table: a row a line, but for cells that are too long for the terminal.
+    """Print a table: one row per line, except where cells are too long for the terminal.
 
     (rich's own tables take 0.6 ms a row; listings have 80,000.)
 

@@ -1,1 +1,1 @@
-"""What can be seen to stand in a migration's way, looked for before the first change."""
+"""Checks before the first change for what can be seen to prevent a migration."""

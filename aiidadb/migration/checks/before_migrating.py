@@ -1,7 +1,7 @@
-"""All checks of a plan before its first change, told in one report.
+"""All checks of a plan before its first change, in one report.
 
 A step refuses what it cannot do, and the database stays at the version before it. But AiiDA opens
-only the versions that it was made for: it is better not to set out than to be stopped on the way.
+only the versions that it was made for: it is better not to start than to be stopped on the way.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def check_database(
             leads to the plan's schema alone.
         plan: What will run.
         options: How.
-        progress: Told what is looked at.
+        progress: Receives what is looked at.
 
     Returns:
         The findings, and the errors that say more of some of them.
@@ -157,11 +157,11 @@ class _Finder:
 
 
 async def _end(task: asyncio.Future[list[Finding]]) -> None:
-    """Have a task leave off, and wait for it."""
+    """Stop a task, and wait for it."""
     task.cancel()
     await asyncio.wait((task,))
     if not task.cancelled():
-        task.exception()  # asyncio logs what nobody looked at
+        task.exception()  # asyncio logs errors that were not looked at
 
 
 def refuse(
@@ -171,13 +171,13 @@ def refuse(
     *,
     repair: bool,
 ) -> None:
-    """Refuse a migration whose check has found what it cannot go past.
+    """Refuse a migration whose check has found an obstacle.
 
     Args:
         plan: What would run.
         check: What was found.
         errors: The errors that say more of some findings.
-        repair: Whether what is repairable will be mended.
+        repair: Whether what is repairable will be repaired.
 
     Raises:
         AiidaDbError: There is something: its own error where it is one thing that has one.

@@ -1,6 +1,6 @@
 """All kinds of findings: the one table of what would stop a step, or be lost in one.
 
-``aiidadb/docs/migrations.md`` has the same table for users; a test holds the two together.
+``aiidadb/docs/migrations.md`` has the same table for users; a test keeps the two in agreement.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Kind:
             that is a step of the sqlalchemy line too counts there as well. With none of them, nor
             of the other line's own, it keeps any step from beginning.
         action: What a migration does with it.
-        what: What they are, behind the place and the number: "db_dbnode: 12 rows with ...".
+        what: What they are, after the place and the number: "db_dbnode: 12 rows with ...".
         one: What it is, where there is one.
         aiida: What AiiDA's own migration does with it.
         remedy: What to do about it; empty where nothing has to be done.
-        queries: The questions that find it, each for some versions, as its header tells; none where
+        queries: The queries that find it, each for some versions, as its header says; none where
             Python looks for it.
         sqlalchemy_steps: The numbers of steps of the sqlalchemy line, from files of its own.
     """
@@ -121,8 +121,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "table_owner",
             (),
             "refused",
-            "tables that belong to a role that this one is no member of",
-            "table that belongs to a role that this one is no member of",
+            "tables that belong to a role that this one is not a member of",
+            "table that belongs to a role that this one is not a member of",
             _STOPS,
             "migrate as that role, or as a member of it",
         ),
@@ -132,8 +132,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "refused",
             "views, triggers, rules, policies and the like on what is changed",
             "view, trigger, rule, policy or the like on what is changed",
-            "AiiDA fails at some and fires others.",
-            "keep their definitions, drop or disable them, migrate, make them anew",
+            "AiiDA fails on some and fires others.",
+            "save their definitions, drop or disable them, migrate, and create them again",
         ),
         Kind(
             "unreadable_table",
@@ -142,7 +142,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "tables that the role may not read",
             "table that the role may not read",
             _STOPS,
-            "grant select on all tables to the role, or ask as their owner",
+            "grant select on all tables to the role, or check as their owner",
         ),
         Kind(
             "export_directory",
@@ -151,15 +151,15 @@ KINDS: Final[Mapping[str, Kind]] = {
             "directories for exports that cannot be written",
             "directory for exports that cannot be written",
             "AiiDA writes into the current directory, or fails.",
-            "name another one with export_directory (--export-directory)",
+            "give another one with export_directory (--export-directory)",
             sqlalchemy_steps=(6, 11, 49),
         ),
         Kind(
             "repeated_node_uuid",
             (14, 18),
             "refused",
-            "nodes with a uuid that another node bears too, in whatever spelling",
-            "node with a uuid that another node bears too, in whatever spelling",
+            "nodes with a uuid that another node also has, in whatever spelling",
+            "node with a uuid that another node also has, in whatever spelling",
             _STOPS,
             _NEW_UUIDS,
             ("repeated_node_uuid",),
@@ -168,8 +168,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "repeated_uuid",
             (18,),
             "refused",
-            "rows with a uuid that another row bears too, in whatever spelling",
-            "row with a uuid that another row bears too, in whatever spelling",
+            "rows with a uuid that another row also has, in whatever spelling",
+            "row with a uuid that another row also has, in whatever spelling",
             _STOPS,
             f"{_NEW_UUIDS}; of workflows, with an UPDATE of the column",
             ("repeated_uuid",),
@@ -179,8 +179,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "malformed_uuid",
             (18,),
             "refused",
-            "rows with a uuid that is none",
-            "row with a uuid that is none",
+            "rows with an invalid uuid",
+            "row with an invalid uuid",
             _STOPS,
             "give each of them a uuid with apply_new_uuid_mapping(table, {pk: uuid}), or with an "
             "UPDATE of the column",
@@ -190,10 +190,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "repeated_email",
             (18,),
             "refused",
-            "users with an email that another user has too",
-            "user with an email that another user has too",
+            "users with an email that another user also has",
+            "user with an email that another user also has",
             _STOPS,
-            "give all but one of them another one: "
+            "give all but one of them another email: "
             "update db_dbuser set email = 'other@example.org' where id = …",
             ("repeated_email",),
         ),
@@ -201,8 +201,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "doubled_membership",
             (),
             "exported",
-            "memberships of nodes in groups that are there once more",
-            "membership of a node in a group that is there once more",
+            "duplicate memberships of nodes in groups",
+            "duplicate membership of a node in a group",
             _STOPS,
             queries=("doubled_membership_check",),
             sqlalchemy_steps=(6, 11),
@@ -213,7 +213,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "exported",
             "links that calculations and workflows of AiiDA 1.0 cannot have",
             "link that calculations and workflows of AiiDA 1.0 cannot have",
-            "AiiDA prints them and deletes them.",
+            "AiiDA prints and deletes them.",
             queries=("removed_link", "removed_link_before_0007"),
         ),
         Kind(
@@ -253,7 +253,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "trajectories whose symbols are in a file that is not there",
             "trajectory whose symbols are in a file that is not there",
             _STOPS,
-            "put the files back from a backup, or say that there are none to care for with "
+            "put the files back from a backup, or say that there are none to migrate with "
             "without_repository (--without-repository)",
         ),
         Kind(
@@ -278,10 +278,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "malformed_json",
             (33,),
             "refused",
-            "rows with text that is no JSON",
-            "row with text that is no JSON",
+            "rows with text that is not valid JSON",
+            "row with text that is not valid JSON",
             _STOPS,
-            "put the text right, or {} in its place",
+            "correct the text, or replace it with {}",
         ),
         Kind(
             "stray_attribute",
@@ -299,7 +299,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "the list or dict that they are in, beyond the list's length, or twice",
             "node with rows that have no place in its attributes or extras: without the row of "
             "the list or dict that they are in, beyond the list's length, or twice",
-            "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
+            "AiiDA's own step fails on such a node, and AiiDA 0.x cannot read it.",
             "repair or delete the rows",
         ),
         Kind(
@@ -308,26 +308,26 @@ KINDS: Final[Mapping[str, Kind]] = {
             "refused",
             "rows with a float without a number, or a time that Python does not have",
             "row with a float without a number, or a time that Python does not have",
-            "AiiDA's own step fails at such a node, and AiiDA 0.x cannot read it.",
+            "AiiDA's own step fails on such a node, and AiiDA 0.x cannot read it.",
             "repair or delete the rows",
         ),
         Kind(
             "unreadable_value",
             (37,),
             "exported",
-            "rows with a value of an unknown datatype, or of datatype json that is no JSON",
-            "row with a value of an unknown datatype, or of datatype json that is no JSON",
-            "AiiDA makes null of them and says nothing.",
+            "rows with a value of an unknown datatype, or of datatype json that is not valid JSON",
+            "row with a value of an unknown datatype, or of datatype json that is not valid JSON",
+            "AiiDA silently replaces them with null.",
         ),
         Kind(
             "unreadable_setting",
             (37,),
             "exported",
             "settings with a value that Python does not have, of an unknown datatype, or of "
-            "datatype json that is no JSON",
+            "datatype json that is not valid JSON",
             "setting with a value that Python does not have, of an unknown datatype, or of "
-            "datatype json that is no JSON",
-            "AiiDA makes null of them and says nothing.",
+            "datatype json that is not valid JSON",
+            "AiiDA silently replaces them with null.",
         ),
         Kind(
             "repository",
@@ -337,7 +337,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "file repository that is not there, cannot be written, or holds another container",
             "AiiDA 2.x refuses, or moves nothing.",
             "name the right one with the profile's repository, or say that there are no files to "
-            "care for with without_repository (--without-repository)",
+            "migrate with without_repository (--without-repository)",
         ),
         Kind(
             "two_contents",
@@ -372,9 +372,9 @@ KINDS: Final[Mapping[str, Kind]] = {
             "special_file",
             (47,),
             "refused",
-            "pipes, sockets and devices, which have no content to take along",
-            "pipe, socket or device, which has no content to take along",
-            "AiiDA's own step waits for ever at a pipe, and fails at others.",
+            "pipes, sockets and devices, which have no content to move",
+            "pipe, socket or device, which has no content to move",
+            "AiiDA's own step hangs at a pipe, and fails at the others.",
             "remove them",
         ),
         Kind(
@@ -392,7 +392,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "exported",
             "rows that connect two others and name only one of them",
             "row that connects two others and names only one of them",
-            "AiiDA deletes them and says nothing.",
+            "AiiDA silently deletes them.",
             queries=("missing_key",),
             sqlalchemy_steps=(49,),
         ),
@@ -402,7 +402,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "exported",
             "logs with a level of more than 50 characters",
             "log with a level of more than 50 characters",
-            "AiiDA cuts it and says nothing.",
+            "AiiDA silently truncates it.",
             queries=("long_level",),
             sqlalchemy_steps=(49,),
         ),
@@ -410,8 +410,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             "missing_value",
             (),
             "refused",
-            "rows without a value that AiiDA 2.x wants and nobody can make up",
-            "row without a value that AiiDA 2.x wants and nobody can make up",
+            "rows without a value that AiiDA 2.x requires and that cannot be guessed",
+            "row without a value that AiiDA 2.x requires and that cannot be guessed",
             _STOPS,
             "give each of them one: update … set … where id = …",
             ("missing_value", "missing_value_before_0030", "missing_value_before_0007"),
@@ -424,7 +424,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "rows whose user or computer is gone",
             "row whose user or computer is gone",
             "AiiDA's own step fails with a bare foreign-key error.",
-            "let the column name a user or computer that is there, with an UPDATE",
+            "make the column refer to an existing user or computer, with an UPDATE",
             ("missing_owner",),
         ),
         Kind(
@@ -433,7 +433,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "exported",
             "rows that belong to nodes, groups, users or computers that are gone",
             "row that belongs to a node, group, user or computer that is gone",
-            "AiiDA's own step fails at some, and passes over the others: a dump of the result "
+            "AiiDA's own step fails at some, and skips the others: a dump of the result "
             "cannot be restored.",
             queries=("orphan_row", "orphan_log"),
         ),

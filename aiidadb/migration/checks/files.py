@@ -1,6 +1,6 @@
 """Files and folders of a repository that cannot be moved into a container (0047).
 
-Each file is asked for its status once, in a thread; nothing is opened but directories, to list
+The status of each file is read once, in a thread; nothing is opened but directories, to list
 them.
 """
 
@@ -69,7 +69,7 @@ async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]
         return []
     walk = _Walk(nodes_path(repository))
     for first in range(0, len(_SHARDS), _SHARDS_AT_ONCE):
-        # A few at once: between two of these the caller is told, and may stop.
+        # A few together: between two of these the caller is informed, and may stop.
         some = _SHARDS[first : first + _SHARDS_AT_ONCE]
         await in_thread(walk.look_at_shards, some)
         context.progress("looking at the files of nodes", first + len(some), len(_SHARDS))
@@ -104,7 +104,7 @@ class _Walk:
                     self._look_at_folder(folder)
 
     def _look_at_folder(self, folder: str) -> None:
-        # A node's folder is not listed: what else is in it is nobody's.
+        # A node's folder is not listed: what else is in it does not belong to a node.
         path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
         files = self._look_below(path)
         # Few nodes have it, and to ask whether it is there is the cheapest way to learn so.

@@ -1,4 +1,4 @@
-"""Text of metadata that is to become JSONB (0033): what is no JSON, and what JSONB cannot hold."""
+"""Text of metadata that will be JSONB (0033): what is not valid JSON, or does not fit JSONB."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def judge(written: str) -> Verdict:
 
     Returns:
         ``fine``; ``unstorable`` where it is JSON with escapes that JSONB cannot hold; ``malformed``
-        where it is no JSON.
+        where it is not valid JSON.
     """
     try:
         # Numbers are the server's to read: Python bounds the digits of integers, and has no 1e400.
@@ -100,11 +100,11 @@ async def find_json_text(connection: asyncpg.Connection, plan: MigrationPlan) ->
 
 
 async def mend_json_text(connection: asyncpg.Connection, plan: MigrationPlan) -> int:
-    """Put text in the place of the escapes that JSONB cannot hold.
+    """Put text in place of the escapes that JSONB cannot hold.
 
     Args:
         connection: In a transaction.
-        plan: What will run; nothing is mended where none of its steps needs it.
+        plan: What will run; nothing is repaired where none of its steps needs it.
 
     Returns:
         How many rows were changed.

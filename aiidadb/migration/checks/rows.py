@@ -1,4 +1,4 @@
-"""Findings that a question to the server finds, set by set."""
+"""Findings that a query finds, set by set."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _WITH_NAMES: Final = "group_label_clash_before_0021"  # groups have a label afte
 
 
 def query_for(names: Sequence[str], origin: SchemaVersion) -> Query | None:
-    """The first of some questions that is for a version; None where there is none.
+    """The first of some queries that is for a version; None if there is none.
 
-    A question is for all versions of a line between the first and the last that its header names.
+    A query is for all versions of a line between the first and the last that its header names.
     """
     return next(_queries_for(names, origin), None)
 
@@ -42,11 +42,11 @@ def _queries_for(names: Sequence[str], origin: SchemaVersion) -> Iterator[Query]
 
 
 async def read_if_fine(connection: asyncpg.Connection, query: Query) -> list[asyncpg.Record] | None:
-    """Ask a question at which the server fails where a value is not what it should be.
+    """Run a query that fails on the server where a value is not what it should be.
 
     Args:
-        connection: In a transaction, which goes on in any case.
-        query: The question.
+        connection: In a transaction, which continues in any case.
+        query: The query.
 
     Returns:
         Its rows; None where it fails.
@@ -64,7 +64,7 @@ async def read_if_fine(connection: asyncpg.Connection, query: Query) -> list[asy
 async def find_rows(
     connection: asyncpg.Connection, plan: MigrationPlan, kind: Kind
 ) -> list[Finding]:
-    """Ask a kind's own questions, those that are for the version. Only reads.
+    """Run a kind's own queries, those that are for the version. Only reads.
 
     Args:
         connection: To the database, at the plan's origin.

@@ -1,4 +1,4 @@
-"""Settings whose value 0037 cannot take along."""
+"""Settings whose value 0037 cannot keep."""
 
 from __future__ import annotations
 

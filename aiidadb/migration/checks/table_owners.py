@@ -19,14 +19,14 @@ _NAMED_AT_MOST: Final = 3
 
 
 async def check_table_owners(connection: asyncpg.Connection, plan: MigrationPlan) -> None:
-    """Refuse a role that is no member of the tables' owner. Only reads.
+    """Refuse a role that is not a member of the tables' owner. Only reads.
 
     Args:
         connection: Of the role that will migrate.
         plan: What will run.
 
     Raises:
-        PermissionDenied: Tables belong to a role that this one is no member of.
+        PermissionDenied: Tables belong to a role that this one is not a member of.
     """
     tables = sorted({*plan.tables, *_NOTED_IN})
     others = await QUERIES["migration_foreign_tables"].fetch(connection, tables)

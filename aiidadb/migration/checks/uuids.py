@@ -1,4 +1,4 @@
-"""Uuids that are none, or that two rows bear.
+"""Uuids that are invalid, or that two rows have.
 
 Spellings are compared one by one only where the server finds that something is amiss: to read the
 texts as uuids, and group them, takes it half of the time.

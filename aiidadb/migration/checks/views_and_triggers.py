@@ -1,9 +1,9 @@
-"""What others made in a database and a migration could not get past: views, triggers and the like.
+"""What others made in a database and would stop a migration: views, triggers and the like.
 
 PostgreSQL does not remake or drop a column that a view shows, and a trigger was written for columns
-as they are now. A step would fail at them half way along the chain; so they are looked for before,
-on what the headers of the steps say is dropped, retyped and remade. What a step itself drops, such
-as a trigger that AiiDA made, is in nobody's way; the headers say that too.
+as they are now. A step would fail at them half way along the chain; so they are looked for
+beforehand, on what the headers of the steps say is dropped, retyped and remade. What a step itself
+drops, such as a trigger that AiiDA made, is not in the way; the headers say that too.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["check_views_and_triggers"]
 _NAMED_AT_MOST: Final = 5
 _ADVICE: Final = {
     "dependent": "PostgreSQL does not change what others depend on: keep the definition of each "
-    "(pg_dump --schema-only), drop it, migrate, and make it anew for the new schema",
+    "(pg_dump --schema-only), drop it, migrate, and create it again for the new schema",
     "namesake": "a step drops what AiiDA made under this name, and this is not it: rename yours "
     "(ALTER TRIGGER … RENAME TO …, ALTER FUNCTION … RENAME TO …) and migrate again",
-    "trigger": "triggers act on what a migration changes, and were written for columns as they are "
-    "now: ALTER TABLE … DISABLE TRIGGER, migrate, and enable those that still fit",
-    "rule": "rules act in the place of what a migration changes: ALTER TABLE … DISABLE RULE, "
+    "trigger": "triggers act on what a migration changes, and were written for the columns as they "
+    "are now: ALTER TABLE … DISABLE TRIGGER, migrate, and enable those that still fit",
+    "rule": "rules replace what a migration does: ALTER TABLE … DISABLE RULE, "
     "migrate, and enable those that still fit",
     "security": "rows that a policy hides would not be migrated: ALTER TABLE … NO FORCE ROW LEVEL "
     "SECURITY, migrate, and force it again",
@@ -42,7 +42,7 @@ _ADVICE: Final = {
 
 
 async def check_views_and_triggers(connection: asyncpg.Connection, plan: MigrationPlan) -> None:
-    """Refuse what others made and a step of the plan could not get past. Only reads.
+    """Refuse what others made and would stop a step of the plan. Only reads.
 
     Args:
         connection: To the database.

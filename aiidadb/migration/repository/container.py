@@ -37,7 +37,7 @@ CONTAINER_DEFAULTS: Final[dict[str, int | str]] = {
 }
 """How aiida-core 2.0 to 2.9 makes a container; bytes and characters."""
 
-# Made under this name and renamed when whole: a container is there complete or not at all.
+# Made under this name and renamed when whole: a container is complete or does not exist.
 _UNDER_WAY = ".container-being-made"
 _FLUSHED_AT_ONCE: Final = 8
 
@@ -80,7 +80,7 @@ def read_container_id(repository: Path) -> str | None:
         32 hexadecimal digits, or None where there is no container.
 
     Raises:
-        RepositoryError: There is something in its place that is no container.
+        RepositoryError: There is something in its place that is not a container.
     """
     place = container_path(repository)
     try:
@@ -89,7 +89,7 @@ def read_container_id(repository: Path) -> str | None:
         text = (place / "config.json").read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise RepositoryError(
-            f"{place} is there and is not a container of AiiDA (it has no config.json): "
+            f"{place} exists and is not a container of AiiDA's (it has no config.json): "
             "move it away, or name another repository"
         ) from None
     except OSError as error:
@@ -107,11 +107,11 @@ def create_container(repository: Path, *, announce: Callable[[str], None] | None
     """Make a new, empty container, as aiida-core 2.9.4 does for a new profile.
 
     It is made aside and renamed when it is whole and on the disk, so a process that is killed
-    leaves no half of one. The call blocks: run it in a thread.
+    leaves no incomplete one. The call blocks: run it in a thread.
 
     Args:
         repository: The profile's repository; made where it is missing.
-        announce: Told the id after the container is made and before it has its place.
+        announce: Receives the id after the container is made and before it is in its place.
 
     Returns:
         The container's id, 32 hexadecimal digits: the value for the setting ``repository|uuid``.
@@ -127,7 +127,7 @@ def create_container(repository: Path, *, announce: Callable[[str], None] | None
     try:
         if not _is_free(place):
             raise RepositoryError(
-                f"{place} is there already and not empty; a container belongs to one database: "
+                f"{place} already exists and is not empty; a container belongs to one database: "
                 "name another repository, or move it away if no database needs it"
             )
         repository.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def discard_container(repository: Path, container_id: str) -> None:
 
 
 def _sync_tree(directory: Path) -> None:
-    """Flush all that is in a directory to the disk, at once: the disk does so in fewer goes."""
+    """Flush all that is in a directory to the disk together, which takes fewer passes."""
     paths = [directory, *directory.rglob("*")]
     with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as threads:
         for _ in threads.map(_sync, paths):

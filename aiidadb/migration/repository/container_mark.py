@@ -1,9 +1,9 @@
-"""Whose container it is: the mark by which a migration that was stopped knows its own again.
+"""Whose container it is: the mark by which a migration that was stopped recognises its own.
 
 A container and a database do not commit together. While a migration fills a container, the file
-``container-unfinished.json`` beside it names both; it goes after the commit. Where it names this
-database, the container is this database's and was never committed with it: it is filled on. Any
-other container may be in use, and is refused.
+``container-unfinished.json`` beside it names both; it is removed after the commit. Where it names
+this database, the container is this database's and was never committed with it: filling continues.
+Any other container may be in use, and is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MARK: Final = "container-unfinished.json"
 
 
 def check_place(repository: Path, owner: str) -> str | None:
-    """Look whether a database may put a container in its place, or go on with one. Blocks.
+    """Check whether a database may put a container in its place, or continue one. Blocks.
 
     Args:
         repository: The profile's repository.
@@ -40,7 +40,7 @@ def check_place(repository: Path, owner: str) -> str | None:
         The id of the container that an earlier run began; None where there is none.
 
     Raises:
-        RepositoryError: There is something in its place that is no container.
+        RepositoryError: There is something in its place that is not a container.
         StorageMigrationError: There is another database's container, or its mark.
         OSError: The directory cannot be read.
     """
@@ -49,12 +49,12 @@ def check_place(repository: Path, owner: str) -> str | None:
     container_id = read_container_id(repository)
     if mark and mark.get("database") != owner:
         raise StorageMigrationError(
-            f"{repository / MARK} tells that another database's files are being moved to {place}: "
+            f"{repository / MARK} says that another database's files are being moved to {place}: "
             "let that migration end first, or, if that database is gone, remove both and run again"
         )
     if container_id is not None and mark.get("container") != container_id:
         raise StorageMigrationError(
-            f"{place} is there already, and no migration of this database began it: if it is left "
+            f"{place} already exists, and no migration of this database created it: if it is left "
             "over from an attempt with aiida-core, remove it and run again; if a database uses it, "
             "name another repository"
         )
@@ -83,7 +83,7 @@ def take_place(repository: Path, owner: str) -> str:
     if container_id is None:
         return create_container(repository, announce=partial(_write_mark, repository, owner))
     for lock in (container_path(repository) / "packs").glob("*.lock"):
-        lock.unlink()  # a killed process left it, and with it nobody can write
+        lock.unlink()  # a killed process left it, and while it exists no process can write
     return container_id
 
 
@@ -108,7 +108,7 @@ def _read_mark(repository: Path) -> dict[str, str]:
         mark = None
     if not isinstance(mark, dict):
         raise StorageMigrationError(
-            f"{repository / MARK} does not tell whose container is being filled: remove it and run "
+            f"{repository / MARK} does not say whose container is being filled: remove it and run "
             "again, and the container with it if no database uses that"
         )
     return mark

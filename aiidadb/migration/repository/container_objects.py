@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectWriter", "SmallFile", "read_small"]
 
-# Files up to this size are read at once and kept until a batch of them is written.
+# Files up to this size are read whole and kept until a batch of them is written.
 _SMALL: Final = 256 * 1024
 _KEPT_AT_ONCE: Final = 8 * 1024 * 1024
 _OBJECTS_AT_ONCE: Final = 2_000
 # Threads read and hash, which needs Python's lock for a small part of the time only, so many files
-# at once, and so often that beside what is being read little waits in memory.
+# together, and so often that beside what is being read little waits in memory.
 _READERS: Final = 2
 _READ_AT_ONCE: Final = 32
 _READ_AHEAD: Final = 4
@@ -36,7 +36,7 @@ _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINA
 
 
 class SmallFile(NamedTuple):
-    """A file that was read at once.
+    """A file that was read whole.
 
     Attributes:
         key: The object's key, 64 hexadecimal digits.
@@ -162,7 +162,7 @@ def _read(paths: Sequence[str], known: Mapping[str, SmallFile], given_up: Event)
 
 
 def read_small(path: str) -> SmallFile | None:
-    """Read and hash a file at once. Blocks.
+    """Read and hash a file whole. Blocks.
 
     Args:
         path: Of a regular file, or of a symbolic link to one.
@@ -179,7 +179,7 @@ def read_small(path: str) -> SmallFile | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StorageMigrationError(
-                f"{path} is not a regular file, so it has no content to take along: remove it and "
+                f"{path} is not a regular file, so it has no content to move: remove it and "
                 "run again"
             )
         if status.st_size > _SMALL:
@@ -187,7 +187,7 @@ def read_small(path: str) -> SmallFile | None:
         content = os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
-    # Where it was not read at once (it changed, or is not on a disk), it is read in pieces.
+    # Where it was not read whole (it changed, or is not on a disk), it is read in pieces.
     if len(content) != status.st_size:
         return None
     return SmallFile(hashlib.sha256(content).hexdigest(), content)

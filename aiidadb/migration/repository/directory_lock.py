@@ -23,7 +23,7 @@ def lock_directory(directory: Path) -> Iterator[bool]:
     """Hold a lock on a directory, which ends with the process that holds it.
 
     Args:
-        directory: The directory; it must be there.
+        directory: The directory; it must exist.
 
     Yields:
         False where another process holds it. True otherwise, also where the file system has no

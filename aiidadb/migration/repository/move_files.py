@@ -2,7 +2,7 @@
 
 Each node's files become objects of ``<repository>/container``, and what it has is written to
 ``db_dbnode.repository_metadata``, both as aiida-core 2.9.4 does it. The old repository is read and
-never changed. Stopped anywhere, the next run goes on with the container that it finds begun:
+never changed. Stopped anywhere, the next run continues with the unfinished container that it finds:
 objects that are there are not written again, and in the end the container is complete.
 """
 
@@ -56,8 +56,8 @@ __all__ = ["MOVE_REPOSITORY"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-# A batch is what is in memory, and flushed to the disk, at once. One node with more files than that
-# is a batch of its own.
+# A batch is what is in memory, and flushed to the disk, together. One node with more files than
+# that is a batch of its own.
 _FILES_AT_ONCE = 2_000
 _NODES_AT_ONCE = 2_000
 
@@ -77,8 +77,8 @@ async def _move_repository(context: StepContext) -> StepOutcome:
 
     Raises:
         MissingExtraError: The package ``disk-objectstore`` is not installed.
-        StorageMigrationError: The database has nodes and its repository is not there, or the one
-            that is there has a folder of none of them; a container is there already; a file
+        StorageMigrationError: The database has nodes and its repository does not exist, or the one
+            that is there has a folder of none of them; a container exists already; a file
             cannot be read; the disk is full.
     """
     is_to_move = await _check_repository(context)
@@ -121,8 +121,8 @@ async def _check_repository(context: StepContext) -> bool:
 
     Raises:
         MissingExtraError: The package ``disk-objectstore`` is not installed.
-        StorageMigrationError: The database has nodes and its repository is not there, or may not be
-            written; a container is there already.
+        StorageMigrationError: The database has nodes and its repository does not exist, or may not
+            be written; a container is there already.
     """
     nodes, owner = await _nodes_and_owner(context)
     repository = context.options.repository
@@ -130,7 +130,7 @@ async def _check_repository(context: StepContext) -> bool:
         if nodes and not context.options.without_repository:
             raise StorageMigrationError(
                 f"the database has nodes ({nodes}), whose files AiiDA keeps in a repository, and "
-                "the profile names none: name it, or say that there are no files to care for with "
+                "the profile names none: name it, or say that there are no files to migrate with "
                 "without_repository (--without-repository)"
             )
         return False
@@ -182,7 +182,7 @@ class _Move:
         )
         if not self._context.options.without_repository:
             raise StorageMigrationError(
-                f"{text}; name the right repository, or say that there are no files to care for "
+                f"{text}; name the right repository, or say that there are no files to migrate "
                 "with without_repository (--without-repository)"
             )
         self.notes.append(f"{text}; it was left alone")
@@ -242,7 +242,7 @@ class _Move:
         )
 
     def _list_shards(self) -> Iterator[Sequence[ShardAhead]]:
-        """List the shards, so many at once that few nodes do not cost many questions. Blocks."""
+        """List the shards, so many together that few nodes do not cost many queries. Blocks."""
         ahead = self._context.ahead
         number = max(1, len(SHARDS) * _NODES_AT_ONCE // max(1, self._nodes))
         for first in range(0, len(SHARDS), number):
@@ -261,13 +261,13 @@ class _Move:
         )
 
     async def _match(self, found: Sequence[ShardAhead]) -> list[_Waiting]:
-        """Hold the folders of some shards against the database."""
+        """Compare the folders of some shards with the database."""
         rows = await self._nodes_of(found)
         symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
         waiting = []
         for one in found:
             for folder in one.shard.folders:
-                # None where it is no node's. Looked up once: there are very many.
+                # None where it is not a node's. Looked up once: there are very many.
                 moved = symbols_moved.get(folder.uuid)
                 leave_out = _SYMBOLS if moved else _NOTHING
                 waiting.append(
@@ -288,7 +288,7 @@ class _Move:
         return waiting
 
     def _store(self, folders: Iterable[_Waiting]) -> Iterator[list[_Moved]]:
-        """Write the files of folders, as many folders at once as fit. Blocks."""
+        """Write the files of folders, as many folders together as fit. Blocks."""
         batch: list[tuple[_Waiting, Tree]] = []
         files = 0
         for folder in folders:
@@ -368,26 +368,26 @@ class _Moved(NamedTuple):
 
 
 def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
-    """Whether there is an old repository to move; refused where there must be one and is not."""
+    """Whether there is an old repository to move; refused if there must be one and is not."""
     if nodes_path(repository).is_dir():
         return True
     if nodes and not context.options.without_repository:
         raise StorageMigrationError(
             f"the database has nodes ({nodes}), and their file repository, "
-            f"{nodes_path(repository)}, is not there: put it in its place, or say that there are "
-            "no files to care for with without_repository (--without-repository)"
+            f"{nodes_path(repository)}, does not exist: put it back in its place, or say that "
+            "there are no files to migrate with without_repository (--without-repository)"
         )
     return False
 
 
 def _require_writable(context: StepContext, repository: Path) -> None:
-    # What an earlier run has begun is filled on.
+    # What an earlier run has begun is continued.
     for place in (repository, container_path(repository)):
         if not context.options.dry_run and not may_be_written(place):
             raise StorageMigrationError(
                 f"AiiDA 2.x keeps files in {container_path(repository)}, and {place} cannot be "
-                "written: give the user that migrates the right to, or run as its owner; nothing "
-                "was changed"
+                "written: give the user who migrates the right to do so, or run as its owner; "
+                "nothing was changed"
             )
 
 
@@ -399,7 +399,8 @@ async def _lock(stack: AsyncExitStack, repository: Path, dry_run: bool) -> None:
     lock = lock_directory(repository)
     if not await _in_thread(stack.enter_context, lock):
         raise StorageMigrationError(
-            f"another process is moving the files of {repository}: wait for its end and run again"
+            f"another process is moving the files of {repository}: wait until it has finished and "
+            "run again"
         )
 
 
@@ -429,11 +430,11 @@ class _OneAhead(Generic[T]):
         return taken[0]
 
     async def end(self) -> None:
-        """Leave off, and wait for the thread."""
+        """Stop, and wait for the thread."""
         self._next.cancel()
         await asyncio.wait((self._next,))
         if not self._next.cancelled():
-            self._next.exception()  # asyncio logs what nobody looked at
+            self._next.exception()  # asyncio logs errors that were not looked at
 
 
 @asynccontextmanager
@@ -462,9 +463,9 @@ async def _in_thread(function: Callable[..., T], *values: object) -> T:
         raise StorageMigrationError(str(error)) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "make room and run again; what the container has so far is kept and used"
+            advice = "free some space and run again; what the container has so far is kept and used"
         else:
-            advice = "nothing of the old repository was changed; put it right and run again"
+            advice = "nothing of the old repository was changed; correct this and run again"
         raise StorageMigrationError(
             f"moving the file repository failed: {error}: {advice}"
         ) from error

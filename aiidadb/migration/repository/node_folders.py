@@ -64,7 +64,7 @@ class Shard:
         name: The two digits.
         folders: The folders of nodes.
         without_content: Folders that have neither ``path`` nor ``raw_input``.
-        strange: What is there beside, and is no node's folder.
+        strange: What else is there, and is not a node's folder.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Tree:
         metadata: As aiida-core keeps it; ``k`` of the files is still to be set.
         files: The path of each file, and the part of the metadata that stands for it.
         linked_directories: Paths of symbolic links to directories, which count as empty ones.
-        left_out: How many names were passed over as asked.
+        left_out: How many names were left out as requested.
     """
 
     metadata: Metadata = field(default_factory=dict)
@@ -173,7 +173,7 @@ def read_tree(
 
     Args:
         content: The directory that holds the node's files.
-        leave_out: Names right in that directory to pass over.
+        leave_out: Names right in that directory to leave out.
         before: As for :func:`list_shard`.
 
     Raises:
@@ -218,7 +218,7 @@ def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
 
 def _contents_of(folder: str, before: Callable[[str], None]) -> list[str]:
     """The directories that may hold a node's files; two where both hold some."""
-    # Joined as text, and asked for two names instead of listed: there are very many.
+    # Joined as text, and checked for two names instead of listed: there are very many.
     path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
     has_path = os.path.lexists(path)
     if not os.path.lexists(raw_input):

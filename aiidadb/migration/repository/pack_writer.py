@@ -1,9 +1,9 @@
-"""Objects appended to the packs of a container that nobody else writes to, without a byte between.
+"""Objects appended without gaps to the packs of a container that no other process writes to.
 
 The container's own way into its packs reads each file through several layers, asks for the size of
 the pack before every object, and leaves what was written twice, or by a process that was killed, as
-a hole that only repacking removes. Here whole batches are written at once. What the index does not
-know is cut off: of a killed process when the packs are opened, of a failed one at its end.
+a hole that only repacking removes. Here whole batches are written in one go. What the index does
+not know is cut off: of a killed process when the packs are opened, of a failed one at its end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PackWriter"]
 
 _CHUNK: Final = 1024 * 1024
-# How much is flushed to the disk, and then known to the index, at once: a process that is killed
+# How much is flushed to the disk, and then known to the index, together: a process that is killed
 # loses as much.
 _BYTES_AT_ONCE: Final = 256 * 1024 * 1024
 _OBJECTS_AT_ONCE: Final = 50_000
@@ -65,7 +65,7 @@ class PackWriter:
         with self._stack, _as_os_error():
             self._container = self._stack.enter_context(disk_objectstore.Container(self._place))
             self._target = self._container.pack_size_target
-            # Its file names how it is written: ahead to a log, which readers see at once.
+            # Its file names how it is written: ahead to a log, which readers see immediately.
             self._index = self._stack.enter_context(
                 contextlib.closing(
                     sqlite3.connect(

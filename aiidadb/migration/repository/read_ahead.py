@@ -2,8 +2,8 @@
 
 Those steps keep the server busy, and this process waits: meanwhile a thread lists folders and reads
 small files, shard by shard, as much as memory is set aside for. What was read more than a few
-seconds ago the move takes only if nothing of it has changed since: each directory and each file is
-asked for its status then. What has changed, or was not read ahead, is read when its turn comes.
+seconds ago the move takes only if nothing of it has changed since: the status of each directory and
+each file is read then. What has changed, or was not read ahead, is read when its turn comes.
 Nothing is written.
 """
 
@@ -98,12 +98,12 @@ class ReadAhead:
         self._folders = self._bytes = 0
 
     def run(self) -> None:
-        """Read until memory is used up, or this is to leave off. Blocks."""
+        """Read until memory is used up, or this is to stop. Blocks."""
         with self._reading:
             for name in SHARDS:
                 if self._is_over:
                     return
-                # What cannot be read is the step's matter, when it has its turn.
+                # What cannot be read is left to the step, when it has its turn.
                 with contextlib.suppress(OSError, StorageMigrationError, _JustWrittenError):
                     self._read(name)
 

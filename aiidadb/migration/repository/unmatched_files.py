@@ -1,4 +1,4 @@
-"""What in a file repository has no counterpart: never passed over in silence."""
+"""What in a file repository has no counterpart: never ignored silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Mismatches"]
 _NAMED_AT_MOST = 3
 
 _SENTENCES: Final = {
-    "node_without_folder": "nodes that have no folder in the repository, and get no files",
+    "node_without_folder": "nodes that have no folder in the repository, and therefore no files",
     "folder_without_content": "folders of the repository with neither path nor raw_input, whose "
     "nodes get no files",
     "folder_without_node": "folders of the repository that belong to no node of the database, and "

@@ -69,7 +69,7 @@ class Findings:
         raise error
 
     def notes(self) -> tuple[str, ...]:
-        """What the report must tell of the others."""
+        """What the report must say about the others."""
         notes = []
         if self.kept_json:
             notes.append(
@@ -79,7 +79,7 @@ class Findings:
         if self.lost:
             more = "; …" if self.lost_count > len(self.lost) else ""
             notes.append(
-                "values that neither AiiDA nor this step can read, and that are null now, as in "
+                "values that neither AiiDA nor this step can read, and that are now null, as in "
                 f"AiiDA: {self.lost_count} ({'; '.join(self.lost)}{more})"
             )
         return tuple(notes)

@@ -1,8 +1,8 @@
-"""Rows of AiiDA 0.x, one an item of a list or dict, nested into JSON with places for the values.
+"""Rows of AiiDA 0.x, one per item of a list or dict, nested into JSON with places for the values.
 
-A node's rows are told by tokens: what a row is, in front of its key. ``=key`` is a value, ``{key``
-a dict, ``[2 key`` a list of two items, ``?key`` a value of its own kind. Keys of items are those of
-their list or dict, with the item's index or key after a dot.
+A node's rows are described by tokens: what a row is, in front of its key. ``=key`` is a value,
+``{key`` a dict, ``[2 key`` a list of two items, ``?key`` a value of its own kind. Keys of items are
+those of their list or dict, with the item's index or key after a dot.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["MisplacedRow", "as_format", "fill", "nest"]
 
 _HOLES_AT_MOST: Final = 1_000_000
 
-# Around the number of a row, where its value goes. These are no characters of any text that
+# Around the number of a row, where its value goes. These characters are not in any text that
 # PostgreSQL holds, so they are in no key.
 _OPEN: Final = "\ud800"
 _CLOSE: Final = "\udc00"
@@ -48,7 +48,7 @@ def nest(tokens: Sequence[str]) -> str:
     AiiDA takes them in the order of their keys. Items of a list that have no row are null.
 
     Args:
-        tokens: One a row, in any order.
+        tokens: One per row, in any order.
 
     Returns:
         JSON with places for values, for :func:`as_format` or :func:`fill`.
@@ -111,7 +111,7 @@ def _find(document: _Container, key: str) -> _Container:
             raise MisplacedRow(key, f"what holds {part!r} on its path is neither a list nor a dict")
     if isinstance(inside, dict | list):
         return inside
-    raise MisplacedRow(key, "it is inside of what is neither a list nor a dict")
+    raise MisplacedRow(key, "it is inside something that is neither a list nor a dict")
 
 
 def _length(key: str, token: str, rows: int) -> int:
@@ -128,7 +128,7 @@ def _index(key: str, inside: list[_Nested], part: str) -> int:
     try:
         index = int(part)
     except ValueError:
-        raise MisplacedRow(key, f"{part!r} is no index of a list") from None
+        raise MisplacedRow(key, f"{part!r} is not a list index") from None
     if not -len(inside) <= index < len(inside):
         raise MisplacedRow(key, f"a list of {len(inside)} has no item {index}")
     return index

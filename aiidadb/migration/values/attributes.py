@@ -1,9 +1,9 @@
-"""Attributes and extras of one row an item, nested into JSON documents (0037).
+"""Attributes and extras of one row per item, nested into JSON documents (0037).
 
 Nodes are alike: a few hundred shapes (which keys there are, which of them are lists and dicts, how
 long the lists are) cover nearly all nodes of a database. A shape is nested here, once, into a
 template; the server fills the template in, with the values of every node that has the shape. What
-the values are does not come here, except where only Python can tell.
+the values are does not come here, except where only Python can decide it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["BUILD_JSON_FROM_EAV"]
 _SHAPES_AT_ONCE: Final = 200
 _ODD_NODES_AT_ONCE: Final = 200
 
-_WHAT: Final = "attributes and extras made into JSON"
+_WHAT: Final = "attributes and extras converted to JSON"
 
-# ------------------------------------------------------------------ what Python alone can tell
+# ------------------------------------------------------------------ what Python alone can decide
 
 
 def _read_odd(row: asyncpg.Record, findings: Findings) -> str | None:
-    """The document of a node that has rows which are no plain values; None where it is refused."""
+    """The document of a node that has rows which are not plain values; None where it is refused."""
     node, extra = row["node"], row["extra"]
     values: list[str] = []
     for token, value in zip(row["tokens"], row["row_values"], strict=True):
@@ -113,7 +113,7 @@ async def _build_json_from_eav(context: StepContext) -> StepOutcome:
 async def _learn(
     connection: asyncpg.Connection, shapes: Sequence[asyncpg.Record], findings: Findings
 ) -> bool:
-    """Make templates of shapes; tells whether there are some that cannot have one."""
+    """Make templates of shapes; returns whether there are some that cannot have one."""
     odd = False
     shared: list[tuple[list[str], str]] = []
     own: list[tuple[int, str]] = []
@@ -139,7 +139,7 @@ async def _learn(
 
 
 def _who(bearer: int) -> tuple[int, bool]:
-    """A node, and whether its extras are meant, of the number that the server tells both by."""
+    """A node, and whether its extras are meant, from the server's number for both."""
     return bearer >> 1, bool(bearer & 1)
 
 

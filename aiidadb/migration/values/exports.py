@@ -39,9 +39,9 @@ _LOG_FILES: Final = {
     "unknown": ("unknown_entity_logs", "of entities that AiiDA does not know"),
     "nameless": (
         "nameless_entity_logs",
-        "of no node that is there, and of nothing else",
+        "of no existing node, and of nothing else",
     ),
-    "no_node": ("no_node_entity_logs", "of nodes that are not there"),
+    "no_node": ("no_node_entity_logs", "of nodes that do not exist"),
 }
 _TIMES: Final = frozenset({"ctime", "mtime", "time"})
 _LINK_REASONS: Final = {
@@ -167,7 +167,7 @@ async def _export_workflows(context: StepContext) -> StepOutcome:
 
 
 async def _drop_doubled_memberships(context: StepContext) -> StepOutcome:
-    """Write the memberships of nodes in groups that are there once more to a file, and delete them.
+    """Write the duplicate memberships of nodes in groups to a file, and delete them.
 
     The first of each stays. Only the sqlalchemy line has such, before 59edaf8a8b79.
 
@@ -175,7 +175,7 @@ async def _drop_doubled_memberships(context: StepContext) -> StepOutcome:
         context: The step's context.
 
     Returns:
-        Rows deleted, the file, and a note. No file where none is doubled.
+        Rows deleted, the file, and a note. No file where there are no duplicates.
 
     Raises:
         StorageMigrationError: The file could not be written.
@@ -184,7 +184,9 @@ async def _drop_doubled_memberships(context: StepContext) -> StepOutcome:
     total = await QUERIES["doubled_membership_count"].fetchval(connection)
     if total == 0:
         return StepOutcome()
-    content = f"{total} {'membership' if total == 1 else 'memberships'} of groups that are doubled"
+    content = (
+        f"{total} {'membership' if total == 1 else 'memberships'} of groups that are duplicates"
+    )
     async with open_export(context, "doubled_memberships", content) as export:
         written = await _write_array(
             export,
@@ -215,7 +217,7 @@ async def _listed(
 def _check_written(content: str, written: int, listed: int) -> None:
     if written != listed:
         raise StorageMigrationError(
-            f"{content}: {listed} would be deleted, of which {written} could be written to a file; "
+            f"{content}: {listed} would be deleted, but only {written} could be written to a file; "
             "nothing was changed"
         )
 

@@ -1,4 +1,4 @@
-"""Settings that are lists or dicts, of one row an item, nested into JSON documents (0037)."""
+"""Settings that are lists or dicts, of one row per item, nested into JSON documents (0037)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ async def nest_settings(connection: asyncpg.Connection, findings: Findings) -> N
     """Make the documents of settings, for the rest of the step to put into ``db_dbsetting``.
 
     Where rows make no list or dict, the setting gets null, and they stay settings of their own: no
-    setting is worth stopping at.
+    setting is worth stopping for.
 
     Args:
         connection: Inside the step's transaction.
-        findings: Told what cannot be read.
+        findings: Receives what cannot be read.
     """
     keys: list[str] = []
     documents: list[str] = []
@@ -40,7 +40,7 @@ async def nest_settings(connection: asyncpg.Connection, findings: Findings) -> N
 
 
 def _read(key: str, value: str | None, findings: Findings) -> str | None:
-    """The JSON of one row; null for what nobody can read."""
+    """The JSON of one row; null for what cannot be read."""
     if value is None or not value.startswith("?"):
         return value
     datatype, _, text = value[1:].partition(" ")

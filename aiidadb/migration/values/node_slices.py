@@ -1,4 +1,4 @@
-"""How the nodes are cut into slices that processes of the server work on at once (0037)."""
+"""How the nodes are cut into slices that processes of the server work on in parallel (0037)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NodeSlices:
 def cut_nodes(nodes: int, first: int, last: int) -> NodeSlices:
     """Cut so that a slice has the size wanted where the ids have gaps of the same size.
 
-    Where they have not, some slices are larger, and some are empty, which is as right.
+    Where they have not, some slices are larger, and some are empty, which is just as good.
 
     Args:
         nodes: How many there are.

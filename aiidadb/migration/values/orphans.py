@@ -1,7 +1,7 @@
-"""Rows that lead nowhere or hold what nobody can read, written to a file before they are lost.
+"""Rows that lead nowhere or hold what cannot be read, written to a file before they are lost.
 
 They are attributes and extras of nodes that are gone, and values (also of settings) of datatypes
-that nobody knows (0037); links, memberships, comments, logs and authinfos of what is gone (0050),
+that are unknown (0037); links, memberships, comments, logs and authinfos of what is gone (0050),
 and those that name nothing, in the sqlalchemy line (49). Each step lists them in a temporary table
 first, and deletes from there. Levels of logs are written before they are cut (49).
 """
@@ -30,7 +30,7 @@ _ROWS_AT_ONCE: Final = 500
 
 
 async def _export_strays(context: StepContext) -> StepOutcome:
-    """Write the rows of attributes, extras and settings that step 0037 cannot take along."""
+    """Write the rows of attributes, extras and settings that step 0037 cannot keep."""
     return await _export(
         context,
         "lost_attributes",
@@ -63,7 +63,7 @@ async def _export(context: StepContext, prefix: str, what: str, query: str) -> S
         context: The step's context.
         prefix: How the file's name begins.
         what: What the rows are.
-        query: The question for them; that for their number is ``<query>_count``.
+        query: The query for them; that for their number is ``<query>_count``.
 
     Returns:
         The file and a note; neither where nothing is listed.
@@ -83,7 +83,7 @@ async def _export(context: StepContext, prefix: str, what: str, query: str) -> S
         await export.write(["\n]\n"])
         if written != total:
             raise StorageMigrationError(
-                f"{total} {what}: of these {written} could be written to a file; nothing was "
+                f"{total} {what}: only {written} of these could be written to a file; nothing was "
                 "changed"
             )
         await export.publish()

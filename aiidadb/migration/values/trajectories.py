@@ -30,7 +30,7 @@ __all__ = ["MOVE_TRAJECTORY_SYMBOLS"]
 
 _NODES_AT_ONCE = 200
 
-# Where attributes are JSONB, the same is asked in other words.
+# Where attributes are JSONB, the same is queried in another way.
 _OF_JSON: Final = {
     "trajectories": "trajectories_json",
     "trajectories_waiting": "trajectories_waiting_json",
@@ -51,7 +51,7 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
     Raises:
         MissingExtraError: There are symbols to read, and numpy is not installed.
         StorageMigrationError: There are symbols to read and no repository, or the file of a
-            trajectory is missing or is no list of symbols.
+            trajectory is missing or is not a list of symbols.
     """
     connection = context.connection
     counts = await QUERIES[_query("trajectory_counts", context)].fetchrow(connection)
@@ -85,7 +85,7 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
         raise StorageMigrationError(
             f"trajectories whose file {SYMBOLS_FILE} is missing in {repository}: "
             f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
-            "that there are none to care for with without_repository (--without-repository)"
+            "that there are none to migrate with without_repository (--without-repository)"
         )
     return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
 
@@ -120,7 +120,7 @@ def _no_repository(repository: Path | None, number: int) -> StorageMigrationErro
     return StorageMigrationError(
         f"there are trajectories ({number}) whose symbols are in files of the repository, which is "
         f"not there ({repository or 'the profile names none'}): name it with the profile's "
-        "repository, or say that there are no files to care for with without_repository "
+        "repository, or say that there are no files to migrate with without_repository "
         "(--without-repository)"
     )
 
@@ -137,15 +137,15 @@ def _notes(repository: Path, moved: int, bare: list[str], missing: list[str]) ->
     if moved:
         notes.append(
             f"trajectories whose symbols are an attribute now: {moved}; their files, "
-            f"{SYMBOLS_FILE}, which AiiDA deletes, are still in {repository} and needed no more "
-            "(AiiDA 1.x reads past them, but stores no copy of such a node; on the way to AiiDA "
-            "2.x they are left behind)"
+            f"{SYMBOLS_FILE}, which AiiDA deletes, are still in {repository} and no longer needed "
+            "(AiiDA 1.x ignores them, but does not store a copy of such a node; the migration to "
+            "AiiDA 2.x leaves them behind)"
         )
     if missing:
         notes.append(f"{_left_as_they_are(len(missing))} (nodes {_named(missing)})")
     if bare:
         notes.append(
-            f"trajectories that have neither a file {SYMBOLS_FILE} nor an attribute that tells of "
+            f"trajectories that have neither a file {SYMBOLS_FILE} nor an attribute that refers to "
             f"one, and get no symbols: {len(bare)} (nodes {_named(bare)})"
         )
     return tuple(notes)

@@ -8,7 +8,7 @@
 -- tables: db_dbcalcstate, db_dblog
 -- rows: select count(*) from db_dbcalcstate where state in ('UNDETERMINED', 'NOTFOUND')
 
--- First, while the old states can still be told.
+-- First, while the old states can still be distinguished.
 insert into db_dblog (time, loggername, levelname, objname, objpk, message, metadata)
 select
     now(),

@@ -24,8 +24,8 @@ select
     pg_temp.aiidadb_refuse(
         'db_dbuser',
         count(*) filter (where bearers > 1),
-        'with an email that another row bears too',
-        'A user is told by the email: give all but one of them another one, then migrate again.'
+        'with an email that another row also has',
+        'Users are identified by email: give all but one of them another email, then migrate again.'
     )
 from (
     select count(*) over (partition by email) as bearers

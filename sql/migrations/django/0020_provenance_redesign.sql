@@ -6,8 +6,8 @@
 --     `node.process.X`, and job calculations keep the plugin that they ran in process_type. Links
 --     that calculations and workflows must not have are removed: `returnlink` and `calllink` that
 --     leave a calculation, `createlink` that leaves a workflow. Of the others `createlink` becomes
---     `create`, `returnlink` becomes `return`, `inputlink` and `calllink` tell calculation from
---     workflow by their target: `input_calc`, `input_work`, `call_calc`, `call_work`.
+--     `create`, `returnlink` becomes `return`, `inputlink` and `calllink` distinguish calculation
+--     from workflow by their target: `input_calc`, `input_work`, `call_calc`, `call_work`.
 -- why: AiiDA's provenance redesign: calculations create data, workflows call calculations and
 --     return data. AiiDA looks for the plugin among the entry points of AiiDA's registry and of the
 --     machine's Python; here among those of the registry and of AiiDA 1.6.9 itself. A job
@@ -75,7 +75,7 @@ delete from db_dblink as link
 using aiidadb_departing_links as departing
 where link.id = departing.link_id;
 
--- Of the calculations of a workflow those that came from a decorated function tell its name.
+-- Of the calculations of a workflow those that came from a decorated function have its name.
 
 -- django alone:
 update db_dbnode as workflow
@@ -102,7 +102,7 @@ where
 
 -- both lines:
 -- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where
--- that is no entry point known, its class is put behind it.
+-- that is not a known entry point, its class is put behind it.
 create or replace function pg_temp.aiidadb_process_type(node_type text, current_type text)
 returns text
 language plpgsql immutable as $$
@@ -136,7 +136,7 @@ begin
 end
 $$;
 
--- The table is written anew once instead of updated: a third of the nodes changes, and each would
+-- The table is rewritten once instead of updated: a third of the nodes changes, and each would
 -- leave a dead row behind and go into every index.
 alter table db_dbnode
     alter column process_type type varchar(255) using case

@@ -4,7 +4,7 @@
 -- also: e72ad251bcdb
 -- changes: The type strings of groups are renamed: empty to `user`, `data.upf.family` to
 --     `data.upf`, `aiida.import` to `auto.import`, `autogroup.run` to `auto.run`.
--- why: A type string says who made the group. Where two groups would come to bear one label and
+-- why: A type string says who made the group. Where two groups would get one label and
 --     one type string, the step is refused, as AiiDA's own fails.
 -- tables: db_dbgroup
 -- rows: select count(*) from db_dbgroup

@@ -60,7 +60,7 @@ language sql stable as $$
     from (select pg_temp.aiidadb_jsonb(written)) as metadata (parsed)
 $$;
 
--- The table is written anew once for all of it.
+-- The table is rewritten once for all of it.
 alter table db_dblog
     drop column objname,
     add column uuid uuid not null default gen_random_uuid(),
@@ -82,7 +82,7 @@ select pg_temp.aiidadb_ensure_foreign_key(
 
 -- sqlalchemy alone:
 select pg_temp.aiidadb_drop_index('db_dblog', array['objpk']);
--- The table is written anew once for all of it.
+-- The table is rewritten once for all of it.
 alter table db_dblog
     drop column objname,
     alter column objpk set not null,

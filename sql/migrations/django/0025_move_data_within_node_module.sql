@@ -9,7 +9,7 @@
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'data.%'
 
--- The table is written anew once instead of updated: most nodes are data, and each would leave a
+-- The table is rewritten once instead of updated: most nodes are data, and each would leave a
 -- dead row behind and go into every index.
 alter table db_dbnode
     alter column type type varchar(255) using case

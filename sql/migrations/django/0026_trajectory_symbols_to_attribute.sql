@@ -4,7 +4,7 @@
 -- also: 12536798d4d3
 -- changes: Trajectories get the attribute `symbols` from the array `symbols.npy` in the file
 --     repository.
--- why: The symbols of the atoms can then be asked for in the database.
+-- why: The symbols of the atoms can then be queried in the database.
 -- tables: db_dbattribute
 -- sqlalchemy tables: db_dbnode
 -- rows: select count(*)

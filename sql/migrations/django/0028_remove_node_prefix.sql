@@ -8,7 +8,7 @@
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'
 
--- The table is written anew once instead of updated: all nodes change, and each would leave a dead
+-- The table is rewritten once instead of updated: all nodes change, and each would leave a dead
 -- row behind and go into every index.
 alter table db_dbnode
     alter column type type varchar(255) using case

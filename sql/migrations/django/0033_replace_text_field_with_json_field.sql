@@ -35,7 +35,7 @@ exception
         perform pg_temp.aiidadb_refuse(
             table_name,
             malformed,
-            'with text that is no JSON in ' || array_to_string(columns, ' or '),
+            'with text that is not valid JSON in ' || array_to_string(columns, ' or '),
             'Put it right, or put {} in its place, then migrate again.'
         );
         raise;

@@ -6,7 +6,7 @@
 --     db_dbuser, and the tables that gave users Django's groups and permissions.
 -- sqlalchemy changes: Drops password, date_joined, is_active, is_staff, is_superuser and last_login
 --     of db_dbuser.
--- why: Nobody logs in to AiiDA.
+-- why: Users do not log in to AiiDA.
 -- tables: db_dbuser, db_dbuser_groups, db_dbuser_user_permissions
 -- sqlalchemy tables: db_dbuser
 -- drops: db_dbuser.date_joined, db_dbuser.is_active, db_dbuser.is_staff, db_dbuser.is_superuser,

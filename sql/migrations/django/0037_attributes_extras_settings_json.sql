@@ -4,7 +4,7 @@
 -- changes: db_dbnode gets the columns attributes and extras, made from the rows of db_dbattribute
 --     and db_dbextra, which are dropped; db_dbsetting gets the column val, made from its columns
 --     for values of single types, which are dropped too.
--- why: A nested value that is one JSON document is read, written and asked for at once, where it
+-- why: A nested value that is one JSON document is read, written and queried as a whole, where it
 --     was a row for each of its items. AiiDA fetches, builds and updates node by node. Here nodes
 --     are grouped by their shape (the keys of their rows, which of them are lists and dicts, and
 --     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
@@ -74,7 +74,7 @@ $$;
 
 
 -- What a row is, in front of its key: `=` a value, `{` a dict, `[` a list, with its length, and `?`
--- what only Python can tell. Python's datetime knows the years 1 to 9999.
+-- what only Python can decide. Python's datetime knows the years 1 to 9999.
 create or replace function pg_temp.aiidadb_row_token(
     datatype text, key text, ival integer, fval double precision, dval timestamp with time zone
 ) returns text
@@ -97,7 +97,7 @@ $$;
 
 
 -- A value as JSON text; null for lists and dicts; `?`, datatype and text for what only Python
--- can tell.
+-- can decide.
 create or replace function pg_temp.aiidadb_row_value(
     datatype text,
     tval text,
@@ -287,7 +287,7 @@ begin
 end
 $$;
 
--- Rows that are lost: those whose node is gone, and those of values that nobody can read.
+-- Rows that are lost: those whose node is gone, and those of values that cannot be read.
 create temporary table aiidadb_lost_row (
     subject text not null,  -- the table that the row is in
     row_id integer not null,

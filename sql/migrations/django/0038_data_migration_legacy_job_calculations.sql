@@ -17,7 +17,7 @@
 
 with legacy (state, process_state, exit_status) as (
     values
-        -- On its way when the database was left: nobody will ever go on with it.
+        -- Still running when the database was left: nothing will ever resume it.
         ('NEW', 'killed', null::integer),
         ('TOSUBMIT', 'killed', null),
         ('SUBMITTING', 'killed', null),

@@ -4,11 +4,11 @@
 -- also: 5d4d844852b6, e797afa09270
 -- changes: The extra `_aiida_hash` goes from every node that has it.
 -- why: AiiDA 1.0 computes the hash of a node, by which its cache finds equal ones, in another way.
---     `verdi rehash` computes them anew. AiiDA rewrites every node; here the others are left alone.
+--     `verdi rehash` recomputes them. AiiDA rewrites every node; here the others are left alone.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode where extras ? '_aiida_hash'
 
--- Where most nodes have it, to write the table anew takes a quarter of the time of an update, which
+-- Where most nodes have it, to rewrite the table takes a quarter of the time of an update, which
 -- puts each of them into every index; but it copies what is stored out of line too, attributes of
 -- more than 2 kB, which an update leaves where they are.
 do $$

@@ -3,7 +3,8 @@
 -- to: 1.0.42
 -- also: 91b573400be5
 -- changes: The setting `schema_generation` is there, with the value "1" where it was not.
--- why: With it AiiDA can tell a database whose numbering of versions began anew from an old one. A
+-- why: With it AiiDA can distinguish a database whose numbering of versions started again from an
+-- old one. A
 --     value that is there already stays.
 -- tables: db_dbsetting
 -- rows: select count(*) from (select 1) as setting

@@ -58,7 +58,7 @@ begin
             ('db', 'db setting', 12)
     ) as models (app_label, verbose_name, position);
 
-    -- The ids are told, not drawn: a sequence does not go back when a run is rolled back, and the
+    -- The ids are given, not drawn: a sequence does not go back when a run is rolled back, and the
     -- next run would leave a gap.
     insert into django_content_type (id, app_label, model)
     select

@@ -69,7 +69,7 @@ language sql immutable as $$
     end
 $$;
 
--- Most nodes change. To write the table anew takes half as long as an update, which puts each of
+-- Most nodes change. To rewrite the table takes half as long as an update, which puts each of
 -- them into every index; but it copies what is stored out of line too, attributes of more than
 -- 2 kB, which an update leaves where they are: with more of that than of the table itself, the
 -- update wins.

@@ -10,13 +10,13 @@
 --     belong to nodes, groups, users or computers that are gone go.
 -- why: The names differ with the Django release that made the database, and Django kept the rules
 --     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
---     indexes and constraints and builds them anew. Here what is right already is renamed, which
+--     indexes and constraints and rebuilds them. Here what is right already is renamed, which
 --     costs nothing on any number of rows, and only foreign keys with another rule are made and
 --     checked again. AiiDA also drops constraints and indexes that the user made; here only what
 --     Django can have made goes, which is plain indexes of one of its columns. Rows that belong to
 --     what is gone, at some of which AiiDA fails, are written to a file first.
 -- sqlalchemy why: From here on the database is that of the main line. AiiDA drops all indexes and
---     constraints and builds them anew, also those that the user made. Here what is right already
+--     constraints and rebuilds them, also those that the user made. Here what is right already
 --     is renamed, what is missing is made, and of the rest only plain indexes of one of the columns
 --     that AiiDA indexes go. Rows of what is gone are written to a file first.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
@@ -238,7 +238,7 @@ select
     )
 from aiidadb_standard_foreign_key;
 
--- What else is left goes: by now all that is to stay bears its standard name.
+-- What else is left goes: by now all that is to stay has its standard name.
 
 do $$
 declare

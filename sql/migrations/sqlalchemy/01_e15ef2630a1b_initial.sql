@@ -4,7 +4,7 @@
 -- changes: Makes AiiDA's tables as its SQLAlchemy backend of 0.7 to 0.9 made them, and the trigger
 --     that keeps the closure of all links in db_dbpath.
 -- why: AiiDA 0.10 put the tables that were there under Alembic's care with this revision. The
---     function of the trigger is AiiDA's word for word: by that it is told from one of a user's
+--     function of the trigger is AiiDA's word for word: this distinguishes it from one of a user's
 --     when the next step drops it.
 -- tables: all
 

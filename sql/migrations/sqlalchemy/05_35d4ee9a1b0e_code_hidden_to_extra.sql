@@ -1,7 +1,7 @@
 -- migration: sqlalchemy_05_35d4ee9a1b0e
 -- from: 89176227b25
 -- to: 35d4ee9a1b0e
--- changes: The attribute `hidden` of codes becomes an extra, in the place of one of that name.
+-- changes: The attribute `hidden` of codes becomes an extra, in place of one of that name.
 -- why: Attributes of a stored node do not change; whether a code is hidden does. What is neither
 --     true nor false goes without a trace, as in AiiDA, to which it meant nothing.
 -- tables: db_dbnode

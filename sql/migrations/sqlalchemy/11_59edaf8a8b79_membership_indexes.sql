@@ -4,7 +4,7 @@
 -- changes: Adds an index on each column of db_dbgroup_dbnodes, and has its unique constraint begin
 --     with the group. Of memberships that are there more than once the first stays; the others are
 --     written to a file and removed.
--- why: The nodes of a group are asked for more often than the groups of a node. In a database of
+-- why: The nodes of a group are queried more often than the groups of a node. In a database of
 --     AiiDA 1.0.0a1, which came before 7a6587e16f4c, there is no such constraint so far, and
 --     AiiDA's own step fails where a node is in a group twice.
 -- tables: db_dbgroup_dbnodes

@@ -2,7 +2,8 @@
 -- from: 041a79fc615f
 -- to: ea2f50e7f615
 -- changes: Adds db_dblog.uuid, with one of its own for each log.
--- why: Logs can then be told from each other when they are imported. The table is written anew once
+-- why: Logs can then be distinguished from each other when they are imported. The table is
+-- rewritten once
 --     instead of updated.
 -- tables: db_dblog
 

@@ -1,7 +1,7 @@
 -- migration: sqlalchemy_49_1de112340b16
 -- from: 34a831f4286d
 -- to: 1de112340b16
--- changes: What is null where AiiDA 2.x wants a value gets one: a uuid of its own, the current
+-- changes: What is null where AiiDA 2.x requires a value gets one: a uuid of its own, the current
 --     time, an empty text, an empty dict; levels of logs are cut to 50 characters. Comments,
 --     memberships of groups and computers' settings of users that lack one of the two rows they
 --     connect are written to a file and go.

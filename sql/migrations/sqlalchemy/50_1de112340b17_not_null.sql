@@ -1,7 +1,8 @@
 -- migration: sqlalchemy_50_1de112340b17
 -- from: 1de112340b16
 -- to: 1de112340b17
--- changes: Columns that AiiDA 2.x wants filled must be: all but the attributes, extras, process
+-- changes: Columns that AiiDA 2.x requires to be filled must be: all but the attributes, extras,
+-- process
 --     type and computer of nodes, and the value of settings. Levels of logs have at most 50
 --     characters, keys of settings 1,024, their descriptions any number.
 -- why: The definitions of the two lines become the same. Where a value is missing that the step

@@ -5,7 +5,7 @@
 -- result: none
 delete from db_dbcomment as one
 where
-    -- An array that the planner cannot look into is taken for short: the index is used.
+    -- An array that the planner cannot look into is assumed to be short: the index is used.
     one.dbnode_id = any(array(
         select asked.pk
         from unnest($1::text::bigint[]) as asked (pk)

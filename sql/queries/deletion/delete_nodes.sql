@@ -4,7 +4,7 @@
 -- result: none
 delete from db_dbnode as node
 where
-    -- An array that the planner cannot look into is taken for short: the index is used.
+    -- An array that the planner cannot look into is assumed to be short: the index is used.
     node.id = any(array(
         select asked.pk
         from unnest($1::bigint[]) as asked (pk)

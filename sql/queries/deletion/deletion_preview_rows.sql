@@ -1,5 +1,5 @@
 -- name: deletion_preview_rows
--- purpose: How much hangs on nodes that may be deleted
+-- purpose: How much depends on nodes that may be deleted
 -- parameters: $1 pks bigint[]: the nodes, each once
 -- result: links bigint, links_cut bigint, group_memberships bigint, comments bigint, logs bigint;
 --     one row; of the links, those are cut that have an end at a node that stays

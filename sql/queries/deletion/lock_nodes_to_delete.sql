@@ -1,6 +1,6 @@
 -- name: lock_nodes_to_delete
 -- purpose: Lock the nodes that are to go, in the order of their pks, so that two deletions wait for
---     each other instead of deadlocking, and nobody can link to one of them any more
+--     each other instead of deadlocking, and no other session can link to one of them any more
 -- parameters: $1 pks text: the nodes to delete, as the text of an array, since asyncpg writes
 --     a long array in one go
 -- result: pk bigint; one row per node that does not exist, ascending

@@ -10,7 +10,7 @@ with recursive doomed (pk) as (
     select node.id
     from db_dbnode as node
     where
-        -- An array that the planner cannot look into is taken for short: the index is used.
+        -- An array that the planner cannot look into is assumed to be short: the index is used.
         node.id = any(array(
             select asked.pk
             from unnest($1::text::bigint[]) as asked (pk)

@@ -1,5 +1,5 @@
 -- name: set_plan_cache_mode
--- purpose: Say until the end of the transaction when statements with parameters are planned anew.
+-- purpose: Say until the end of the transaction when statements with parameters are planned again.
 --     The server checks by such statements whether anything refers to a deleted node. As a few
 --     nodes have very many links, it would plan the one about links again for each node, which
 --     takes longer than all checks of the node

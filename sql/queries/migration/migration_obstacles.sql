@@ -14,7 +14,7 @@
 --     $9 own_dropped bool[]: whether the trigger and its function will be dropped
 -- result: obstacle text, subject text, kind text; one row per obstacle, such as "view mine", to a
 --     subject, such as "db_dbnode.type" or "db_dbnode", by name. The kind is dependent, namesake
---     (it bears the name of something of AiiDA's that will be dropped), trigger, rule or security
+--     (it has the name of something of AiiDA's that will be dropped), trigger, rule or security
 with remade as (
     select
         class.oid as relation,
@@ -135,8 +135,8 @@ own as (
             as given (definition, function_name, source, dropped)
 ),
 
--- AiiDA's own is told by what it does, not by its name: when it fires, for what, and what is then
--- carried out, whichever release wrote it with whatever indentation.
+-- AiiDA's own is recognised by what it does, not by its name: when it fires, for what, and what is
+-- then carried out, whichever release wrote it with whatever indentation.
 own_function as (
     select
         own.trigger_name,
@@ -233,7 +233,7 @@ where not acting.tgisinternal
         namesake.dropped
         or (
             acting.tgenabled in ('O', 'A')
-            -- Whoever calls a function that goes is named above.
+            -- What calls a function that is dropped is named above.
             and acting.tgfoid not in (
                 select called.oid
                 from own_function as called

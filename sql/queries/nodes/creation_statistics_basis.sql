@@ -1,5 +1,5 @@
 -- name: creation_statistics_basis
--- purpose: On what statistics of creation are to be based: which time zone is the session's, and
+-- purpose: What statistics of creation are based on: which time zone is the session's, and
 --     whether nodes can be counted from indexes
 -- parameters: none
 -- result: timezone text, by_index bool; one row. Indexes are enough where the rows of nearly all

@@ -1,5 +1,5 @@
 -- name: links_size
--- purpose: How much there is of links, at once and without reading them
+-- purpose: How many links there are, fast and without reading them
 -- parameters: none
 -- result: bytes bigint; one row: the size of the table on the disk
 select pg_relation_size('db_dblink'::regclass) as bytes

@@ -1,5 +1,6 @@
 -- name: schema_alembic_versions
--- purpose: The revisions that AiiDA 2.x, or its old SQLAlchemy backend, has noted; there should be
+-- purpose: The revisions that AiiDA 2.x, or its old SQLAlchemy backend, has recorded; there should
+-- be
 --     one
 -- parameters: none
 -- schema: main_0002

@@ -1,5 +1,5 @@
 -- name: schema_django_migrations
--- purpose: The steps of AiiDA's own that Django has noted; none where the table is the stub that
+-- purpose: The steps of AiiDA's own that Django has recorded; none where the table is the stub that
 --     aiida-core 2.x makes when it builds an old schema, which has not these columns
 -- parameters: none
 -- schema: django_0045

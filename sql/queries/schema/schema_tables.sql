@@ -1,8 +1,8 @@
 -- name: schema_tables
 -- purpose: The schema that holds AiiDA's tables and what is in it. It is the one in which the
 --     search_path finds db_dbnode, as for AiiDA itself; where it finds none, the one in which it
---     makes new tables. The questions on what AiiDA has noted there give facts of the same form, so
---     that all can be asked in one statement, with `union all`, and answer from one snapshot
+--     makes new tables. The questions on what AiiDA has recorded there give facts of the same form,
+--     so that all can be asked in one statement, with `union all`, and answer from one snapshot
 -- parameters: none
 -- result: source text, name text, value text; one row per fact. The sources are search_path, home
 --     (the schema), table (of that schema, views and partitions included, those of extensions left
@@ -42,7 +42,7 @@ present as (
     select
         class.oid,
         class.relname as name,
-        -- Django's own tables are no matter: nothing but the migration, which leaves the
+        -- Django's own tables do not matter: nothing but the migration, which leaves the
         -- search_path no choice, uses them.
         class.relname like 'db\_db%'
         or class.relname in (select wanted.name from wanted) as is_aiidas

@@ -1,7 +1,7 @@
 -- name: unindexed_references
 -- purpose: Which columns refer to a table without an index that begins with them: each row deleted
 --     there costs a scan of such a table
--- parameters: $1 referred text: a table, whoever refers to it; null: any, for AiiDA's own columns
+-- parameters: $1 referred text: a table, whatever refers to it; null: any, for AiiDA's own columns
 -- schema: django_0001, django_0045, main_0002
 -- result: reference text; one row per column, as table.column; none in a healthy database
 select format('%s.%s', fk.conrelid::regclass, attribute.attname) as reference

@@ -1,5 +1,5 @@
 -- name: server_facts
--- purpose: What people want to know first of a database
+-- purpose: The basic facts about a database
 -- parameters: none
 -- result: server text, size text, read_only bool; one row
 select

@@ -1,5 +1,5 @@
 -- name: setting_set
--- purpose: Write a setting, new or not, in one statement: of two writers at once the later one
+-- purpose: Write a setting, new or not, in one statement: of two concurrent writers the later one
 --     stays, whole
 -- parameters: $1 key text: its key
 --     $2 value text: JSON text, or null

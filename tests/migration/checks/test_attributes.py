@@ -77,7 +77,7 @@ def fails(rows: list[EavRow]) -> bool:
 
 
 async def fill(connection: asyncpg.Connection, nodes: dict[str, dict[int, list[EavRow]]]) -> None:
-    """Store nodes with the ids 1 to the last, and rows, also of nodes that are not there."""
+    """Store nodes with the ids 1 to the last, and rows, also of nodes that do not exist."""
     await add_node(connection)
     await connection.execute(
         """

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("in_a_directory_of_its_own")
 OBSTACLES = {
     "view": (
         "create view public.mine as select id, type from db_dbnode",
-        r"view mine \(on db_dbnode\.type\): .* drop it, migrate, and make it anew",
+        r"view mine \(on db_dbnode\.type\): .* drop it, migrate, and create it again",
     ),
     "view of a view": (
         (

@@ -72,7 +72,7 @@ def test_an_empty_directory_in_its_place_is_taken(tmp_path: Path) -> None:
 
 def test_a_container_that_is_there_is_refused_and_not_touched(tmp_path: Path) -> None:
     uuid = create_container(tmp_path)
-    with pytest.raises(RepositoryError, match="there already and not empty"):
+    with pytest.raises(RepositoryError, match="already exists and is not empty"):
         create_container(tmp_path)
     assert read_container_id(tmp_path) == uuid
 

@@ -574,7 +574,7 @@ async def test_a_container_that_is_there_is_refused_and_not_touched(
     create_container(repository)
     before = snapshot(repository)
     for dry_run in (True, False):
-        with pytest.raises(StorageMigrationError, match="there already"):
+        with pytest.raises(StorageMigrationError, match="already exists"):
             await move(connection, repository, dry_run=dry_run)
     assert snapshot(repository) == before
 
@@ -590,7 +590,7 @@ async def test_the_container_that_another_database_is_filling_is_refused(
     with pytest.raises(StorageMigrationError, match="another database's files"):
         await move(connection, repository)
     (repository / MARK).write_text("no JSON")
-    with pytest.raises(StorageMigrationError, match="does not tell whose"):
+    with pytest.raises(StorageMigrationError, match="does not say whose"):
         await move(connection, repository)
     (repository / MARK).unlink()
     del before[MARK]
@@ -776,7 +776,9 @@ async def test_after_a_full_disk_the_next_run_goes_on_with_the_same_container(
     add_files(repository, orphan := str(uuids.uuid4()), {"large": large})
     with (
         files_no_longer_than(200_000),
-        pytest.raises(StorageMigrationError, match=r"File too large.*make room and run again"),
+        pytest.raises(
+            StorageMigrationError, match=r"File too large.*free some space and run again"
+        ),
     ):
         await move(connection, repository)
     assert await container_of(connection) is None

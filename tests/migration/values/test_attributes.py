@@ -412,7 +412,7 @@ async def test_many_sets_of_nodes_are_made_one_after_the_other(at: At, small_set
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert (told[0][1], told[-1][1], len(told)) == (0, 45, 9)
     assert {(what, total) for what, _, total in told} == {
-        ("attributes and extras made into JSON", 45)
+        ("attributes and extras converted to JSON", 45)
     }
 
 
@@ -617,7 +617,7 @@ async def test_a_dry_run_leaves_everything_as_it_was(at: At) -> None:
         ),
         (
             [EavRow("a", "list", ival=1), EavRow("a.x", "int", ival=1)],
-            "key 'a.x': 'x' is no index of a list",
+            "key 'a.x': 'x' is not a list index",
         ),
         (
             [EavRow("a", "list", ival=2), EavRow("a.1", "int"), EavRow("a.01", "int")],
@@ -625,7 +625,7 @@ async def test_a_dry_run_leaves_everything_as_it_was(at: At) -> None:
         ),
         (
             [EavRow("a", "int", ival=1), EavRow("a.b", "int", ival=1)],
-            "key 'a.b': it is inside of what is neither a list nor a dict",
+            "key 'a.b': it is inside something that is neither a list nor a dict",
         ),
         (
             [EavRow("a", "txt", tval="x"), EavRow("a.0.b", "int", ival=1)],

@@ -184,7 +184,7 @@ async def test_a_listed_log_that_cannot_be_read_stops_the_step(at: At, tmp_path:
     await connection.execute("insert into aiidadb_departing_logs values (77, 'unknown')")
     context = StepContext(connection, MigrationOptions(export_directory=tmp_path), lambda *_: None)
     async with connection.transaction():
-        with pytest.raises(StorageMigrationError, match="1 would be deleted, of which 0"):
+        with pytest.raises(StorageMigrationError, match="1 would be deleted, but only 0"):
             await EXPORT_LOGS.run(context)
     assert entries(tmp_path) == []
 

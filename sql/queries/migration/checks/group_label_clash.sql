@@ -1,5 +1,5 @@
 -- name: group_label_clash
--- purpose: Groups that would come to bear the label and the type string of another one when 0022
+-- purpose: Groups that would get the label and the type string of another one when 0022
 --     and 0044 rename the type strings (by today's names of the columns)
 -- parameters: $1 with_0022 bool: whether 0022 will run
 --     $2 with_0044 bool: whether 0044 will run

@@ -1,6 +1,6 @@
 -- name: missing_owner
 -- purpose: Nodes whose user or computer is gone, and groups and comments whose user is gone: 0050
---     makes their foreign keys anew
+--     recreates their foreign keys
 -- parameters: none
 -- schema: django_0001, django_0049,
 --     sqlalchemy_01_e15ef2630a1b, sqlalchemy_50_1de112340b17

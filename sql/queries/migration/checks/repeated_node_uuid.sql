@@ -1,5 +1,5 @@
 -- name: repeated_node_uuid
--- purpose: Nodes whose uuid another node bears too, in whatever spelling: 0014 makes the column
+-- purpose: Nodes whose uuid another node also has, in whatever spelling: 0014 makes the column
 --     unique, and 0018 makes uuids of the texts
 -- parameters: none
 -- schema: django_0001, django_0017,

@@ -1,5 +1,5 @@
 -- name: repeated_uuid
--- purpose: Comments, computers, groups and workflows whose uuid another one bears too, in whatever
+-- purpose: Comments, computers, groups and workflows whose uuid another one also has, in whatever
 --     spelling: 0018 makes uuids of the texts, and the columns unique
 -- parameters: none
 -- schema: django_0001, django_0017,

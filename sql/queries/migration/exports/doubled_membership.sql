@@ -1,5 +1,5 @@
 -- name: doubled_membership
--- purpose: The memberships of nodes in groups that are there once more, as they are written to a
+-- purpose: The muplicate memberships of nodes in groups, as they are written to a
 --     file before they are deleted; read by a cursor. The first of each stays
 -- parameters: none
 -- schema: sqlalchemy_05_35d4ee9a1b0e, sqlalchemy_10_a514d673c163

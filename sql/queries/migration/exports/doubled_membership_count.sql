@@ -1,5 +1,5 @@
 -- name: doubled_membership_count
--- purpose: How many memberships of nodes in groups are there once more, but for the first of each
+-- purpose: How many memberships of nodes in groups are duplicates, except for the first of each
 -- parameters: none
 -- schema: sqlalchemy_05_35d4ee9a1b0e, sqlalchemy_10_a514d673c163
 -- result: number bigint; one row

@@ -5,7 +5,7 @@
 -- schema: django_0046, main_0002
 -- result: previous text; one row, null where the setting was not there
 with previous as (
-    -- read before it is overwritten, so that a change is told of
+    -- read before it is overwritten, so that a change is reported
     select setting.val #>> '{}' as container_id
     from db_dbsetting as setting
     where setting.key = 'repository|uuid'

@@ -1,5 +1,5 @@
 -- name: trajectory_symbols_update_json
--- purpose: Writes the attribute symbols, a list of texts, in the place of one that is there, where
+-- purpose: Writes the attribute symbols, a list of texts, in place of one that is there, where
 --     attributes are JSONB
 -- parameters: $1 node_ids int[]: the nodes
 --     $2 symbols text[]: the symbols of each, a JSON array of strings

@@ -73,7 +73,7 @@ def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
             f"\nThe server is still running. Query the database, for example:\n"
             f"  aiidadb stats --dsn {dsn}\n"
             f"  aiidadb bands list --all-users --limit 5 --dsn {dsn}\n"
-            f"Stop the server, and remove what it leaves:\n  {stop}"
+            f"Stop the server and remove its files:\n  {stop}"
         )
     else:
         say(_NEXT)

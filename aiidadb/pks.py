@@ -63,6 +63,8 @@ def as_single_pk(pks: Pks, what: str) -> int:
         InvalidTypeError: As :func:`as_pks`.
         InvalidInputError: There are several, or none; the message begins with ``what``.
     """
+    if isinstance(pks, str | bytes) or not (isinstance(pks, int | Iterable) or hasattr(pks, "pk")):
+        raise InvalidTypeError(f"{what} must be one pk, not {quote(pks)}")
     found = as_pks(pks)
     if len(found) != 1:
         raise InvalidInputError(f"{what} must be one pk, not {quote(pks)}")

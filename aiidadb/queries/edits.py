@@ -17,6 +17,8 @@ from aiidadb.exceptions import (
 from aiidadb.jsonvalue import encode_json, is_small
 from aiidadb.messages import list_first, quote
 from aiidadb.pks import as_many_pks, as_pk
+from aiidadb.queries.processes import ProcessRow
+from aiidadb.querybuilder.records import RECORDS, Group
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
 from aiidadb.turns import STEP, array_text, in_turn, text_array_text
@@ -44,6 +46,10 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _LONGEST_LABEL: Final = 255
+_NOT_GROUPS: Final = frozenset(
+    {*(record.kind.__name__ for record in RECORDS.values()), ProcessRow.__name__}
+) - {Group.__name__}
+"""What is called so, in AiiDA or here, has a pk that says nothing of groups."""
 _ENCODED_IN_ONE_STEP: Final = 32
 
 
@@ -64,7 +70,7 @@ async def update_extras(session: Session, mapping: Mapping[int, Mapping[str, Jso
     given = await in_turn(_read(mapping, "extras", _as_extras))
     texts = await in_turn(_encode_small(given))
     for pk in given.keys() - texts.keys():  # in a thread, others on the event loop get their turn
-        texts[pk] = await in_thread(encode_json, given[pk])
+        texts[pk] = await in_thread(_encoded, pk, given[pk])
     return await _set(session, QUERIES["update_node_extras"], texts)
 
 
@@ -73,10 +79,17 @@ def _encode_small(given: Mapping[int, dict[str, JsonValue]]) -> Steps[dict[int, 
     texts: dict[int, str] = {}
     for count, (pk, extras) in enumerate(given.items(), start=1):
         if is_small(extras):
-            texts[pk] = encode_json(extras)
+            texts[pk] = _encoded(pk, extras)
         if count % _ENCODED_IN_ONE_STEP == 0:
             yield
     return texts
+
+
+def _encoded(pk: int, extras: dict[str, JsonValue]) -> str:
+    try:
+        return encode_json(extras)
+    except InvalidInputError as error:
+        raise type(error)(f"the extras of the node {pk}: {error}") from None
 
 
 async def add_to_group(session: Session, group: int | HasPk | uuid.UUID | str, pks: Pks) -> int:
@@ -118,7 +131,10 @@ async def _change_members(
     async with session.lane(starts=len(asked)):
         (row,) = await session.write(query, *meant, text)
     if row["groups"] == 0:
-        raise NotExistent(f"there is no group {quote(group)}: nothing was changed")
+        raise NotExistent(
+            f"there is no group {quote(group)}: nothing was changed",
+            advice="give a UUID as uuid.UUID: a text is a label" if _is_uuid(group) else None,
+        )
     if row["groups"] > 1:
         raise MultipleObjectsError(
             f"{row['groups']} groups of different types have the label {quote(group)}: nothing was "
@@ -146,7 +162,19 @@ def _as_group(
         return None, group, None
     if isinstance(group, str):
         return None, None, require_text(group, "the group's label", quoted=True)
+    if _NOT_GROUPS.intersection(base.__name__ for base in type(group).__mro__):
+        raise InvalidTypeError(f"{quote(group)} is not a group")
     return as_pk(group), None, None
+
+
+def _is_uuid(group: object) -> bool:
+    if not isinstance(group, str):
+        return False
+    try:
+        uuid.UUID(group)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(mapping: Mapping[int, S], what: str, check: Callable[[int, S], T]) -> Steps[dict[int, T]]:

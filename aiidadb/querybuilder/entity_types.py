@@ -166,7 +166,7 @@ def _process_filter(process_type: str, subclassing: bool) -> dict[str, object]:
         pattern = f"{_escaped(process_type)}.%"
     elif process_type.startswith("aiida.engine"):  # whatever has that type of node
         return {"like": "%"}
-    else:  # AiiDA's text, which matches nothing: all that stands beside the class would be no answer
+    else:  # AiiDA's pattern, which matches nothing: others of the package are not subclasses
         pattern = f"{_escaped(process_type.rsplit('.', 2)[0])}."
     return {"or": [{"==": process_type}, {"like": pattern}]}
 

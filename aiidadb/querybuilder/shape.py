@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.jsonvalue import decode_json, encode_json
 from aiidadb.messages import quote
+from aiidadb.querybuilder.parameters import of_filter
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -181,7 +182,7 @@ def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = M
 class _Walk:
     """Goes through filters, and takes out the values."""
 
-    __slots__ = ("_is_of_types", "_max_depth", "_places", "size", "values")
+    __slots__ = ("_is_of_types", "_key", "_max_depth", "_places", "size", "values")
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
@@ -189,6 +190,7 @@ class _Walk:
         # What AiiDA itself asks of types is not one with an equal value of the caller's: a text of
         # the statement that depends on whether his pattern is AiiDA's `%` would be no shape's.
         self._is_of_types = False
+        self._key = ""
         self.values: list[Any] = []
         self.size = 0
 
@@ -202,6 +204,7 @@ class _Walk:
             if type(key) is not str:
                 raise InvalidTypeError(f"a filter is on the name of a field, not on {quote(key)}")
             self.size += len(key) + 8
+            self._key = key
             self._is_of_types = key in _OF_TYPES
             if key in COMBINATIONS:
                 each = _as_list(key, what)
@@ -240,7 +243,7 @@ class _Walk:
             return operator, *self._collection(value)
         if kind in _JSON:
             self._measure(value, depth + 1)
-            return operator, kind, self._place(kind, encode_json(value))
+            return operator, kind, self._place(kind, self._encoded(value))
         if isinstance(value, dict | list):  # of a class of its own
             return self._leaf(operator, _as_plain(value), depth)
         if kind not in _UNCHANGED:
@@ -260,7 +263,7 @@ class _Walk:
         self.size += sum(map(len, value)) if one is str else 8 * len(value)
         if one in _JSON:
             self._measure(list(value), 3)
-            value = [encode_json(item) for item in value]
+            value = [self._encoded(item) for item in value]
         elif type(value) is list:
             value = value.copy()
         else:
@@ -277,6 +280,12 @@ class _Walk:
     @staticmethod
     def _is_same(one: Any, other: Any, kind: object) -> bool:
         return one == other and (len(one) == 0 or set(map(type, one)) == {kind})
+
+    def _encoded(self, value: Any) -> str:
+        try:
+            return encode_json(value)
+        except InvalidInputError as error:
+            raise of_filter(self._key, error) from None
 
     def _place(self, kind: object, value: Any) -> int:
         values = self.values

@@ -236,8 +236,8 @@ async def test_extras_that_are_not_an_object_are_left_as_they_are(filled):
         ("set_descriptions", {1: None}, "description of the node 1 must be a string"),
         ("set_descriptions", {1: "\ud800"}, "lone surrogate"),
         ("update_extras", {1: []}, "must be a dictionary"),
-        ("update_extras", {1: {"a": float("nan")}}, "nan"),
-        ("update_extras", {1: {"a": "x\0"}}, "NUL"),
+        ("update_extras", {1: {"a": float("nan")}}, r"extras of the node 1: .*\['a'\] is nan"),
+        ("update_extras", {1: {"a": "x\0", "b": "y" * 2000}}, "extras of the node 1: .* NUL"),
         ("update_extras", {1: {"a\0": 1}}, "NUL"),
         ("update_extras", {1: {"a": {2: 3}}}, "JSON keys are strings"),
         ("update_extras", {1: {2: 3}}, "JSON keys are strings"),
@@ -267,6 +267,12 @@ async def test_what_names_no_group_is_refused(bare_dsn):
             for group in (None, True, 1.5, b"a", [1], "a\0", 2**63):
                 with pytest.raises(InvalidInputError):
                     await call(group, [1])
+            user = aiidadb.User(1, "ada@epfl.ch", "Ada", "", "")
+            with pytest.raises(InvalidInputError, match="is not a group"):
+                await call(user, [1])
+            with pytest.raises(NotExistent) as caught:
+                await call(str(uuid.UUID(int=7)), [1])
+            assert "uuid.UUID" in (caught.value.advice or "")
 
 
 @one_line

@@ -9,7 +9,7 @@ import pytest
 
 from aiidadb import FullType
 from aiidadb.criteria.node_types import translate_node_type
-from aiidadb.exceptions import InvalidInputError
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from tests.helpers.graphs import CALCULATION, INT, STRUCTURE, Node, write_nodes, write_users
 
 if TYPE_CHECKING:
@@ -68,3 +68,6 @@ async def test_each_kind_is_counted_once_in_one_order(backend: aiidadb.Backend) 
     assert FullType(CALCULATION, JOB, 1).full_type == f"{CALCULATION}|{JOB}"
     with pytest.raises(InvalidInputError, match="user_pk must be one pk"):
         await ask([1, 2])  # type: ignore[arg-type]
+    for wrong in ("1", 1.5):
+        with pytest.raises(InvalidTypeError, match="user_pk must be one pk"):
+            await ask(wrong)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import shlex
 import socket
 import ssl
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
@@ -22,6 +23,8 @@ import pytest_asyncio
 
 import aiidadb
 from aiidadb.demo.server_programs import find_programs
+from aiidadb.pks import as_many_pks
+from aiidadb.sql import load_queries
 from tests.helpers.databases import connected, fetchval, run_script
 from tests.helpers.documents import (
     DOCUMENTS,
@@ -119,6 +122,36 @@ async def test_the_cells_of_the_page_on_notebooks_run(campaign, tmp_path):
     assert cells[-1] == "await backend.close()\n"
     programs = [for_a_notebook(one) for one in programs_of(SERVERS)]
     await run_as_cells([*cells[:-1], INTERRUPTED, cells[-1], *programs], tmp_path)
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+async def test_the_question_that_contributing_shows_can_be_asked(backend, tmp_path):
+    blocks = re.findall(r"^   ```(\w+)\n(.*?)^   ```$", CONTRIBUTING, re.MULTILINE | re.DOTALL)
+    (sql,), functions = (
+        [textwrap.dedent(text) for kind, text in blocks if kind == wanted]
+        for wanted in ("sql", "python")
+    )
+    (tmp_path / "label_counts.sql").write_text(sql)
+    names = {
+        **vars(aiidadb),
+        "QUERIES": load_queries(tmp_path),
+        "as_many_pks": as_many_pks,
+        "Session": object,
+    }
+    exec(functions[0], names)
+    assert await names["get_label_counts"](backend._session, [1, 2]) == {}
+    for function in functions[1:]:
+        compile(function, "CONTRIBUTING.md", "exec")
+
+
+@pytest.mark.quick
+def test_the_files_that_contributing_names_are_there():
+    for name in re.findall(r"`([\w./]+\.(?:py|sql|md|toml))`", CONTRIBUTING):
+        places = (name, f"aiidadb/{name}", f"benchmarks/{name}")
+        is_example = name.endswith(("label_counts.sql", "labels.py", "test_labels.py"))
+        assert is_example or any((ROOT / place).exists() for place in places), name
 
 
 # ---------------------------------------------------------------- servers

@@ -234,6 +234,11 @@ def test_the_commands_that_ci_runs_stand_alone_on_a_line():
 
 
 @pytest.mark.quick
+def test_the_wheel_that_it_installs_has_the_version_of_the_package():
+    assert re.findall(r"dist/aiidadb-([\d.]+)-py3-none-any\.whl", README) == [aiidadb.__version__]
+
+
+@pytest.mark.quick
 def test_the_names_that_it_gives_exist():
     parts = {
         "queries": aiidadb.QueryManager,

@@ -299,7 +299,7 @@ async def content(dsn: str) -> list[tuple[object, ...]]:
 def test_the_command_line_can_say_that_there_is_one(
     pooled: Pooler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for key in ("", "&statement_cache_size=0"):
+    for key in ("", "&statement_cache_size=0"):  # the latter as servers.md has it
         with pytest.raises(SystemExit) as ended:
             command_line(["settings", "set", "a", "1", "--dsn", pooled.dsn + key])
         assert (ended.value.code, capsys.readouterr().err) == (0, "")

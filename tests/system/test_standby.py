@@ -83,3 +83,28 @@ async def test_traversals_are_answered_there(server: EmbeddedServer, place: Path
             with pytest.raises(DatabaseError, match="read-only"):
                 await backend.settings.set("key", 1)
     await databases.drop(dsn)
+
+
+async def test_the_hosts_of_a_dsn_are_taken_by_their_kind(
+    server: EmbeddedServer, place: Path
+) -> None:
+    """As ``aiidadb/docs/servers.md`` has it, also once the standby is gone."""
+    databases = Databases(server.dsn)
+    dsn = await databases.create()
+    await run_script(dsn, SCHEMAS["main_0002"])
+    database = urlsplit(dsn).path
+    with standby_of(server, place) as standby:
+        hosts = ",".join(parse_qs(urlsplit(one.dsn).query)["host"][0] for one in (server, standby))
+
+        async def is_standby(wanted: str) -> bool:
+            way = f"postgresql://postgres@{database}?host={hosts}&target_session_attrs={wanted}"
+            async with aiidadb.open_backend(way) as backend, backend.connection() as connection:
+                return bool(await connection.fetchval("select pg_is_in_recovery()"))
+
+        kinds = ("any", "primary", "read-write", "standby", "read-only", "prefer-standby")
+        found = [await is_standby(kind) for kind in kinds]
+        assert found == [False, False, False, True, True, True]
+    assert not await is_standby("prefer-standby")
+    with pytest.raises(aiidadb.UnreachableStorage):
+        await is_standby("standby")
+    await databases.drop(dsn)

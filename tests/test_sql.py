@@ -1,9 +1,6 @@
 """The SQL files: what is wrong with one is found when it is loaded."""
 
 import re
-import subprocess
-import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +8,6 @@ import pytest
 
 from aiidadb.exceptions import AiidaDbError, SqlFileError
 from aiidadb.sql import QUERIES, SCHEMAS, load_queries, load_schemas, read_header, sql_directory
-from tests.helpers.processes import LIMIT
 
 GOOD = """\
 -- name: good
@@ -193,38 +189,3 @@ def test_every_file_is_loaded_short_lined_and_indented_by_four():
             else:
                 assert not re.match(r"--   \w+:", line), f"{place}: a key that is indented"
         assert path.read_text().isascii(), f"{path}: databases of other encodings cannot take it"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The project's wheel, built from this checkout."""
-    pytest.importorskip("hatchling")
-    directory = tmp_path_factory.mktemp("wheel")
-    root = Path(__file__).parent.parent
-    script = (
-        "import os, sys; os.chdir(sys.argv[1]); from hatchling.build import build_wheel; "
-        "print(build_wheel(sys.argv[2]))"
-    )
-    built = subprocess.run(
-        [sys.executable, "-c", script, str(root), str(directory)],
-        capture_output=True, text=True, check=True, timeout=LIMIT,
-    )  # fmt: skip
-    return directory / built.stdout.split()[-1]
-
-
-def test_a_wheel_carries_every_sql_file_and_finds_it(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    inside = tmp_path / "aiidadb" / "_sql"
-    ours = sql_directory()
-    assert sorted(path.relative_to(inside) for path in inside.rglob("*.sql")) == sorted(
-        path.relative_to(ours) for path in ours.rglob("*.sql")
-    )
-    assert (tmp_path / "aiidadb" / "py.typed").exists()
-    asked = "import aiidadb.sql; print(aiidadb.sql.sql_directory(), len(aiidadb.sql.QUERIES))"
-    answer = subprocess.run(
-        [sys.executable, "-c", asked],
-        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True,
-        timeout=LIMIT,
-    ).stdout.split()  # fmt: skip
-    assert answer == [str(inside), str(len(QUERIES))]

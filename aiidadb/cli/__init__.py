@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import click
 
+from aiidadb import __version__
 from aiidadb.cli.bands import bands
 from aiidadb.cli.closest_parents import closest_parents
 from aiidadb.cli.demo import demo
@@ -21,19 +20,12 @@ from aiidadb.cli.status import status
 __all__ = ["aiidadb"]
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("aiidadb")
-    except importlib.metadata.PackageNotFoundError:
-        return "of a checkout that is not installed"
-
-
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @group_options
-@click.version_option(_version(), message="aiidadb %(version)s")
+@click.version_option(__version__, message="aiidadb %(version)s")
 def aiidadb() -> None:
     """Query an AiiDA database, change it safely, and bring it up to date.
 

@@ -261,7 +261,7 @@ class Backend:
     async def preview_deletion(self, pks: Pks, *, strict: bool = False) -> DeletionPreview:
         """What :meth:`delete_nodes_and_connections` would remove; nothing is changed.
 
-        Takes and raises the same, except for ``progress``.
+        Takes and raises the same as :meth:`delete_nodes_and_connections`, except for ``progress``.
         """
         with served(self._session, since=WITH_NODE_TYPE):
             return await preview_deletion(self._session, pks, strict=strict)

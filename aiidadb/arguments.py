@@ -13,6 +13,7 @@ __all__ = [
     "LONGEST",
     "as_count",
     "as_flag",
+    "as_limit",
     "as_whole_number",
     "find_path_problem",
     "require_function",
@@ -22,6 +23,9 @@ __all__ = [
 
 LONGEST: Final = 100 * 365 * 86400.0
 """Seconds; timers of event loops overflow with far longer ones."""
+
+_MOST: Final = 2**63 - 1
+"""There are not more rows of anything."""
 
 
 def as_flag(value: object, what: str) -> bool:
@@ -50,6 +54,16 @@ def as_count(value: object, what: str) -> int:
     else:
         error = InvalidTypeError
     raise error(f"{what} must be a positive integer, not {quote(value)}")
+
+
+def as_limit(value: object, what: str = "limit") -> int | None:
+    """How many rows there are at most, as a 64-bit integer; None for all.
+
+    Raises:
+        InvalidTypeError: It is neither None nor an integer; the message begins with ``what``.
+        InvalidInputError: It is below 1.
+    """
+    return None if value is None else min(as_count(value, what), _MOST)
 
 
 def as_whole_number(value: object, what: str) -> int:

@@ -8,9 +8,9 @@ theirs between two steps.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Sequence, Set
 from itertools import islice
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio.lowlevel
 
@@ -20,6 +20,7 @@ __all__ = [
     "array_text",
     "grow",
     "in_turn",
+    "made_of_rows",
     "sort_distinct",
     "text_array_text",
     "without",
@@ -83,6 +84,15 @@ def without(numbers: Sequence[int], others: Set[int]) -> Steps[list[int]]:
         found += [number for number in numbers[at : at + STEP] if number not in others]
         yield
     return found
+
+
+def made_of_rows(make: Callable[..., T], rows: Sequence[Iterable[Any]]) -> Steps[list[T]]:
+    """What ``[make(*row) for row in rows]`` is."""
+    made: list[T] = []
+    for at in range(0, len(rows), STEP):
+        made += [make(*row) for row in rows[at : at + STEP]]
+        yield
+    return made
 
 
 def array_text(numbers: Sequence[int]) -> Steps[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from aiidadb.exceptions import InvalidTypeError
 from aiidadb.pks import as_many_pks, as_pks
-from aiidadb.turns import array_text, grow, in_turn, sort_distinct
+from aiidadb.turns import array_text, grow, in_turn, made_of_rows, sort_distinct
 from tests.helpers.examples import examples
 
 MANY = 50_000
@@ -53,6 +53,9 @@ async def test_others_get_their_turn_during_every_kind_of_work():
     turns, _ = await turns_during(in_turn(grow(pks_as_set, iter(pks))))
     assert turns >= 20
     assert pks_as_set == {-1, *pks}
+    turns, pairs = await turns_during(in_turn(made_of_rows(complex, [(pk, 1) for pk in pks])))
+    assert turns >= 20
+    assert pairs == [complex(pk, 1) for pk in pks]
 
 
 async def test_an_array_may_be_empty():

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.arguments import as_count
+from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidTypeError
 from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
-from aiidadb.turns import STEP, in_turn
+from aiidadb.turns import in_turn, made_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import asyncpg
+    from collections.abc import Mapping
 
     from aiidadb.connecting.session import Session
-    from aiidadb.turns import Steps
 
 __all__ = ["GroupRow", "get_groups"]
 
@@ -65,19 +62,11 @@ async def get_groups(
     """See :meth:`aiidadb.queries.manager.QueryManager.get_groups`."""
     types = None if type_string is None else _spellings(_as_text(type_string, "type_string"))
     part = None if label_contains is None else _as_text(label_contains, "label_contains")
-    most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
+    most = as_limit(limit)
     session.require_version()
     async with session.lane():  # members are counted one by one
         rows = await QUERIES["groups"].fetch(session, types, part, most)
-    return await in_turn(_as_rows(rows))
-
-
-def _as_rows(records: Sequence[asyncpg.Record]) -> Steps[list[GroupRow]]:
-    rows: list[GroupRow] = []
-    for at in range(0, len(records), STEP):
-        rows += [GroupRow(*record) for record in records[at : at + STEP]]
-        yield
-    return rows
+    return await in_turn(made_of_rows(GroupRow, rows))
 
 
 def _spellings(type_string: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from aiidadb.arguments import as_count
+from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.pks import as_node_pks
@@ -28,9 +28,6 @@ LinkDirection: TypeAlias = Literal["incoming", "outgoing"]
 """Whether links are meant that lead to a node, or that lead away from it."""
 
 _DIRECTIONS: Final = ("incoming", "outgoing")
-
-_ALL: Final = 2**63 - 1
-"""There are not more links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ async def get_links(
     """See :meth:`aiidadb.queries.manager.QueryManager.get_links`."""
     incoming = _is_incoming(direction)
     types = as_link_types(link_types)
-    most = None if limit is None else min(as_count(limit, "limit"), _ALL)
+    most = as_limit(limit)
     starts = await as_node_pks(pks)
     asked = await in_turn(array_text(starts))
     async with session.lane(starts=len(starts)):

@@ -8,20 +8,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.arguments import as_count
+from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn
+from aiidadb.turns import array_text, in_turn, made_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Sequence
+    from collections.abc import Awaitable, Collection
 
     import asyncpg
 
     from aiidadb.connecting.session import Session
-    from aiidadb.turns import Steps
 
 __all__ = ["PROCESS_STATES", "ProcessReader", "ProcessRow"]
 
@@ -108,7 +107,7 @@ class ProcessReader:
         wanted = None if states is None else _as_states(states)
         earliest = None if since is None else _as_time(since, "since")
         after = None if changed_after is None else _as_time(changed_after, "changed_after")
-        most = None if limit is None else min(as_count(limit, "limit"), 2**63 - 1)
+        most = as_limit(limit)
         self._session.require_version()
         if after is not None:
             rows = await self._ask("changed_processes", wanted, earliest, after, most)
@@ -118,7 +117,7 @@ class ProcessReader:
         else:
             async with self._session.lane():  # all processes may have to be looked at
                 rows = await self._ask("processes", wanted, earliest, most, None)
-        return await in_turn(_as_rows(rows))
+        return await in_turn(made_of_rows(ProcessRow, rows))
 
     def _ask(self, name: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
         # Each plan depends on which of the values are null, and on how far back the times are.
@@ -149,14 +148,6 @@ class ProcessReader:
         else:
             self._last = None
         return text
-
-
-def _as_rows(records: Sequence[asyncpg.Record]) -> Steps[list[ProcessRow]]:
-    rows: list[ProcessRow] = []
-    for at in range(0, len(records), STEP):
-        rows += [ProcessRow(*record) for record in records[at : at + STEP]]
-        yield
-    return rows
 
 
 def _as_states(states: Collection[str]) -> list[str]:

@@ -12,7 +12,7 @@ from aiidadb.queries.relatives import MOST_DEPTH
 from aiidadb.queries.walk import Walk
 from aiidadb.querybuilder.records import Link
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn, sort_distinct
+from aiidadb.turns import STEP, array_text, in_turn, made_of_rows, sort_distinct
 
 if TYPE_CHECKING:
     from array import array
@@ -98,7 +98,7 @@ async def get_provenance(
         links = await session.fetch_traversal(QUERIES["links_among"], found, types)
     return Provenance(
         nodes=await in_turn(_as_nodes(nodes, depths)),
-        links=await in_turn(_as_links(links)),
+        links=await in_turn(made_of_rows(Link, links)),
         truncated=truncated,
     )
 
@@ -129,11 +129,3 @@ def _as_nodes(
             found[pk] = ProvenanceNode(pk, uuid, node_type, process_type, label, depths[pk])
         yield
     return [found[pk] for pk in depths]
-
-
-def _as_links(rows: Sequence[asyncpg.Record]) -> Steps[list[Link]]:
-    links: list[Link] = []
-    for at in range(0, len(rows), STEP):
-        links += [Link(*row) for row in rows[at : at + STEP]]
-        yield
-    return links

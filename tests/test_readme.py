@@ -116,6 +116,22 @@ async def test_its_migration_runs(campaign, capsys):
 ONE_LINE = pytest.mark.parametrize("campaign", ["django_0045"], indirect=True)
 
 
+@ONE_LINE
+async def test_its_commands_on_a_database_run(campaign):
+    lines = re.findall(r"^aiidadb .*$", "\n".join(programs_of(README, "")), re.MULTILINE)
+    assert [line.split()[-1] for line in lines] == ["--dry-run", "--check", "--plan", "NAME"]
+    before = await fingerprint(campaign)
+    for line in lines:
+        # The last one asks; here it is answered beforehand.
+        words = [campaign if word == DATABASE else word for word in line.split()]
+        words = ["main" if word == "NAME" else word for word in words]
+        words += ["--yes"] if words[-1] == "main" else []
+        ended = await asyncio.to_thread(finished, [sys.executable, "-m", *words])
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout
+        assert (await fingerprint(campaign) == before) == ("--yes" not in words)
+
+
 def programs_to_run(dsn: str) -> list[str]:
     """What a reader runs, in an order in which all of it can run."""
     return [*READING, *(edited(one, dsn, changes=True) for one in (DELETION, MIGRATION))]

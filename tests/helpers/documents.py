@@ -43,8 +43,9 @@ _LAST_LINE: Final = "\nasyncio.run(main())\n"
 
 
 def programs_of(text: str, language: str = "python") -> list[str]:
-    """The blocks of a language in a text in Markdown."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    """The blocks of a language, or of none (""), in a text in Markdown."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for of, block in blocks if of == language]
 
 
 def execute(program: str) -> dict[str, Any]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from aiida.storage.psql_dos.backend import PsqlDosBackend
 
 ACTIVE: Final = ("created", "running", "waiting")
-_NUMBER: Final = 40
+NUMBER: Final = 40
 
-_ACTIVATE: Final = """
+ACTIVATE: Final = """
     update db_dbnode
     set attributes = attributes - 'sealed' - 'exit_status' || '{"process_state": "waiting"}'
     where id in (
@@ -36,7 +36,7 @@ _INDEX: Final = """
     create index on db_dbnode ((attributes ->> 'process_state')) where node_type like 'process.%';
     analyze db_dbnode
 """
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "id",
     "uuid",
     *(f"attributes.process_{name}" for name in ("label", "state", "status")),
@@ -74,7 +74,7 @@ async def processes(arguments: argparse.Namespace, server: Server) -> None:
     for what in ("aiidadb", "aiidadb, changed_after", "aiidadb, all, with the index"):
         ratio = report.growth(large, what, what, small_group=small)
         report.goal(f"{what}: large / small", ratio, "<=", 2.0)
-    report.note(f"{_NUMBER} processes are active; changed_after gives the last {_NUMBER} changes.")
+    report.note(f"{NUMBER} processes are active; changed_after gives the last {NUMBER} changes.")
     report.note("With the index: the one on states that get_processes() documents.")
     await report.finish(server.dsn)
 
@@ -84,7 +84,7 @@ async def _with_active(server: Server, nodes: int, seed: int) -> AsyncIterator[s
     async with server.clone(await server.campaign(nodes, seed)) as dsn:
         connection = await asyncpg.connect(dsn)
         try:
-            await connection.execute(_ACTIVATE, _NUMBER)
+            await connection.execute(ACTIVATE, NUMBER)
             await connection.execute("vacuum analyze db_dbnode", timeout=3600)
         finally:
             await connection.close()
@@ -111,7 +111,7 @@ async def _compare(
         return await backend.queries.get_processes(changed_after=last)
 
     assert await ours() == await at_all() == _theirs(storage)
-    assert len(await changed()) >= _NUMBER
+    assert len(await changed()) >= NUMBER
     seconds = await measure(
         {
             "aiidadb": ours,
@@ -136,7 +136,7 @@ async def _time_before_the_last_changes(backend: aiidadb.Backend) -> datetime.da
             select mtime from db_dbnode where node_type like 'process.%'
             order by mtime desc offset $1 limit 1
             """,
-            _NUMBER,
+            NUMBER,
         )
     return time
 
@@ -147,6 +147,6 @@ def _theirs(storage: PsqlDosBackend) -> set[int]:
     query = orm.QueryBuilder(backend=storage).append(
         orm.ProcessNode,
         filters={"attributes.process_state": {"in": list(ACTIVE)}},
-        project=list(_COLUMNS),
+        project=list(COLUMNS),
     )
     return {pk for pk, *_ in query.order_by({orm.ProcessNode: {"ctime": "desc"}}).all()}

@@ -35,6 +35,7 @@ _RUNS: Final = (
     ("reading_room.py",),
     ("process_list.py",),
     ("node_edits.py",),
+    ("web_service.py",),
     ("lanes.py",),
     ("check.py",),
     ("querybuilder_small.py",),

@@ -197,6 +197,19 @@ async def test_the_steps_of_a_migration(
         assert other.endswith(" seconds")
 
 
+async def test_a_step_that_is_stopped(django_dsn: str, logged: pytest.LogCaptureFixture) -> None:
+    def stop(progress: aiidadb.MigrationProgress) -> None:
+        if progress.what == "changing the database":
+            raise LookupError(SECRET)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(LookupError):
+            await migrate(django_dsn, "main_0001", progress=stop)
+    begun, ended = said_by(logged, "aiidadb.migration.step_runner")
+    assert ended.startswith(begun.replace("begins", "ended by LookupError after "))
+    assert SECRET not in logged.text
+
+
 # --------------------------------------------------------------------------- slow statements
 
 

@@ -22,6 +22,7 @@ from aiidadb.exceptions import (
     UnreachableStorage,
     translate,
 )
+from aiidadb.migration.options import CallersError
 from aiidadb.migration.patience import LOCKED, with_patience
 from aiidadb.migration.python_step import StepContext, StepOutcome
 from aiidadb.migration.report import StepReport
@@ -103,7 +104,7 @@ class StepRunner:
             )
         except BaseException as error:
             passed = time.perf_counter() - begin
-            kind = type(error).__name__
+            kind = type(error.error if isinstance(error, CallersError) else error).__name__
             _LOGGER.warning("step %s ended by %s after %.1f seconds", self._name, kind, passed)
             raise
         notes = [*outcome.notes, *await self._clear_away(outcome)]

@@ -22,7 +22,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
-from aiidadb.querybuilder.compiler import ALL_ROWS, COUNT, Asked, Guest
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, Asked, Guest
 from aiidadb.querybuilder.dictionary import Draft, is_canonical
 from aiidadb.querybuilder.entities import columns_of
 from aiidadb.querybuilder.execution import fetch, stream, too_many
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.connecting.session import Session
-    from aiidadb.querybuilder.compiler import Compiled, Field
+    from aiidadb.querybuilder.compiling.compiled import Compiled, Field
     from aiidadb.querybuilder.dictionary import QueryDict
     from aiidadb.querybuilder.shape import Shape
     from aiidadb.version.schema_version import SchemaVersion

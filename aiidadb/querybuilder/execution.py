@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.connecting.session import Session
-    from aiidadb.querybuilder.compiler import Compiled, Field
+    from aiidadb.querybuilder.compiling.compiled import Compiled, Field
 
 __all__ = ["fetch", "stream", "too_many"]
 

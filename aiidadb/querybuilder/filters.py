@@ -45,7 +45,7 @@ from aiidadb.querybuilder.shape import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiidadb.querybuilder.compiler import Source
+    from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.entities import Column
     from aiidadb.querybuilder.parameters import Convert, Parameters
     from aiidadb.querybuilder.shape import Kind, Operator, Tree

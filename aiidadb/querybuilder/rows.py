@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.querybuilder.compiler import Field
+    from aiidadb.querybuilder.compiling.compiled import Field
     from aiidadb.turns import Steps
 
 __all__ = ["as_dicts", "as_lists", "in_steps"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aiidadb.querybuilder.compiler import ALL_ROWS, compile_query
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS
+from aiidadb.querybuilder.compiling.compiler import compile_query
 from aiidadb.querybuilder.dictionary import read_canonical
 from aiidadb.querybuilder.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiidadb.querybuilder.compiler import Asked, Compiled, Guest
+    from aiidadb.querybuilder.compiling.compiled import Asked, Compiled, Guest
     from aiidadb.querybuilder.shape import Tree
     from aiidadb.version.schema_version import SchemaVersion
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.querybuilder.compiler import ALL_ROWS, COUNT, Asked
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, Asked
 from aiidadb.querybuilder.dictionary import Draft, read_canonical
 from aiidadb.querybuilder.parameters import JSON_TYPES
 from aiidadb.querybuilder.shape import shape_of

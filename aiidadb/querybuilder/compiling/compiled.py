@@ -1,0 +1,109 @@
+"""What is asked of a query, and the statement that is compiled for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.querybuilder.parameters import of_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiidadb.querybuilder.parameters import Convert
+
+__all__ = ["ALL_ROWS", "COUNT", "Asked", "Compiled", "Field", "Guest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a query.
+
+    Attributes:
+        what: Its rows, how many they are, or those of one page.
+        after: For a page that is not the first: which of the last row's keys are null.
+    """
+
+    what: Literal["rows", "count", "page"]
+    after: tuple[bool, ...] | None = None
+
+
+ALL_ROWS: Final = Asked("rows")
+COUNT: Final = Asked("count")
+
+
+class Field(NamedTuple):
+    """What is projected under one name.
+
+    Attributes:
+        tag: Of the vertex or edge.
+        key: The name in ``dict()``.
+        width: How many columns it takes.
+        make: What makes a record of them; None for a value.
+    """
+
+    tag: str
+    key: str
+    width: int
+    make: Callable[..., object] | None
+
+
+class Guest(NamedTuple):
+    """A criterion that is not AiiDA's, on one vertex or edge.
+
+    Attributes:
+        tag: Of the vertex or edge.
+        bind: Gives SQL and values for its table and alias, and the number of the first parameter.
+    """
+
+    tag: str
+    bind: Callable[[str, str, int], tuple[str, list[object]]]
+
+
+class Compiled(NamedTuple):
+    """A statement.
+
+    Attributes:
+        text: SQL with ``$n``.
+        slots: For each parameter the place of its value, and what makes it of that.
+        subjects: For each parameter the filter that it is of.
+        constants: Values that belong to the shape, placed behind those of the query.
+        fields: How a row is cut.
+        keys: Of a page: how many columns behind the fields say where the next one begins.
+        is_for_values: Whether the server should plan it anew for the values of each query, because
+            what it joins may be one row, or very many.
+    """
+
+    text: str
+    slots: tuple[tuple[int, Convert], ...]
+    subjects: tuple[str, ...]
+    constants: tuple[object, ...]
+    fields: tuple[Field, ...]
+    keys: int = 0
+    is_for_values: bool = False
+
+    def arguments(self, values: Sequence[object]) -> list[object]:
+        """The parameters for the values of a query.
+
+        Raises:
+            InvalidInputError: A value cannot be what it is compared with.
+        """
+        every = (*values, *self.constants)
+        try:
+            return [
+                every[place] if convert is None else convert(every[place])
+                for place, convert in self.slots
+            ]
+        except InvalidInputError:
+            self._refuse(every)
+            raise
+
+    def _refuse(self, values: Sequence[object]) -> None:
+        """Say which filter it is that has a value that cannot be."""
+        for (place, convert), subject in zip(self.slots, self.subjects, strict=True):
+            if convert is not None:
+                try:
+                    convert(values[place])
+                except InvalidInputError as error:
+                    raise of_filter(subject, error) from None

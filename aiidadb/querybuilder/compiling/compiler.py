@@ -1,0 +1,186 @@
+"""Compiles a query to SQL text and parameters, without asking a database.
+
+Everything of the caller's is a parameter. Here is the order in which a statement comes about:
+
+- ``vertices``: the vertices and edges of the path, each a ``source`` of columns, and the stages
+  that walks to ancestors or descendants divide them into;
+- ``projection`` and ``ordering``: the columns of the rows, and what rows are ordered by, both put
+  together of ``fields``;
+- ``stages``: what each stage must hand on to later ones, which depends on all of that;
+- ``stage_writer``: the text of a stage, from ``joins`` and ``conditions``, with the common table
+  expressions of ``walks`` in front of it;
+- ``pages``: what is behind the last row of the page before.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiidadb.exceptions import InvalidInputError
+from aiidadb.messages import quote
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, Asked, Compiled
+from aiidadb.querybuilder.compiling.conditions import Conditions, require_tables
+from aiidadb.querybuilder.compiling.ordering import orders_of, terms_of, with_ties_broken
+from aiidadb.querybuilder.compiling.pages import behind, write_page
+from aiidadb.querybuilder.compiling.projection import projection_of
+from aiidadb.querybuilder.compiling.stage_writer import StageWriter, indented
+from aiidadb.querybuilder.compiling.stages import stages_of
+from aiidadb.querybuilder.compiling.vertices import vertices_of
+from aiidadb.querybuilder.compiling.walks import ways_asked
+from aiidadb.querybuilder.parameters import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aiidadb.querybuilder.compiling.compiled import Field, Guest
+    from aiidadb.querybuilder.compiling.ordering import Order
+    from aiidadb.querybuilder.compiling.sources import Selected
+    from aiidadb.querybuilder.compiling.stages import Stages
+    from aiidadb.querybuilder.compiling.vertices import Vertices
+    from aiidadb.querybuilder.dictionary import QueryDict
+    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.version.schema_version import SchemaVersion
+
+__all__ = ["compile_query"]
+
+
+def compile_query(
+    query: QueryDict,
+    filters: Iterable[tuple[str, Tree]],
+    number: int,
+    version: SchemaVersion,
+    *,
+    asked: Asked = ALL_ROWS,
+    bounds: tuple[bool, bool] = (False, False),
+    guests: Sequence[Guest] = (),
+) -> Compiled:
+    """Compile a query.
+
+    Args:
+        query: In AiiDA 2.x's form, as a draft gives it; its filters are not looked at.
+        filters: By tag, as its shape has them.
+        number: How many values the shape has, limit and offset included.
+        version: Of the database.
+        asked: What is asked of it.
+        bounds: Whether there is a limit, and an offset.
+        guests: Further criteria.
+
+    Raises:
+        InvalidInputError: Something in it is not there, or cannot be asked for in this way.
+        InvalidTypeError: Something in it is compared with, or joined to, what it cannot be.
+    """
+    if not query["path"]:
+        raise InvalidInputError("the query is empty: append something first")
+    by_tag = dict(filters)
+    vertices = vertices_of(query, by_tag, version)
+    _require_tags(by_tag, query)
+    require_tables(guests, vertices.sources)
+    rows = _rows(query, by_tag, vertices, number, version, asked, bounds)
+    stages = stages_of(vertices.stages, rows.selected, rows.orders, is_set=rows.is_set)
+    parameters = rows.parameters
+    writer = StageWriter(
+        stages,
+        Conditions(by_tag, guests, parameters, version),
+        partial(ways_asked, query=query, filters=by_tag, asked=asked, parameters=parameters),
+        version,
+        is_distinct=query["distinct"],
+    )
+    if asked.what == "page":
+        is_distinct = query["distinct"]
+        after = partial(behind, nulls=asked.after, number=number, parameters=parameters)
+        text = write_page(
+            rows.selected, rows.orders, stages, writer, after, is_distinct=is_distinct
+        )
+        text += _bounds(number, parameters, has_limit=True, has_offset=False)
+    elif asked.what == "count" and not (rows.selected or any(bounds)):
+        text = writer.last(["count(*)"])
+    else:
+        text = _all_rows(rows, stages, writer)
+        text += _bounds(number, parameters, has_limit=bounds[0], has_offset=bounds[1])
+        if asked.what == "count":
+            text = f"select count(*)\nfrom (\n{indented(text)}\n) as asked"
+    return Compiled(
+        text=writer.with_others(text),
+        slots=tuple(parameters.slots),
+        subjects=tuple(parameters.subjects),
+        constants=tuple(parameters.constants),
+        fields=tuple(rows.fields),
+        keys=len(rows.orders) if asked.what == "page" else 0,
+        is_for_values=len(vertices.by_tag) > 1 and not vertices.is_one_row(by_tag),
+    )
+
+
+class _Rows(NamedTuple):
+    """What is asked for of each row.
+
+    Attributes:
+        fields: How rows are cut.
+        selected: Their columns; none where only their number matters.
+        orders: What they are ordered by.
+        parameters: Those of the statement, as yet with what is in the columns.
+        is_set: Whether equal rows are one.
+    """
+
+    fields: Sequence[Field]
+    selected: Sequence[Selected]
+    orders: Sequence[Order]
+    parameters: Parameters
+    is_set: bool
+
+
+def _require_tags(filters: Iterable[str], query: QueryDict) -> None:
+    for tag in filters:
+        if tag not in query["filters"]:
+            known = ", ".join(map(quote, query["filters"]))
+            raise InvalidInputError(f"there is no tag {quote(tag)}: there are {known}")
+
+
+def _rows(
+    query: QueryDict,
+    filters: Mapping[str, Tree],
+    vertices: Vertices,
+    number: int,
+    version: SchemaVersion,
+    asked: Asked,
+    bounds: tuple[bool, bool],
+) -> _Rows:
+    """What is asked for of each row, and what of it matters."""
+    parameters = Parameters(number + len(asked.after or ()))
+    projection = projection_of(query, filters, vertices.sources, parameters)
+    orders = orders_of(query, vertices.sources, projection, version, parameters)
+    if asked.what == "page":
+        if projection.has_functions:
+            raise InvalidInputError("max, min and count give one row, which has no pages")
+        orders = with_ties_broken(orders, query, vertices.by_tag.values(), projection)
+    elif asked.what == "count":
+        if not any(bounds):
+            orders = []
+        if not (query["distinct"] or projection.has_functions):
+            # What is in them does not matter: its parameters would be sent to nobody.
+            parameters = Parameters(number)
+            if orders:
+                orders = orders_of(query, vertices.sources, projection, version, parameters)
+            return _Rows(projection.fields, (), orders, parameters, is_set=False)
+    is_set = query["distinct"] and not projection.has_functions
+    return _Rows(projection.fields, projection.selected, orders, parameters, is_set)
+
+
+def _all_rows(rows: _Rows, stages: Stages, writer: StageWriter) -> str:
+    """The rows in their order."""
+    columns = [one.called(stages.at_end(one.value)) for one in rows.selected]
+    text = writer.last(columns)
+    if rows.orders:
+        cells = [stages.at_end(one.value) for one in rows.orders]
+        text += f"\norder by {terms_of(rows.orders, cells)}"
+    return text
+
+
+def _bounds(number: int, parameters: Parameters, *, has_limit: bool, has_offset: bool) -> str:
+    """Limit and offset, whose values are the last two of a query."""
+    text = ""
+    if has_limit:
+        text += f"\nlimit {parameters.value(number - 2, 'bigint')}"
+    if has_offset:
+        text += f"\noffset {parameters.value(number - 1, 'bigint')}"
+    return text

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.jsonvalue import decode_json, encode_json
 from aiidadb.messages import quote
-from aiidadb.querybuilder.parameters import of_filter
+from aiidadb.querybuilder.compiling.parameters import of_filter
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.querybuilder.parameters import of_filter
+from aiidadb.querybuilder.compiling.parameters import of_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aiidadb.querybuilder.parameters import Convert
+    from aiidadb.querybuilder.compiling.parameters import Convert
 
 __all__ = ["ALL_ROWS", "COUNT", "Asked", "Compiled", "Field", "Guest"]
 

@@ -1,14 +1,14 @@
 """Compiles a query to SQL text and parameters, without asking a database.
 
-Everything of the caller's is a parameter. Here is the order in which a statement comes about:
+Everything of the caller's is a parameter. In this order a statement comes about:
 
-- ``vertices``: the vertices and edges of the path, each a ``source`` of columns, and the stages
-  that walks to ancestors or descendants divide them into;
+- ``vertices``: the vertices and edges of the path, each a source of columns (``sources``), and the
+  stages that walks to ancestors or descendants divide them into;
 - ``projection`` and ``ordering``: the columns of the rows, and what rows are ordered by, both put
   together of ``fields``;
 - ``stages``: what each stage must hand on to later ones, which depends on all of that;
-- ``stage_writer``: the text of a stage, from ``joins`` and ``conditions``, with the common table
-  expressions of ``walks`` in front of it;
+- ``stage_writer``: the text of each stage, from ``joins`` and ``conditions`` (``filters``), and in
+  front of the last one the others with their walks (``walks``, ``depth``, ``recursion``);
 - ``pages``: what is behind the last row of the page before.
 """
 
@@ -23,12 +23,12 @@ from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, Asked, Compiled
 from aiidadb.querybuilder.compiling.conditions import Conditions, require_tables
 from aiidadb.querybuilder.compiling.ordering import orders_of, terms_of, with_ties_broken
 from aiidadb.querybuilder.compiling.pages import behind, write_page
+from aiidadb.querybuilder.compiling.parameters import Parameters
 from aiidadb.querybuilder.compiling.projection import projection_of
 from aiidadb.querybuilder.compiling.stage_writer import StageWriter, indented
 from aiidadb.querybuilder.compiling.stages import stages_of
 from aiidadb.querybuilder.compiling.vertices import vertices_of
 from aiidadb.querybuilder.compiling.walks import ways_asked
-from aiidadb.querybuilder.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import quote
-from aiidadb.querybuilder.filters import FilterWriter
+from aiidadb.querybuilder.compiling.filters import FilterWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiidadb.querybuilder.compiling.compiled import Guest
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.compiling.vertices import Vertex
-    from aiidadb.querybuilder.parameters import Parameters
     from aiidadb.querybuilder.shape import Tree
     from aiidadb.version.schema_version import SchemaVersion
 

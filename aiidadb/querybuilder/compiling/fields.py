@@ -11,8 +11,8 @@ from aiidadb.querybuilder.compiling.sources import SQL_TYPES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Source
-    from aiidadb.querybuilder.parameters import Parameters
 
 __all__ = ["source_of_tag", "value_of"]
 

@@ -13,11 +13,11 @@ from aiidadb.querybuilder.entities import WALK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.projection import Projection
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.compiling.vertices import Vertex
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.parameters import Parameters
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["Order", "orders_of", "terms_of", "with_ties_broken"]

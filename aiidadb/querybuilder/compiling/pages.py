@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aiidadb.querybuilder.compiling.ordering import Order
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Selected
     from aiidadb.querybuilder.compiling.stage_writer import StageWriter
     from aiidadb.querybuilder.compiling.stages import Stages
-    from aiidadb.querybuilder.parameters import Parameters
 
 __all__ = ["behind", "write_page"]
 

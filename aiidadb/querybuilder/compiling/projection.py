@@ -16,9 +16,9 @@ from aiidadb.querybuilder.records import RECORDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.parameters import Parameters
     from aiidadb.querybuilder.shape import Tree
 
 __all__ = ["Projection", "projection_of"]

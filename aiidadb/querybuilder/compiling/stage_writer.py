@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiidadb.querybuilder.compiling.joins import tables_of
-from aiidadb.querybuilder.recursion import WalkNames, write_walk
+from aiidadb.querybuilder.compiling.recursion import WalkNames, write_walk
 from aiidadb.querybuilder.relations import Walk
 
 if TYPE_CHECKING:

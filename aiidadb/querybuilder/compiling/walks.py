@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.querybuilder.depth import bound_of_depth
-from aiidadb.querybuilder.recursion import FAR, FURTHER, WalkNames
+from aiidadb.querybuilder.compiling.depth import bound_of_depth
+from aiidadb.querybuilder.compiling.recursion import FAR, FURTHER, WalkNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiidadb.querybuilder.compiling.compiled import Asked
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.parameters import Parameters
     from aiidadb.querybuilder.shape import Tree
 
 __all__ = ["uses_path", "wants_each_way", "ways_asked"]

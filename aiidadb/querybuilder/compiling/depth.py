@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.querybuilder.compiling.filters import ColumnField
 from aiidadb.querybuilder.entities import WALK
-from aiidadb.querybuilder.filters import ColumnField
 from aiidadb.querybuilder.shape import COMBINATIONS, NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from aiidadb.querybuilder.parameters import Parameters
+    from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.shape import Operator, Tree
 
 __all__ = ["bound_of_depth"]

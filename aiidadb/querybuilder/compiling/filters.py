@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
-from aiidadb.querybuilder.parameters import (
+from aiidadb.querybuilder.compiling.parameters import (
     JSON_TYPES,
     as_double,
     as_integer,
@@ -45,9 +45,9 @@ from aiidadb.querybuilder.shape import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aiidadb.querybuilder.compiling.parameters import Convert, Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.entities import Column
-    from aiidadb.querybuilder.parameters import Convert, Parameters
     from aiidadb.querybuilder.shape import Kind, Operator, Tree
     from aiidadb.version.schema_version import SchemaVersion
 

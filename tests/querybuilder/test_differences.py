@@ -205,6 +205,12 @@ async def test_both_spellings_of_a_type_mean_it(world):
     ):
         assert await world.query().append("", filters=filters).count() == 4
     assert await world.query().append("computer", filters={"scheduler_type": "direct"}).count() == 2
+    for filters, found in (
+        ({"process_type": "aiida.calculations:arithmetic.add"}, 4),
+        ({"process_type": {"like": "aiida.calculations:arithmetic.add"}}, 4),
+        ({"process_type": {"like": "aiida.calculations:arithmetic.%"}}, 0),  # may be a plugin's
+    ):
+        assert await world.query().append("", filters=filters).count() == found
 
 
 @shows("`repository_metadata`, `auth_params`")

@@ -201,7 +201,8 @@ class QueryBuilder:
         draft = self._change()
         if isinstance(filters, Term):
             version = self._session.require_version()
-            self._guests.append(Guest(draft.tag_of(tag), partial(_bound, filters, version)))
+            bind = partial(_bound, filters, version)
+            self._guests.append(Guest(draft.tag_of(tag), bind, filters))
         else:
             draft.add_filter(tag, filters)
         return self
@@ -474,7 +475,8 @@ class QueryBuilder:
         limit, most = _as_number(limit, "limit"), self._max_rows
         bare = self._shape()
         bare = bare._replace(bounds=(False, False), values=[*bare.values[:-2], None, None])
-        end = None if after is None else read_page_end(bare, after)
+        guests = [(one.tag, on_fresh_stack(str, one.given)) for one in self._guests]
+        end = None if after is None else read_page_end(bare, guests, after)
         asked = Asked("page", None if end is None else end.nulls)
         compiled = self._statement(bare, asked)
         asked_for = 1 + (limit if most is None else min(limit, most))
@@ -485,7 +487,7 @@ class QueryBuilder:
         next_page = None
         if len(records) > limit:
             del records[limit:]
-            next_page = write_page_end(bare, records[-1][-compiled.keys :])
+            next_page = write_page_end(bare, guests, records[-1][-compiled.keys :])
         total = await self._count(bare) if as_flag(with_total, "with_total") else None
         return Page(await in_steps(as_lists, records, compiled.fields), next_page, total)
 

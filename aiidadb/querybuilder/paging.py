@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["PageEnd", "read_page_end", "write_page_end"]
 
 _LONGEST: Final = 1_048_576
+
+Guests: TypeAlias = "Sequence[tuple[str, str]]"
+"""Criteria of pypika: the tag that each is on, and its text."""
 
 
 class PageEnd(NamedTuple):
@@ -37,13 +40,13 @@ class PageEnd(NamedTuple):
         return tuple(key is None for key in self.keys)
 
 
-def write_page_end(shape: Shape, keys: Sequence[str | None]) -> str:
+def write_page_end(shape: Shape, guests: Guests, keys: Sequence[str | None]) -> str:
     """The text for where a page ends."""
-    text = json.dumps([_mark(shape, keys), *keys], separators=(",", ":"))
+    text = json.dumps([_mark(shape, guests, keys), *keys], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def read_page_end(shape: Shape, text: object) -> PageEnd:
+def read_page_end(shape: Shape, guests: Guests, text: object) -> PageEnd:
     """What :func:`write_page_end` wrote for the same query.
 
     Raises:
@@ -66,17 +69,17 @@ def read_page_end(shape: Shape, text: object) -> PageEnd:
     keys = tuple(found[1:])
     if not all(key is None or (isinstance(key, str) and not find_problem(key)) for key in keys):
         raise problem
-    if found[0] != _mark(shape, keys):
+    if found[0] != _mark(shape, guests, keys):
         raise problem
     return PageEnd(keys)
 
 
-def _mark(shape: Shape, keys: Sequence[str | None]) -> str:
+def _mark(shape: Shape, guests: Guests, keys: Sequence[str | None]) -> str:
     """What tells where a page of one query ends from all else, also from what was changed in it."""
     values = [
         sorted(map(repr, one)) if isinstance(one, set | frozenset) else one
         for one in shape.values[:-2]
     ]
     mark = hashlib.blake2b(shape.rest, digest_size=8)
-    mark.update(repr((shape.filters, values, [*keys])).encode("utf-8", "backslashreplace"))
+    mark.update(repr((shape.filters, values, guests, [*keys])).encode("utf-8", "backslashreplace"))
     return mark.hexdigest()

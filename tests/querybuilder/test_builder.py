@@ -202,7 +202,12 @@ async def test_where_a_page_ends_is_of_its_query_alone_and_unchanged(world):
     begin, last = whole[:-1], whole[-1]
     ends = [[*begin, "x"], [*begin, "1"], [*whole, None], begin, ["", *whole[1:]], last]
     changed = [base64.urlsafe_b64encode(json.dumps(one).encode()).decode() for one in ends]
-    for refused, after in [(other, page.next), *((query, one) for one in changed)]:
+    asked = [structures(world).add_filter("s", nodes.label != name) for name in "ab"]
+    with_criterion = await asked[0].page(1)
+    assert len((await asked[0].page(9, after=with_criterion.next)).rows) == 3
+    of_others = [(asked[1], with_criterion.next), (structures(world), with_criterion.next)]
+    of_others += [(other, page.next), *((query, one) for one in changed)]
+    for refused, after in of_others:
         with pytest.raises(InvalidInputError, match="same query"):
             await refused.page(1, after=after)
 

@@ -55,10 +55,12 @@ class Guest(NamedTuple):
     Attributes:
         tag: Of the vertex or edge.
         bind: Gives SQL and values for its table and alias, and the number of the first parameter.
+        given: The criterion itself.
     """
 
     tag: str
     bind: Callable[[str, str, int], tuple[str, list[object]]]
+    given: object
 
 
 class Compiled(NamedTuple):

@@ -94,9 +94,11 @@ class QueryBuilder:
         if dictionary is None:
             return
         if isinstance(dictionary, dict) and is_canonical(dictionary):
-            # A draft is made of the shape where one is asked for.
             try:
                 self._known = self._shape_of(cast("QueryDict", dictionary))
+                # Of any other shape a draft is made where one is asked for.
+                if not self._known.is_exact:
+                    self._draft = Draft.read(dictionary)
             except InvalidTypeError:  # it may hold classes of the caller's, or say what is wrong
                 self._draft = Draft.read(dictionary)
         else:

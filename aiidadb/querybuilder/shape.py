@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.jsonvalue import decode_json, encode_json
 from aiidadb.messages import quote
-from aiidadb.querybuilder.compiling.parameters import of_filter
+from aiidadb.querybuilder.compiling.parameters import of_filter, with_lists
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -102,12 +102,15 @@ class Shape(NamedTuple):
         filters: The filters by tag, without values.
         bounds: Whether there is a limit, and an offset.
         values: The values of the filters, equal ones once; behind them limit and offset.
+        is_exact: Whether :meth:`dictionary` gives what was taken apart, and not lists in the place
+            of tuples and the like.
     """
 
     rest: bytes
     filters: tuple[tuple[str, Tree], ...]
     bounds: tuple[bool, bool]
     values: list[Any]
+    is_exact: bool = True
 
     @property
     def key(self) -> Hashable:
@@ -176,13 +179,13 @@ def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = M
     limit, offset = query["limit"], query["offset"]
     values = walk.values
     values += (limit, offset)
-    return Shape(rest, trees, (limit is not None, offset is not None), values)
+    return Shape(rest, trees, (limit is not None, offset is not None), values, walk.is_exact)
 
 
 class _Walk:
     """Goes through filters, and takes out the values."""
 
-    __slots__ = ("_is_of_types", "_key", "_max_depth", "_places", "size", "values")
+    __slots__ = ("_is_of_types", "_key", "_max_depth", "_places", "is_exact", "size", "values")
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
@@ -193,6 +196,7 @@ class _Walk:
         self._key = ""
         self.values: list[Any] = []
         self.size = 0
+        self.is_exact = True
 
     def tree(self, filters: Mapping[str, Any], depth: int) -> Tree:
         if not isinstance(filters, dict):
@@ -207,7 +211,7 @@ class _Walk:
             self._key = key
             self._is_of_types = key in _OF_TYPES
             if key in COMBINATIONS:
-                each = _as_list(key, what)
+                each = self._listed(key, what)
                 found.append((key, tuple([self.tree(one, depth + 2) for one in each])))
             elif isinstance(what, dict):
                 found.append((key, self._operators(what, depth + 1)))
@@ -224,7 +228,7 @@ class _Walk:
                 raise InvalidTypeError(f"an operator is a text such as '==', not {quote(operator)}")
             self.size += len(operator) + 8
             if operator.lstrip("!~") in ("and", "or"):
-                each = _as_list(operator, value)
+                each = self._listed(operator, value)
                 further = tuple([self._nested(one, depth + 2) for one in each])
                 found.append((operator, NESTED, further))
             else:
@@ -246,6 +250,8 @@ class _Walk:
             return operator, kind, self._place(kind, self._encoded(value))
         if isinstance(value, dict | list):  # of a class of its own
             return self._leaf(operator, _as_plain(value), depth)
+        if kind is tuple:
+            self._measure(value, depth + 1)
         if kind not in _UNCHANGED:
             if isinstance(value, datetime.datetime) and value.tzinfo is None:
                 kind = NAIVE_TIME
@@ -257,11 +263,12 @@ class _Walk:
         if type(value) is str:
             return Each(str), self._place(Each, value)
         if not isinstance(value, _COLLECTIONS):
-            value = _as_list("in", value)
+            value = self._listed("in", value)
         kinds = set(map(type, value))
         one = next(iter(kinds)) if len(kinds) == 1 else MIXED if kinds else None
         self.size += sum(map(len, value)) if one is str else 8 * len(value)
         if one in _JSON:
+            self.is_exact = self.is_exact and type(value) is list
             self._measure(list(value), 3)
             value = [self._encoded(item) for item in value]
         elif type(value) is list:
@@ -277,13 +284,19 @@ class _Walk:
         self.values.append(value)
         return Each(one), len(self.values) - 1
 
+    def _listed(self, operator: str, given: Any) -> Iterable[Any]:
+        """The items of what :meth:`Shape.dictionary` gives as a list."""
+        if type(given) is not list:
+            self.is_exact = False
+        return _as_list(operator, given)
+
     @staticmethod
     def _is_same(one: Any, other: Any, kind: object) -> bool:
         return one == other and (len(one) == 0 or set(map(type, one)) == {kind})
 
     def _encoded(self, value: Any) -> str:
         try:
-            return encode_json(value)
+            return encode_json(value if self.is_exact else with_lists(value))
         except InvalidInputError as error:
             raise of_filter(self._key, error) from None
 
@@ -309,8 +322,10 @@ class _Walk:
                 if isinstance(one, dict):
                     further += one.values()
                     self.size += sum(len(key) for key in one if isinstance(key, str))
-                elif isinstance(one, list):
+                elif isinstance(one, list | tuple):
                     further += one
+                    if type(one) is tuple:
+                        self.is_exact = False
                 elif isinstance(one, str):
                     self.size += len(one)
             level = further

@@ -274,3 +274,57 @@ async def test_fields_and_entities_of_aiida_are_taken(aiida_world, world):
     query = world.query().append(orm.Node, filters={"user": user}, project=orm.Node.fields.pk)
     assert query.as_dict()["filters"]["node_1"]["user_id"] == user.pk
     assert await query.order_by({"node_1": [orm.Node.fields.pk]}).first() is not None
+
+
+KEPT: list[dict[str, Any]] = [
+    {"or": ({"label": "a"}, {"label": {"or": ({"==": "b"}, {"like": "c%"})}})},
+    {"!and": [{"and": ({"id": {"in": (1, 2)}}, {"id": {"in": {1, 2}}})}]},
+    {"id": {"in": range(5)}, "extras.a": {"in": ({"x": 1}, {"y": (1,)})}},
+    {"id": {"!in": range(5)}, "extras.a": {"in": [{"x": (1, [2, (3,)])}]}},
+    {"extras.a": {"==": {"x": (1, {"y": ()})}}, "extras.b": {"==": [(1, 2)]}},
+    {"extras.a": {"contains": (1, (2, 3))}, "extras": {"contains": {"a": (1,)}}},
+    {"extras.a": {"and": ({"has_key": "x"}, {"!of_type": "number"})}},
+    {"extras.a": {"in": ("x", "y")}, "extras.b": {"in": [True]}, "extras.c": {"in": [1]}},
+]
+
+
+@pytest.mark.parametrize("filters", KEPT, ids=repr)
+async def test_tuples_and_ranges_come_back_as_they_were(aiida_world, world, filters):
+    from aiida import orm
+
+    made = orm.QueryBuilder(backend=aiida_world).append(orm.Node, tag="n", filters=filters)
+    given = made.as_dict()
+    query = world.query(given)
+    assert query.as_dict() == given
+    assert query.add_projection("n", "id").as_dict()["filters"] == given["filters"]
+    assert await world.query(given).count() == made.count()
+
+
+def test_a_tuple_in_json_is_a_list():
+    pairs = [
+        ({"extras.a": {"==": {"x": (1, (2,))}}}, {"extras.a": {"==": {"x": [1, [2]]}}}),
+        ({"extras.a": {"in": ({"x": 1}, {"y": 2})}}, {"extras.a": {"in": [{"x": 1}, {"y": 2}]}}),
+        ({"extras.a": {"contains": (1, (2,))}}, {"extras.a": {"contains": [1, [2]]}}),
+    ]
+    for one, other in pairs:
+        sent = []
+        for filters in (one, other):
+            made = Draft()
+            made.append("", tag="n", filters=filters)
+            shape = shape_of(made.query)
+            statement = statement_of(shape, MAIN_HEAD)
+            sent.append((statement.text, statement.arguments(shape.values)))
+        assert sent[0] == sent[1]
+
+
+def test_a_deep_tuple_is_refused():
+    deep: Any = 1
+    for _ in range(80):
+        deep = (deep,)
+    for operator in ("==", "contains", "in"):
+        made = Draft()
+        made.append(
+            "", tag="n", filters={"extras.a": {operator: [[deep]] if operator == "in" else deep}}
+        )
+        with pytest.raises(InvalidInputError, match="nested deeper"):
+            shape_of(made.query)

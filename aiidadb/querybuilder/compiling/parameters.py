@@ -40,6 +40,7 @@ __all__ = [
     "last_uuid",
     "of_filter",
     "text_as_json",
+    "with_lists",
     "wrapped",
 ]
 
@@ -221,7 +222,14 @@ def as_json_type(value: str) -> str:
 
 def as_json_list(values: Sequence[object]) -> str:
     """The JSON text of a tuple."""
-    return encode_json(list(values))  # type: ignore[arg-type]  # it refuses what JSON does not have
+    return encode_json(with_lists(values))
+
+
+def with_lists(value: Any) -> Any:
+    """A JSON value with lists in the place of tuples, as JSON has none and AiiDA takes them."""
+    if isinstance(value, dict):
+        return {key: with_lists(one) for key, one in value.items()}
+    return [*map(with_lists, value)] if isinstance(value, list | tuple) else value
 
 
 def integers_of_json(text: str) -> list[int]:

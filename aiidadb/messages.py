@@ -18,6 +18,7 @@ __all__ = [
     "did_you_mean",
     "escape_odd",
     "list_first",
+    "plural",
     "printable",
     "quote",
     "shorten",
@@ -132,6 +133,12 @@ def list_first(items: Sequence[object], count: int | None = None, most: int = 10
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def plural(number: float, noun: str) -> str:
+    """``1 node``, ``140,000 nodes``, ``0.5 seconds``."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

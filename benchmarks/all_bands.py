@@ -2,7 +2,7 @@
 
 Each run is a process of its own with a connection of its own, so that peaks are of this run. The
 server's memory is that of the one process that serves the connection, without the pages of the
-shared buffers; it is read from ``/proc``, and told where the server runs on this machine.
+shared buffers; it is read from ``/proc``, and reported where the server runs on this machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WATCH_EVERY = 0.005  # seconds
 
 
 def private_memory(pid: int | str) -> int:
-    """Bytes that a process shares with none; 0 where that is not told."""
+    """Bytes that a process shares with no other; 0 where the system does not report that."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
 """All bands of a large campaign as a list, one after the other, and the first ten of them.
 
-Tells when the first row is there, when all are, and by how much client and server grow meanwhile.
+Reports when the first row is there, when all are, and by how much client and server grow.
 Each run is a process of its own with a connection of its own, so that peaks are of this run; how
-memory is told is said in ``all_bands.py``.
+memory is reported is said in ``all_bands.py``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Closest structures of many bands, as an earlier commit finds them and as this checkout does.
 
 Each runs in a process of its own, which answers when it is asked to; one is asked, then the other,
-and the next time in the other order. Beside the time that passes this tells the processor's time of
-client and server together, which a busy machine hardly changes. Needs the history of the checkout,
-and a server on this machine, which is Linux.
+and the next time in the other order. Beside the time that passes this reports the processor's time
+of client and server together, which a busy machine hardly changes. Needs the history of the
+checkout, and a server on this machine, which is Linux.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The floor is what the index probes cost with no recursion: the pairs of start and node that the
 walk expands are laid down in a table beforehand, level by level, and the same probes run once over
-it in plain SQL. QueryBuilder follows ``create`` and ``input_calc`` alone, and does not tell which
+it in plain SQL. QueryBuilder follows ``create`` and ``input_calc`` alone, and does not say which
 ancestor is the closest; to find that with it, one walks up level by level.
 
 ``--nodes 1500000 --starts 8000`` is the large one.
@@ -152,7 +152,7 @@ def query_all_structures(storage: PsqlDosBackend, starts: list[int]) -> None:
 
 
 def walk_with_query_builder(storage: PsqlDosBackend, starts: list[int]) -> dict[int, int]:
-    """The right answer from QueryBuilder: one query a level, over links of every type."""
+    """The right answer from QueryBuilder: one query per level, over links of every type."""
     from aiida import orm
 
     parents = {}

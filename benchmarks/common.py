@@ -4,7 +4,7 @@ Each script runs by itself: ``python benchmarks/closest_parents.py [--nodes 1400
 uses the server of ``--dsn`` or ``AIIDADB_TEST_DSN``, or else starts the embedded PostgreSQL. The
 filled databases stay on that server for the next script, named ``aiidadb_benchmark_…``; ``--drop``
 drops them. Peer, floor and aiidadb are measured in turn, in the same run, so that what else the
-machine does falls on all; medians are told.
+machine does affects all; medians are reported.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ async def measure(
         repeat: How many runs of each are kept.
         warmup: How many runs of each come first and are not kept.
         in_a_row: How often those run in each turn that are much shorter than the others.
-        clock: What tells the seconds, such as :func:`processor_time` of some sessions.
+        clock: What gives the seconds, such as :func:`processor_time` of some sessions.
 
     Returns:
         Name to seconds, run by run.
@@ -353,7 +353,7 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, as far as the system reports it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""Many calls at once on one event loop, over a pool of ten: aiidadb beside bare asyncpg.
+"""Many concurrent calls on one event loop, over a pool of ten: aiidadb beside bare asyncpg.
 
 Every second call asks for a setting, the others for the closest structure of a few bands, for the
 bands of a group, and for what a deletion would take along. Bare asyncpg runs the very statements

@@ -268,7 +268,7 @@ async def compare(arguments: argparse.Namespace, server: Server, dsn: str, nodes
 
 
 async def measure_memory(dsn: str) -> PeakMemory:
-    """Run our step with somebody watching, before anything has grown; it is not timed."""
+    """Run our step while it is watched, before anything has grown; it is not timed."""
     connection = await asyncpg.connect(dsn)
     memory = PeakMemory(await connection.fetchval("select pg_backend_pid()"))
     await connection.close()

@@ -1,8 +1,8 @@
-"""Closest parents of every node of a graph at once, beside the plain closure of the same starts.
+"""Closest parents of every node of a graph in one call, beside the plain closure of all starts.
 
 Graphs in which much lies above many: a chain, a ladder of diamonds, double steps, a cycle, and one
 component of ``--nodes`` nodes, also with a cycle through half of it. Asked for what is nowhere, and
-for what is at the far end alone. The closure tells no distance and stops nowhere; it is run by
+for what is at the far end alone. The closure gives no distance and stops nowhere; it is run by
 asyncpg itself, in the same process and in turn. The times are those of the processor, client and
 server together: on a busy machine the time that passes is no measure of how work grows.
 """
@@ -104,7 +104,7 @@ async def longest_hold(call: Awaitable[object]) -> float:
 
 async def temporary_bytes(connection: asyncpg.Connection) -> int:
     """What the server has written into temporary files for this database until now."""
-    await asyncio.sleep(1.5)  # it tells its counters once a second
+    await asyncio.sleep(1.5)  # it reports its counters once per second
     return int(
         await connection.fetchval(
             "select temp_bytes from pg_stat_database where datname = current_database()"

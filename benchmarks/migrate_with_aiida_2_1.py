@@ -1,7 +1,7 @@
 """Migrates a database with aiida-core 2.1.2; for migration_sqlalchemy.py.
 
 Run by the Python of an environment that has it, which is an old one: this file uses nothing new and
-nothing of aiidadb. Arguments: the profile as JSON, and the file that is to tell the seconds.
+nothing of aiidadb. Arguments: the profile as JSON, and the file that is to receive the seconds.
 """
 
 import json

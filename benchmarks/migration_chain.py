@@ -4,10 +4,10 @@ The database is one as AiiDA 0.12.5 leaves it, at 1.0.8. aiidadb migrates copies
 to main_0002. aiida-core 2.9.4 fails at such a database, whose indexes Django named: it migrates one
 that it made itself at ``django_0008``, with the same rows. aiida-core 1.6.9, which goes to 1.0.45,
 has copies of the same as aiidadb, and takes part where ``--aiida-1-python`` names the Python of an
-environment that has it. What its Python takes to start is not counted, nor is anybody's import of
+environment that has it. What its Python takes to start is not counted, nor is the import of
 packages. The nodes have no files; the repository is empty.
 
-``--steps`` also tells how long each step takes.
+``--steps`` also reports how long each step takes.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ if __name__ == "__main__":
     options = parser(__doc__ or "", repeat=3)
     options.add_argument("--rows", type=int, default=257_000, help="of attributes and extras")
     options.add_argument("--turns", type=int, default=3, help="our runs for each of the peers'")
-    options.add_argument("--steps", action="store_true", help="tell how long each step takes")
+    options.add_argument("--steps", action="store_true", help="report how long each step takes")
     options.add_argument(
         "--aiida-1-python", type=Path, help="the Python of an environment with aiida-core 1.6.9"
     )

@@ -40,7 +40,7 @@ async def fill_old_database(connection: asyncpg.Connection, rows: int, seed: int
     """Fill a database at 1.0.8 that has no nodes.
 
     Args:
-        connection: To the database, whoever made its schema.
+        connection: To the database, whatever made its schema.
         rows: How many attributes and extras it gets, roughly.
         seed: Of the nodes' contents and order.
 

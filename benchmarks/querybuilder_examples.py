@@ -5,8 +5,8 @@ campaign that got formulas, band gaps, failed and running processes, and errors 
 two whose walks take aiida-core long there is also SQL that a careful hand writes, by asyncpg.
 Before anything is timed, all answers are compared.
 
-What is told is the time for which client and server had a processor, so that it depends little on
-what else the machine does. No question is split between several processes of the server.
+What is reported is the time for which client and server had a processor, so that it depends little
+on what else the machine does. No question is split between several processes of the server.
 """
 
 from __future__ import annotations

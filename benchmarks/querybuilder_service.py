@@ -1,4 +1,4 @@
-"""40 mixed queries at once, as an asynchronous web service answers them over a pool of five.
+"""40 concurrent mixed queries, as an asynchronous web service answers them over a pool of five.
 
 The service is an ASGI application that is called in this process, so that no client's time is in
 the figures. Its handlers are asynchronous: they await aiidadb, or call aiida-core's QueryBuilder,

@@ -2,7 +2,7 @@
 
 The graphs are those of ``shapes.py``. With ``distinct`` each descendant of one end is found once,
 beside the plain closure of the same graph by hand. Without it there is a row for each path, which
-is told of the chain alone: the others have too many to count. Times are those of the processor,
+is reported of the chain only: the others have too many to count. Times are those of the processor,
 client and server together.
 """
 

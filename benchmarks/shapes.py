@@ -1,7 +1,7 @@
 """Graphs that make a careless traversal explode: chain, ladder of diamonds, double steps, cycle.
 
 Closest parents without a match, from one start, beside the plain closure of the same graph: a
-recursive CTE that tells no distance and stops nowhere. Then all parents, and the nodes to delete by
+recursive CTE that gives no distance and stops nowhere. Then all parents, and the nodes to delete by
 the provenance rules, from one end and from all nodes at once. Each at two sizes, to see that it is
 linear. The times are those of the processor, client and server together: on a busy machine the time
 that passes is no measure of how work grows.

@@ -1,4 +1,4 @@
-"""Small calls beside bare asyncpg: the client's CPU of each, and 2,000 of them at once.
+"""Small calls beside bare asyncpg: the client's CPU of each, and 2,000 of them concurrently.
 
 Two calls: a setting, and the closest structure above one band structure. Bare asyncpg runs the very
 statements that aiidadb sends, with the same arguments and the same ``command_timeout``, by

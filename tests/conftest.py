@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     Path(home.name, ".aiida").mkdir()  # aiida-core warns where it makes it
     os.environ["AIIDA_PATH"] = home.name
-    os.environ.pop("AIIDADB_DSN", None)  # the database of whoever runs the tests is not theirs
+    os.environ.pop("AIIDADB_DSN", None)  # the user's own database is not for tests
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -145,7 +145,7 @@ def server_dsn(run_of_tests: Run) -> str:
 
 @pytest.fixture(scope="session")
 def process_name() -> str:
-    """What tells this process from the others of the run."""
+    """What distinguishes this process from the others of the run."""
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
@@ -165,7 +165,7 @@ async def empty_dsn(databases: Databases) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bare_dsn(databases: Databases) -> str:
-    """A database of the main line's head that nobody fills: for what is refused before that."""
+    """A database of the main line's head that is never filled: for what is refused before that."""
     return await clone_of_schema(databases, "main_0002")
 
 

@@ -1,4 +1,4 @@
-"""Every public entry point with values that nobody should give.
+"""Every public entry point with values that no caller should pass.
 
 Whatever is given: what comes out is an answer, an error of ours, or what the caller's own object
 raised; the server is sent our own statements alone; nothing in the database changes that was not
@@ -214,7 +214,7 @@ async def call(way: Way, value: Any, world: World) -> Any:
     """Make one call, and take back what it did."""
     if way.owner is None or way.owner in (aiidadb.Profile, aiidadb.SchemaVersion):
         target: Any = way.owner or aiidadb
-        await aiidadb.reset_pools()  # what an earlier call gave is no password of this one's
+        await aiidadb.reset_pools()  # what an earlier call gave is not a password of this one's
         return await outcome(way, getattr(target, way.callable), value, world)
     if way.owner is aiidadb.PoolRegistry:
         async with aiidadb.PoolRegistry() as registry:

@@ -1,11 +1,11 @@
-"""How messages show what somebody gave."""
+"""How messages show what callers gave."""
 
 import sys
 import unicodedata
 
 import pytest
 
-from aiidadb.messages import Secret, escape_odd, printable, quote, shorten, show
+from aiidadb.messages import Secret, escape_odd, plural, printable, quote, shorten, show
 
 SECRET = "s3cr@t:/?"
 
@@ -95,3 +95,17 @@ def test_an_escape_is_ascii_and_names_the_character():
     text = "a\x1b\x9b\u2028\U000e0001\udcff\n"
     assert escape_odd(text) == r"a\x1b\x9b\u2028\U000e0001\udcff\n"
     assert printable(f"{text}\tb") == "a" + r"\x1b\x9b\u2028\U000e0001\udcff" + "\n\tb"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (1.0, "1 second"),
+        (0.5, "0.5 seconds"),
+        (140_000, "140,000 seconds"),
+    ],
+)
+def test_one_thing_is_in_the_singular(number: float, text: str) -> None:
+    assert plural(number, "second") == text

@@ -57,7 +57,7 @@ async def until_it_works(backend: aiidadb.Backend, key: str) -> None:
 
 
 async def write(backend: aiidadb.Backend, name: str, stored: set[str]) -> None:
-    """Write settings until the server fails; note those that are told to be stored."""
+    """Write settings until the server fails; note those that are reported as stored."""
     for number in range(10_000):
         try:
             await backend.settings.set(f"{name}|{number}", number)
@@ -123,7 +123,7 @@ async def test_of_a_client_that_was_killed_nothing_stays(bare_dsn: str) -> None:
 def standby_of(primary: EmbeddedServer) -> Iterator[EmbeddedServer]:
     """A server that follows another."""
     home = temporary_directory(primary.system_user)
-    home.chmod(0o755)  # on the way to the data, which nobody else may read
+    home.chmod(0o755)  # on the way to the data, which no other user may read
     subprocess.run(
         [
             str(primary.binaries / "pg_basebackup"), "--pgdata=data", "--write-recovery-conf",

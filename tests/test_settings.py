@@ -1,4 +1,4 @@
-"""Settings: AiiDA's rules for keys, any JSON value, and what happens when two write at once."""
+"""Settings: AiiDA's rules for keys, any JSON value, and what happens when two write together."""
 
 import asyncio
 import contextlib

@@ -9,10 +9,9 @@ import click
 
 from aiidadb.cli.names import find_groups, require_elements, require_user_email
 from aiidadb.cli.options import command_options_but_p, group_options, link_types_option
-from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ BANDS_COLUMNS: Final[Mapping[str, Literal["left", "right"]]] = {
 @click.group()
 @group_options
 def bands() -> None:
-    """Look at band structures."""
+    """Show band structures."""
 
 
 class _SeveralValues(click.Command):
@@ -99,14 +98,21 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
 @click.option("--all-users", "-A", is_flag=True, help="Include those of all users, not only yours.")
 @click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
 @click.option(
-    "--past-days", "-p", type=float, metavar="N", callback=_as_age, help="Made in the last N days."
+    "--past-days",
+    "-p",
+    type=float,
+    metavar="N",
+    callback=_as_age,
+    help="Created in the last N days.",
 )
 @click.option(
     "--group", "--groups", "-G", "group", multiple=True, metavar="GROUP",
     help="In this group: its pk, UUID or label. Append ! to a label that looks like a pk or "
     "UUID.",
 )  # fmt: skip
-@click.option("--group-pk", type=int, multiple=True, metavar="PK", help="In this group.")
+@click.option(
+    "--group-pk", type=int, multiple=True, metavar="PK", help="In the group with this pk."
+)
 @click.option(
     "--element", "--with-elements", "-e", "element", multiple=True, metavar="SYMBOL",
     help="With any of these elements.",

@@ -9,10 +9,11 @@ from click.core import ParameterSource
 
 from aiidadb.cli.names import require_node_type, require_nodes
 from aiidadb.cli.options import command_options, link_types_option
-from aiidadb.cli.output.console import plural, visible
+from aiidadb.cli.output.console import visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.tables import table
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ __all__ = ["closest_parents"]
     default="data.core.structure.StructureData.",
     show_default=True,
     metavar="NODE_TYPE",
-    help="The type looked for; in AiiDA 1.x's spelling too.",
+    help="The type to look for, in the spelling of AiiDA 1.x or 2.x.",
 )
 @link_types_option(default="all")
 @command_options

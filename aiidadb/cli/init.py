@@ -28,10 +28,10 @@ __all__ = ["init"]
 )
 @command_options
 def init(database: Database, version: str) -> None:
-    """Make AiiDA's schema in a new, empty database.
+    """Create AiiDA's schema in a new, empty database.
 
-    For AiiDA 2.x, where the profile or --repository names a file repository, the
-    container of files is made in it too.
+    For AiiDA 2.x, where the profile or --repository names a file repository, the file
+    container is created there too.
     """
     database.call(
         lambda backend: backend.schema.initialise(version), doing="Making", schema_check=False

@@ -10,12 +10,12 @@ import click
 
 from aiidadb.cli.exit_status import FAILED, REFUSED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import as_text, echo, paragraph, plural, visible
+from aiidadb.cli.output.console import as_text, echo, paragraph, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
-from aiidadb.messages import cut
+from aiidadb.messages import cut, plural
 from aiidadb.migration.findings import MigrationCheck
 from aiidadb.version.aiida_releases import no_way_back
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
@@ -60,13 +60,15 @@ _AIIDA_OF: Final = {
 )
 @click.option("--dry-run", is_flag=True, help="Run all steps, roll them back, report the times.")
 @click.option("--repair", is_flag=True, help="First repair what can be repaired without loss.")
-@click.option("--without-repository", is_flag=True, help="There are no files to migrate.")
+@click.option(
+    "--without-repository", is_flag=True, help="Use this if there are no files to migrate."
+)
 @click.option(
     "--export-directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where removed logs and workflows are written.  [default: here]",
+    help="Where logs and workflows that are removed are written.  [default: here]",
 )
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @command_options
 def migrate(
     database: Database,
@@ -82,12 +84,12 @@ def migrate(
 ) -> None:
     """Bring a database of AiiDA 0.x, 1.x or 2.x up to date.
 
-    Before it, stop the daemon (verdi daemon stop) and whatever else uses the
+    Beforehand, stop the daemon (verdi daemon stop) and whatever else uses the
     database, and make a backup of both the database (pg_dump) and the file
     repository. What would stop it, and the steps that will run, are shown
     before you are asked to confirm.
 
-    After it, install AiiDA 2.x (or 1.6, with --to 1.0.45) with compatible
+    Afterwards, install AiiDA 2.x (or 1.6, with --to 1.0.45) with compatible
     versions of your plugins, check that verdi status reports no problem, and
     start the daemon again.
     """

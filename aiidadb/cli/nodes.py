@@ -10,11 +10,12 @@ import click
 
 from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options, group_options
-from aiidadb.cli.output.console import echo, plural
+from aiidadb.cli.output.console import echo
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def nodes() -> None:
     "--strict", is_flag=True, help="Also fail if another session deletes one of them meanwhile."
 )
 @click.option("--dry-run", "-n", is_flag=True, help="Show what would be deleted, and stop.")
-@click.option("--yes", "-y", "--force", "-f", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", "--force", "-f", is_flag=True, help="Do not ask for confirmation.")
 @command_options
 def delete(
     database: Database,
@@ -93,7 +94,7 @@ def delete(
 
     What AiiDA's provenance rules require is deleted too, as with verdi node delete:
     calculations and workflows that had a node as input, created or returned it, and
-    what these created and called. --no-follow leaves all of that. Files in the
+    what these created and called. --no-follow keeps all of these. Files in the
     repository stay until AiiDA's own maintenance (verdi storage maintain).
     """
     if database.as_json and not (yes or dry_run):

@@ -230,7 +230,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="A database: postgresql://user@host/name. A password in it shows in ps: use "
+            help="A database: postgresql://user@host/name. A password in it is visible in ps: use "
             f"PGPASSWORD, ~/.pgpass or {_DSN_VARIABLE}.  [environment: {_DSN_VARIABLE}]",
         ),
         click.option(

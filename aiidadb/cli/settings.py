@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options, group_options
-from aiidadb.cli.output.console import echo, plural, visible
+from aiidadb.cli.output.console import echo, visible
 from aiidadb.cli.output.json_output import deep_calls, echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.criteria.held_times import odd_time_of
-from aiidadb.messages import cut
+from aiidadb.messages import cut, plural
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend

@@ -9,9 +9,9 @@ import click
 from aiidadb.cli.names import require_user
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.charts import draw_days
-from aiidadb.cli.output.console import plural
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend
@@ -23,7 +23,9 @@ __all__ = ["stats"]
 
 @click.command()
 @click.option("--user", "user_pk", type=int, metavar="PK", help="Nodes of this user only.")
-@click.option("--timezone", metavar="NAME", help="Where a day begins and ends, such as UTC.")
+@click.option(
+    "--timezone", metavar="NAME", help="The time zone that defines the days, such as UTC."
+)
 @click.option(
     "--days",
     type=click.IntRange(min=0),

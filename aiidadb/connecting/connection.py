@@ -142,7 +142,7 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
 
     Raises:
         PoolOptionsError: There is no such option, or it cannot have this value; or a time is given
-            in the way of asyncpg alone.
+            in asyncpg's own way.
     """
     check_options(options)
     of_profile = dict(profile.pool_options)

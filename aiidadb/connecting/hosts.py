@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from aiidadb.connecting.connect_errors import explain
 from aiidadb.connecting.libpq_keys import DEFAULT_PORT, parse_port
 from aiidadb.exceptions import ConfigurationError, UnreachableStorage
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -96,7 +97,7 @@ async def _within(
     except Exception as error:
         if isinstance(error, TimeoutError) and limit.expired():
             raise UnreachableStorage(
-                f"{address} did not answer within {seconds:g} seconds",
+                f"{address} did not answer within {plural(seconds or 0, 'second')}",
                 advice="check that it is running and can be reached from here",
             ) from error
         explained = explain(error, address)
@@ -114,8 +115,8 @@ def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> It
     ports = list(port) if isinstance(port, list | tuple) else [port] * len(hosts)
     if len(ports) != len(hosts):
         raise ConfigurationError(
-            f"there are {len(ports)} ports for {len(hosts)} hosts: give one for all hosts, or one "
-            "for each"
+            f"there are {plural(len(ports), 'port')} for {plural(len(hosts), 'host')}: give one "
+            "for all hosts, or one for each"
         )
     for one_host, one_port in zip(hosts, ports, strict=True):
         yield Address(one_host, one_port)

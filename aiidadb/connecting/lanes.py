@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiidadb.connecting.places import Places
 from aiidadb.exceptions import ClosedError, PoolOptionsError, PoolTimeout
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 
 __all__ = ["MOST_STARTS", "Lanes", "number_of_lanes"]
 
@@ -97,7 +97,7 @@ class Lanes:
 
     def timed_out(self) -> PoolTimeout:
         """The error for calls that waited for too long."""
-        seconds = "" if self._seconds is None else f" of {self._seconds:g} seconds"
+        seconds = "" if self._seconds is None else f" of {plural(self._seconds, 'second')}"
         return PoolTimeout(
             f"no long call could begin within the command_timeout{seconds}: the pool's limit of "
             f"{self._number} at a time (max_long) was reached all the while",

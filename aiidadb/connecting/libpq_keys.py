@@ -22,7 +22,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 from aiidadb.exceptions import ConfigurationError
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
@@ -317,8 +317,8 @@ def _hosts_and_ports(
         ports.append(port)
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ConfigurationError(
-            f"{where} has {len(ports)} ports for {len(hosts)} hosts: give one for all hosts, or "
-            "one for each"
+            f"{where} has {plural(len(ports), 'port')} for {plural(len(hosts), 'host')}: give one "
+            "for all hosts, or one for each"
         )
     return (
         hosts if len(hosts) > 1 else hosts[0] if hosts else None,

@@ -6,7 +6,7 @@ others. And waiting there costs as much as a small query does.
 
 So waiting calls stand in a queue of ours, and as many go on to the pool as it has places. There
 they may have to wait once more, behind callers that take connections of the pool directly. That is
-told apart from connecting by what runs in the waiting task: as soon as it connects, it has its
+distinguished from connecting by what runs in the waiting task: as soon as it connects, it has its
 place, and the bound on waiting is lifted.
 """
 
@@ -96,7 +96,8 @@ async def acquire(pool: asyncpg.Pool, limit: asyncio.Timeout) -> asyncpg.Connect
         limit: Until when to wait, not entered yet.
 
     Returns:
-        The connection, which has which has which has to be given back with ``pool.release``.
+        The connection, which has which has which has which has which has which has to be given back
+        with ``pool.release``.
 
     Raises:
         TimeoutError: No connection became free in time, if the limit has expired.

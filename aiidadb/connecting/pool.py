@@ -416,7 +416,7 @@ def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
 
 
 def _ended(entry: _Entry, connection: asyncpg.Connection) -> None:
-    """Report the end of a connection that nobody on this side has asked for."""
+    """Report the end of a connection that this side did not request."""
     pool = entry.pool
     if pool is None or pool.is_closing() or connection in entry.expired:
         return

@@ -18,7 +18,7 @@ from aiidadb.connecting.libpq_keys import (
     to_arguments,
 )
 from aiidadb.exceptions import AiidaDbError, ConfigurationError, InvalidInputError, InvalidTypeError
-from aiidadb.messages import Secret, quote
+from aiidadb.messages import Secret, plural, quote
 from aiidadb.text import require_text
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ class Profile:
                     f"the profile's port is {quote(port)}: give a number from 1 to 65535"
                 )
         if isinstance(self.port, tuple) and len(ports) != len(hosts):
-            raise InvalidInputError(f"the profile has {len(ports)} ports for {len(hosts)} hosts")
+            given = f"{plural(len(ports), 'port')} for {plural(len(hosts), 'host')}"
+            raise InvalidInputError(f"the profile has {given}")
 
     @classmethod
     def from_dsn(

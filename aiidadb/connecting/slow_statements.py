@@ -1,6 +1,6 @@
 """Reports statements that take long, to the logger ``aiidadb.slow``.
 
-A report names the query and gives seconds, and holds nothing of what is in a statement: neither its
+A report names the query and gives seconds, and contains nothing of a statement: neither its
 values, nor its text, which may have values in it where a caller has written them there.
 """
 
@@ -86,7 +86,7 @@ class SlowStatements:
 
     @contextlib.contextmanager
     def of_caller(self, connection: asyncpg.Connection) -> Iterator[None]:
-        """Report the slow statements that a caller sends on a connection of theirs inside.
+        """Report the slow statements that a caller sends on a connection of its own inside.
 
         Those of prepared statements and cursors are not among them: the driver does not log these.
         """
@@ -119,7 +119,7 @@ class SlowStatements:
         try:
             yield
         finally:
-            # As above: what was sent inside is looked at before this.
+            # As above: what was sent inside is examined before this.
             asyncio.get_running_loop().call_soon(self._end_of_ours, held)
 
     def _end_of_ours(self, held: asyncpg.Connection) -> None:

@@ -21,7 +21,7 @@ from aiidadb.connecting.pool import (
 from aiidadb.connecting.statement import RELEASE_TIMEOUT, cancel_statement, cut
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import ClosedError, PoolTimeout, ReadOnlyDatabase, translate
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -207,7 +207,7 @@ class TakenConnections:
     def _none_free(self) -> PoolTimeout:
         return PoolTimeout(
             f"none of the pool's {self.pool.get_max_size()} connections became free within "
-            f"{self._acquire_timeout:g} seconds",
+            f"{plural(self._acquire_timeout or 0, 'second')}",
             advice="try again later, or open the database with a larger max_size or "
             "acquire_timeout",
         )

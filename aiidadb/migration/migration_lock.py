@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from aiidadb.exceptions import LockTimeout
+from aiidadb.messages import plural
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ async def take_lock(
         if anyio.current_time() >= end:
             raise LockTimeout(
                 f"another migration of this database is under way, by {who}; it had not ended "
-                f"after {patience:g} seconds: wait for it, or find out whether it hangs, and run "
-                "again",
+                f"after {plural(patience, 'second')}: wait for it, or find out whether it hangs, "
+                "and run again",
                 sqlstate="55P03",
             )
         waiting(f"waiting for another migration, by {who}")

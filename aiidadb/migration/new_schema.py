@@ -8,6 +8,7 @@ import asyncpg
 
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import DatabaseNotEmpty
+from aiidadb.messages import plural
 from aiidadb.migration.repository.container import (
     container_path,
     create_container,
@@ -73,6 +74,6 @@ async def _refuse_tables(connection: asyncpg.Connection) -> None:
         names = ", ".join(tables[:_NAMED_AT_MOST]) + (", …" if len(tables) > _NAMED_AT_MOST else "")
         raise DatabaseNotEmpty(
             "a new schema is made in an empty database only, and this one has "
-            f"{len(tables)} tables ({names}): name another database; an older AiiDA database is "
-            "brought up to date with `aiidadb migrate`"
+            f"{plural(len(tables), 'table')} ({names}): name another database; an older AiiDA "
+            "database is brought up to date with `aiidadb migrate`"
         )

@@ -8,6 +8,7 @@ import anyio
 import asyncpg
 
 from aiidadb.exceptions import LockTimeout
+from aiidadb.messages import plural
 from aiidadb.migration.migration_lock import describe_session
 from aiidadb.sql import QUERIES
 
@@ -57,7 +58,8 @@ async def with_patience(
             blockers = await _blockers(connection, tables)
             if anyio.current_time() >= end:
                 raise LockTimeout(
-                    f"{failed} within {seconds:g} seconds: {blockers}; end that and run again",
+                    f"{failed} within {plural(seconds, 'second')}: {blockers}; end that and run "
+                    "again",
                     sqlstate="55P03",
                 ) from error
             waiting(f"waiting: {blockers}")

@@ -10,6 +10,7 @@ from aiidadb.exceptions import (
     InvalidInputError,
     StorageMigrationError,
 )
+from aiidadb.messages import plural
 from aiidadb.migration.connection import SESSION_SETTINGS
 from aiidadb.migration.steps import HAND_OVERS, PRELUDE, REST_OF_0024, STEPS
 from aiidadb.version.aiida_releases import releases_for
@@ -135,7 +136,7 @@ class MigrationPlan:
         A plan without calls can be carried out with it.
         """
         lines = [
-            f"-- From {self.origin} to {self.target}: {len(self.steps)} steps.",
+            f"-- From {self.origin} to {self.target}: {plural(len(self.steps), 'step')}.",
             "-- Needs to be alone: nothing else may use the database meanwhile.",
             "",
             f"select set_config('search_path', quote_ident({_literal(self.schema)}), false);",
@@ -198,7 +199,7 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     origin = bookkeeping.version()
     if origin not in STEPS:
         raise IncompatibleStorageSchema(
-            f"the database has schema version {origin}, which is newer than the versions known "
+            f"the database has schema version {origin}, which is ahead of the versions known "
             f"here ({_known()}): a newer AiiDA made it; use a newer aiidadb"
         )
     if not are_comparable(target, origin):

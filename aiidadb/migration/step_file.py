@@ -149,7 +149,7 @@ class MigrationStep:
         drops_trigger: A trigger of AiiDA's own that is gone after it, with its function; None where
             there is none.
         retypes: The columns that get another type.
-        remakes: The columns whose type is given anew: all values are written, or the length is
+        remakes: The columns whose type is set again: all values are written, or the length is
             another.
         row_count: A query for the number of rows that will be changed, valid on a database at
             ``origin``; None where there is none.

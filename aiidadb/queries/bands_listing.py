@@ -334,8 +334,8 @@ class _Run:
 
 async def _default_user(session: Session) -> int:
     email = session.profile.default_user_email
-    advice = "pass all_users=True for everybody's bands"
-    command_advice = "add --all-users for everybody's bands"
+    advice = "pass all_users=True for the bands of all users"
+    command_advice = "add --all-users for the bands of all users"
     if email is None:
         raise NotExistent(
             f"profile {quote(session.profile.name)} has no default user",

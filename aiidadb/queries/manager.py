@@ -92,11 +92,12 @@ class QueryManager:
     ) -> CreationStatistics:
         """How many nodes there are, of which types, and created on which days.
 
-        The same as AiiDA's. Everybody's nodes are counted from indexes alone where the table was
-        vacuumed since it was filled, which PostgreSQL does by itself in time; else in one scan.
+        The same as AiiDA's. The nodes of all users are counted from indexes alone if the table was
+        vacuumed since it was filled, which PostgreSQL does by itself in time; otherwise in one
+        scan.
 
         Args:
-            user_pk: Count this user's nodes; None: everybody's.
+            user_pk: Count this user's nodes; None: those of all users.
             timezone: The time zone in which days begin and end, such as ``Europe/Zurich``; None:
                 that of the session, which is the server's unless another was set.
 
@@ -319,7 +320,7 @@ class QueryManager:
         once, so that the time grows with the database.
 
         Args:
-            user_pk: Count this user's nodes; None: everybody's.
+            user_pk: Count this user's nodes; None: those of all users.
 
         Returns:
             The kinds that there are, by node type, then process type. A user who does not exist
@@ -367,7 +368,7 @@ class QueryManager:
         ``contextlib.aclosing(aiter(listing))``.
 
         Args:
-            all_users: Everybody's bands; False: those of the profile's default user, also with
+            all_users: The bands of all users; False: those of the profile's default user, also with
                 groups, as in djsite. (aiida-core 2.x asks for the *group's* user then.)
             past_days: Bands created in the last days, see :meth:`query_past_days`.
             group_name: Bands in groups with one of these labels, see :meth:`query_group`.

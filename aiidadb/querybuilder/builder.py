@@ -53,18 +53,19 @@ _MOST_ROWS: Final = 2**31 - 1
 
 
 class QueryBuilder:
-    """AiiDA's QueryBuilder on an opened database: what it asks can be awaited.
+    """AiiDA's QueryBuilder on an opened database: its answers can be awaited.
 
     It comes from :meth:`aiidadb.Backend.query`. Put together, it is as AiiDA's: ``append``,
-    ``add_filter`` and the others give the builder itself, so that calls can be chained. What asks
-    the database is awaited, or iterated over with ``async for``, and asks anew each time::
+    ``add_filter`` and the others give the builder itself, so that calls can be chained. What
+    queries the database is awaited, or iterated over with ``async for``, and queries again each
+    time::
 
         query = backend.query()
         query.append("data.core.structure.StructureData.", tag="s", project=["id", "label"])
         rows = await query.order_by({"s": {"id": "desc"}}).limit(10).all()
 
-    A query answers as aiida-core 2.9.4 does on the same database, but for a closed table of
-    differences, which is in the documentation. Values come as they are stored: UUIDs as text, times
+    A query answers as aiida-core 2.9.4 does on the same database, except for the differences listed
+    in the documentation. Values come as they are stored: UUIDs as text, times
     aware in UTC, JSON as Python has it, entities as the records of this package.
     """
 
@@ -141,15 +142,15 @@ class QueryBuilder:
             joining_keyword: How it is joined, such as ``with_incoming``.
             joining_value: The tag of the vertex that it is joined to.
             orm_base: The entity, where the type alone does not say it.
-            joining: In the place of both one of the keywords, as in ``with_incoming="structure"``,
+            joining: Instead of both, one of the keywords, as in ``with_incoming="structure"``,
                 or ``direction``.
 
         Returns:
             The builder.
 
         Raises:
-            InvalidInputError: Something of it cannot be meant.
-            InvalidTypeError: Something of it is not of the type that it must have.
+            InvalidInputError: Something in it is not valid.
+            InvalidTypeError: Something in it is not of the type that it must have.
         """
         self._change().append(
             cls,
@@ -222,7 +223,7 @@ class QueryBuilder:
 
         Raises:
             InvalidInputError: There is no such tag, or it is not a projection.
-            InvalidTypeError: Something of it is not of the type that it must have.
+            InvalidTypeError: Something in it is not of the type that it must have.
         """
         self._change().add_projection(tag, projections)
         return self
@@ -239,7 +240,7 @@ class QueryBuilder:
 
         Raises:
             InvalidInputError: There is no such tag or order.
-            InvalidTypeError: Something of it is not of the type that it must have.
+            InvalidTypeError: Something in it is not of the type that it must have.
         """
         self._change().order_by(order)
         return self
@@ -261,7 +262,7 @@ class QueryBuilder:
         return self
 
     def offset(self, offset: int | None) -> QueryBuilder:
-        """Say how many rows are passed over; takes and raises what :meth:`limit` does."""
+        """Say how many rows are skipped; takes and raises what :meth:`limit` does."""
         self._change().offset(offset)
         return self
 
@@ -302,7 +303,7 @@ class QueryBuilder:
             SQL with ``$n``, and the parameters as asyncpg takes them.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             InvalidTypeError: Something in it is not of the type that it must have.
         """
         shape = self._shape()
@@ -310,7 +311,7 @@ class QueryBuilder:
         return compiled.text, compiled.arguments(shape.values)
 
     def __copy__(self) -> QueryBuilder:
-        """A builder of the same query on the same backend; from here on each goes its own way."""
+        """A builder of the same query on the same backend; from here on they are independent."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         made._draft = copy.deepcopy(self._draft)
@@ -343,14 +344,14 @@ class QueryBuilder:
         """All rows.
 
         Args:
-            batch_size: How many rows are fetched at a time; None: all at once.
+            batch_size: How many rows are fetched at a time; None: all together.
             flat: Whether all rows are put into one list.
 
         Returns:
             A list of what is projected for each row: vertices in the order of the path, then edges.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             ResourceError: There are more rows than ``max_rows``.
             DatabaseError: What the server reported.
         """
@@ -361,13 +362,13 @@ class QueryBuilder:
         """All rows as dictionaries.
 
         Args:
-            batch_size: How many rows are fetched at a time; None: all at once.
+            batch_size: How many rows are fetched at a time; None: all together.
 
         Returns:
             For each row by tag, and by field, what is projected.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             ResourceError: There are more rows than ``max_rows``.
             DatabaseError: What the server reported.
         """
@@ -389,7 +390,7 @@ class QueryBuilder:
             What is projected; None where there is no row.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             DatabaseError: What the server reported.
         """
         rows = await self._some(1)
@@ -406,7 +407,7 @@ class QueryBuilder:
         Raises:
             MultipleObjectsError: There are several rows.
             NotExistent: There is none.
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             DatabaseError: What the server reported.
         """
         rows = await self._some(2)
@@ -423,7 +424,7 @@ class QueryBuilder:
             The number.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             DatabaseError: What the server reported.
         """
         return await self._count(self._shape())
@@ -439,7 +440,7 @@ class QueryBuilder:
             snapshot, until it ends or is closed; a break closes it with the generator.
 
         Raises:
-            InvalidInputError: Something in the query cannot be meant.
+            InvalidInputError: Something in the query is not valid.
             ResourceError: There are more rows than ``max_rows``.
             DatabaseError: What the server reported.
         """
@@ -459,7 +460,7 @@ class QueryBuilder:
         Rows are in the order asked for, those that are equal in it by their pks, or, of distinct
         rows, by all that is projected. A page is found by its place in the order, not by counting:
         the thousandth takes no longer than the first, and what is made or deleted meanwhile moves
-        nothing to another page. The query's own limit and offset are passed over.
+        nothing to another page. The query's own limit and offset are ignored.
 
         Args:
             limit: How many rows.
@@ -470,7 +471,7 @@ class QueryBuilder:
             The rows, and where the next page begins.
 
         Raises:
-            InvalidInputError: ``after`` is not of this query, or something in that cannot be meant.
+            InvalidInputError: ``after`` is not of this query, or something in it is not valid.
             ResourceError: There are more rows on the page than ``max_rows``.
             DatabaseError: What the server reported.
         """

@@ -1,7 +1,7 @@
 """AiiDA's dictionaries of queries: read in every form that AiiDA takes, written in that of 2.x.
 
 Nothing here knows of SQL or of a database. What is asked for is checked as far as AiiDA checks it
-while a query is put together; the rest is the compiler's.
+while a query is put together; the rest is left to the compiler.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def is_canonical(dictionary: Mapping[str, object]) -> bool:
 
 
 def read_canonical(query: QueryDict) -> QueryDict:
-    """A query whose path has 2.x's form, as :meth:`Draft.read` gives it, but for the filters.
+    """A query whose path has 2.x's form, as :meth:`Draft.read` gives it, except for the filters.
 
     Reading takes about as long as compiling. So what has the form of :meth:`Draft.as_dict` in all
     its parts, as nearly every query has, is only looked at.
@@ -103,7 +103,7 @@ def read_canonical(query: QueryDict) -> QueryDict:
         query: It is not to be used any more afterwards. Of its filters there is nothing left.
 
     Raises:
-        InvalidInputError: Something in it cannot be meant.
+        InvalidInputError: Something in it is not valid.
         InvalidTypeError: Something in it is not of the type that it must have.
     """
     tags = _tags_of_written(query["path"])
@@ -127,7 +127,7 @@ _ORDERED: Final[Mapping[str, frozenset[str] | None]] = {
     "cast": None,
     "order": frozenset({"asc", "desc"}),
 }
-"""By key what it can be; None: any text, which is the compiler's to judge."""
+"""By key what it can be; None: any text, which the compiler judges."""
 
 
 def _tags_of_written(path: Sequence[VertexDict]) -> dict[str, dict[str, Any]] | None:
@@ -230,7 +230,7 @@ class Draft:
         """Read a dictionary of AiiDA 2.x or 1.x, or of a client that sends JSON.
 
         Raises:
-            InvalidInputError: Something in it cannot be meant.
+            InvalidInputError: Something in it is not valid.
             InvalidTypeError: Something in it is not of the type that it must have.
         """
         if not isinstance(dictionary, dict):
@@ -457,7 +457,7 @@ class Draft:
         self.query["limit"] = _number_of_rows(number, "limit")
 
     def offset(self, number: object) -> None:
-        """Say how many rows are passed over."""
+        """Say how many rows are skipped."""
         self.query["offset"] = _number_of_rows(number, "offset")
 
     def distinct(self, value: object = True) -> None:
@@ -590,7 +590,7 @@ def _field(given: object, names: dict[str, str]) -> str:
 def _options(spec: object) -> dict[str, str]:
     if not isinstance(spec, dict):
         raise InvalidTypeError(
-            f"what is said of a projection is a dictionary, such as {{'cast': 'f'}}, not "
+            f"the options of a projection are a dictionary, such as {{'cast': 'f'}}, not "
             f"{quote(spec)}"
         )
     for key, value in spec.items():

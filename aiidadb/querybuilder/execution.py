@@ -1,4 +1,4 @@
-"""Runs compiled statements on a session: at once, or streamed from a cursor on the server."""
+"""Runs compiled statements on a session: as a whole, or streamed from a cursor on the server."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def stream(
 def too_many(most: int) -> ResourceError:
     """The error for a query that has more rows than its caller takes."""
     return ResourceError(
-        f"the query has more than {most} rows, which is what max_rows says: ask for less, read it "
+        f"the query has more than {most} rows, which is the limit max_rows: ask for less, read it "
         "in pages, or give a larger max_rows"
     )
 

@@ -32,8 +32,8 @@ T = TypeVar("T")
 class Node:
     """A node, as the database has it.
 
-    What is None is null in the database, not there in its version, or, of times and JSON, not to be
-    held by Python.
+    What is None is null in the database, not there in its version, or, for times and JSON, cannot
+    be held by Python.
 
     Attributes:
         pk: Its primary key.

@@ -1,4 +1,4 @@
-"""How a new vertex is joined to one that is there, as data: by AiiDA's keywords."""
+"""How a new vertex is joined to an existing one, as data: by AiiDA's keywords."""
 
 from __future__ import annotations
 

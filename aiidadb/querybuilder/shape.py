@@ -1,7 +1,7 @@
 """What two queries share that differ in the values of their filters alone.
 
 A statement is compiled once per shape. That of a query is found in one pass over its filters, with
-the rest of the dictionary written out by ``marshal``, which is quicker than any look at it.
+the rest of the dictionary written out by ``marshal``, which is faster than inspecting it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Shape(NamedTuple):
     """A query, taken apart.
 
     Attributes:
-        rest: The dictionary but for filters, limit and offset, as ``marshal`` writes it.
+        rest: The dictionary without filters, limit and offset, as ``marshal`` writes it.
         filters: The filters by tag, without values.
         bounds: Whether there is a limit, and an offset.
         values: The values of the filters, equal ones once; behind them limit and offset.
@@ -174,7 +174,7 @@ def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = M
     trees = tuple([(tag, walk.tree(own, 2)) for tag, own in filters.items()])
     if len(rest) + walk.size > max_bytes:
         raise InvalidInputError(
-            f"the query is larger than {max_bytes} bytes: give max_bytes where that is meant"
+            f"the query is larger than {max_bytes} bytes: give max_bytes if that is intended"
         )
     limit, offset = query["limit"], query["offset"]
     values = walk.values
@@ -190,8 +190,9 @@ class _Walk:
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
         self._places: dict[tuple[object, object, bool], int] = {}
-        # What AiiDA itself asks of types is not one with an equal value of the caller's: a text of
-        # the statement that depends on whether his pattern is AiiDA's `%` would be no shape's.
+        # What AiiDA itself asks of types is not one with an equal value of the caller's: a
+        # statement that depends on whether the caller's pattern is AiiDA's `%` would not belong to
+        # one shape.
         self._is_of_types = False
         self._key = ""
         self.values: list[Any] = []
@@ -333,8 +334,8 @@ class _Walk:
 
     def _too_deep(self) -> InvalidInputError:
         return InvalidInputError(
-            f"the query is nested deeper than {self._max_depth} levels: give max_depth where that "
-            "is meant"
+            f"the query is nested deeper than {self._max_depth} levels: give max_depth if that "
+            "is intended"
         )
 
 

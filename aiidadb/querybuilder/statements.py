@@ -36,7 +36,7 @@ def statement_of(
         guests: Further criteria; with them nothing is kept.
 
     Raises:
-        InvalidInputError: Something in the query cannot be meant.
+        InvalidInputError: Something in the query is not valid.
         InvalidTypeError: Something in it is not of the type that it must have.
     """
     number = len(shape.values)

@@ -26,7 +26,7 @@ from aiidadb.exceptions import (
     NotAnAiidaDatabase,
     PermissionDenied,
 )
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 from aiidadb.sql import QUERIES
 from aiidadb.version.schema_version import LAST_WITH_DJANGO, SchemaVersion
 from aiidadb.version.sqlalchemy_revisions import NUMBERS
@@ -264,8 +264,8 @@ class Bookkeeping:
             )
         return NotAnAiidaDatabase(
             "this is not an AiiDA database: neither alembic_version nor django_migrations says "
-            f"anything of AiiDA (there are {len(self.tables)} other tables in the schema "
-            f"{quote(self.schema)})"
+            f"anything of AiiDA (the schema {quote(self.schema)} has "
+            f"{plural(len(self.tables), 'other table')})"
         )
 
 

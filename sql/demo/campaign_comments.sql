@@ -1,6 +1,6 @@
 -- name: campaign_comments
 -- purpose: The comments on nodes of a generated campaign
--- parameters: $1 every int: one comment on so many nodes
+-- parameters: $1 every int: one comment for every so many nodes
 --     $2 seed int: other seeds, other uuids
 -- result: uuid uuid, dbnode_id int, ctime timestamptz, mtime timestamptz, user_id int,
 --     content text; one row per comment

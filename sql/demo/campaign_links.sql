@@ -8,7 +8,7 @@
 --     $6 first_pk int: the pk of slot 0 of block 0
 --     $7 seed int: the one that the nodes were made with
 --     $8 cycle int: after how many blocks the materials come again
---     $9 generations int: how often a material is taken up again before it starts anew
+--     $9 generations int: how often a material is reused before it starts again
 -- result: input_id int, output_id int, label text, type text; one row per link, by output
 with template as materialized (
     select

@@ -1,7 +1,7 @@
 -- name: campaign_logs
 -- purpose: What the workflows of a generated campaign reported
 -- parameters: $1 node_type text: that of workflows
---     $2 every int: one log on so many workflows
+--     $2 every int: one log for every so many workflows
 --     $3 seed int: other seeds, other uuids
 -- result: time timestamptz, loggername text, levelname text, message text, metadata jsonb,
 --     dbnode_id int, uuid uuid; one row per log

@@ -1,14 +1,14 @@
--- Functions that note in the database which version it has, in AiiDA's own ways. The runner
+-- Functions that record in the database which version it has, in AiiDA's own ways. The runner
 -- creates them in schema pg_temp at the start of each migrating session, beside those of
 -- common.sql, and calls one at the end of each step, in the step's transaction.
 --
---   aiidadb_note_setting(version)            the setting db|schemaversion, which AiiDA 1.x looks at
+--   aiidadb_note_setting(version)            the setting db|schemaversion, which AiiDA 1.x reads
 --   aiidadb_note_step(name, version)         a row of django_migrations and that setting, to 1.0.49
 --   aiidadb_note_revision(revision)          the one row of alembic_version: from 1.0.50 on
 --   aiidadb_hand_on(table)                   the table is the one's, and open to those, whose the
 --       settings are: the role that migrates need not be the one that AiiDA connects as
 --   aiidadb_settle_half_way(names, version)  Django's bookkeeping alone, where aiida-core 2.x
---       began to migrate, left, and noted its steps for Alembic only
+--       began to migrate, left, and recorded its steps for Alembic only
 
 
 create or replace function pg_temp.aiidadb_note_setting(version text) returns void

@@ -9,7 +9,7 @@
 --   aiidadb_find_foreign_keys(table, columns, referenced, on_delete)  names of the right ones
 --   aiidadb_drop_...    none is left; returns how many there were
 --   aiidadb_ensure_...  one is there, of whatever name; made under the given name where missing
---   aiidadb_settle_...  exactly one is there, and it bears the given name
+--   aiidadb_settle_...  exactly one is there, and it has the given name
 --       ... being one of
 --         unique(table, columns[, name])
 --         index(table, columns[, name][, pattern])
@@ -19,10 +19,10 @@
 --   aiidadb_refuse(table, rows, problem, remedy)   stops the migration with one message
 --   aiidadb_unique_uuids(table)    makes uuid unique, or refuses the step
 --   aiidadb_uuid_column(table)     makes uuid of type uuid and unique, or refuses the step
---   aiidadb_jsonb(text)            JSON as Python writes it, NaN included; null where it is none
+--   aiidadb_jsonb(text)            JSON as Python writes it, NaN included; null if it is not JSON
 
 
--- The table, or an error that names it: a step must never pass over a table that it expects.
+-- The table, or an error that names it: a step must never skip a table that it expects.
 create or replace function pg_temp.aiidadb_table(table_name text) returns regclass
 language plpgsql stable as $$
 declare
@@ -102,7 +102,7 @@ language sql stable as $$
 $$;
 
 
--- A name that no table, index or constraint of the schema bears yet: the one wanted where it is
+-- A name that no table, index or constraint of the schema has yet: the one wanted where it is
 -- free.
 create or replace function pg_temp.aiidadb_free_name(wanted text) returns text
 language plpgsql stable as $$
@@ -247,7 +247,7 @@ end
 $$;
 
 
--- Foreign keys as a step wants them: one that points elsewhere, acts otherwise on deletes or is
+-- Foreign keys as a step wants them: one that points elsewhere, acts differently on deletes or is
 -- checked immediately is not among them.
 create or replace function pg_temp.aiidadb_find_foreign_keys(
     table_name text, columns text[], referenced text, on_delete text
@@ -301,7 +301,7 @@ $$;
 
 
 -- Of those that fit one is kept, under the name wanted, and all others of those found are dropped.
--- The one that bears the name already is kept, else the oldest, which is the first.
+-- The one that already has the name is kept, else the oldest, which is the first.
 create or replace function pg_temp.aiidadb_keep_one(
     table_name text, kind text, fitting text[], found_names text[], wanted text
 ) returns void
@@ -332,7 +332,7 @@ declare
     found_names text[];
 begin
     perform pg_temp.aiidadb_ensure_unique(table_name, columns, wanted);
-    -- One of them may bear the name that the constraint is to get.
+    -- One of them may have the name that the constraint is to get.
     perform pg_temp.aiidadb_drop_all(
         table_name,
         'index',
@@ -422,8 +422,8 @@ begin
         duplicates,
         'with a uuid that another row also has',
         'Find them with get_duplicate_uuids, give all but one of each a new uuid with '
-        'apply_new_uuid_mapping (a node''s folder in the file repository bears its uuid: copy it '
-        'along), then migrate again.'
+        'apply_new_uuid_mapping (a node''s folder in the file repository is named after its '
+        'uuid: copy it too), then migrate again.'
     );
 end
 $$;
@@ -497,7 +497,7 @@ exception
                 ) with ordinality as matched (token, position)
             )::jsonb;
         exception
-            -- No JSON at all, or JSON that jsonb cannot hold, such as \u0000.
+            -- Not JSON at all, or JSON that jsonb cannot hold, such as \u0000.
             when data_exception then
                 return null;
         end;

@@ -1,13 +1,13 @@
 -- schema: django_0045
 -- purpose: the whole schema of the django line's head, 1.0.45, for a new, empty database, with the
---     bookkeeping by which aiida-core 1.6.9 takes it for one of its own
+--     bookkeeping by which aiida-core 1.6.9 recognises it as one of its own
 -- source: what aiida-core 1.6.9 with Django 2.2 leaves after `verdi setup`: the same columns,
 --     constraints, indexes, names and rows
 --
 -- Names end in the hash that Django 2.2 gave them when it first made them: a column renamed since
 -- (`name` of a group is `label` now) is still in the name of its index.
--- No foreign key has an `on delete` rule, for Django itself deleted what hung on a row; all are
--- checked at the commit.
+-- No foreign key has an `on delete` rule, because Django itself deleted what referred to a row; all
+-- are checked at the commit.
 
 -- Users and computers ----------------------------------------------------------------------------
 
@@ -187,8 +187,8 @@ values
     ('schema_generation', 'Database schema generation', now(), '"1"');
 
 -- Django's own tables ----------------------------------------------------------------------------
--- AiiDA reads none of these but django_migrations. Django makes and fills them, and asks them, when
--- it next migrates, what is there already.
+-- AiiDA reads none of these but django_migrations. Django makes and fills them, and looks up in
+-- them, when it next migrates, what exists already.
 
 create table django_migrations (
     id serial constraint django_migrations_pkey primary key,
@@ -294,7 +294,7 @@ create table auth_permission (
 );
 create index auth_permission_content_type_id_2f476e4b on auth_permission (content_type_id);
 
--- Four permissions a model, model by model: `Can add db user`, `add_dbuser`.
+-- Four permissions per model, model by model: `Can add db user`, `add_dbuser`.
 insert into auth_permission (name, content_type_id, codename)
 select
     concat_ws(' ', 'Can', action.name, coalesce(spelt.name, content_type.model)),

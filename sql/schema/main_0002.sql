@@ -6,9 +6,9 @@
 --     of indexes and of one constraint, and 2.9.4 opens both
 -- steps: main
 --
--- The steps of the line come first: they make all tables but this one. aiida-core also wants the
+-- The steps of the line come first: they make all tables but this one. aiida-core also requires the
 -- setting `repository|uuid`, equal to the id of the profile's file repository: what makes that
--- repository writes it, for this file knows of none.
+-- repository writes it, because this file knows of none.
 
 -- As Alembic makes it, which writes the version for aiida-core.
 create table alembic_version (

@@ -43,7 +43,7 @@ async def dsn(request: pytest.FixtureRequest, databases: Databases) -> AsyncIter
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_campaign(databases: Databases) -> str:
-    """One of the main line that nobody changes."""
+    """One of the main line that is never changed."""
     return await make_campaign(databases, "main_0002")
 
 

@@ -39,7 +39,7 @@ def place() -> Iterator[Path]:
 
 
 def processes_of(place: Path) -> list[str]:
-    """What runs in a directory; where the system does not tell, nothing."""
+    """What runs in a directory; nothing where the system does not say."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -100,7 +100,7 @@ def test_piped_it_is_plain_text(place):
         pytest.param(signal.SIGTERM, 143, 0, (), marks=pytest.mark.thorough),
         (signal.SIGTERM, 143, 0, ("INT",)),  # as in the background of a script
         pytest.param(signal.SIGHUP, 129, 0, (), marks=pytest.mark.thorough),
-        (signal.SIGKILL, -signal.SIGKILL, 20, ()),  # nobody is left to wait for the server's end
+        (signal.SIGKILL, -signal.SIGKILL, 20, ()),  # nothing is left to wait for the server's end
     ],
 )
 def test_stopped_in_the_middle_it_leaves_nothing(place, number, status, seconds, ignored):

@@ -123,7 +123,7 @@ def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path
         f"Error: there is no configuration file {missing}: set AIIDA_PATH, or give --config\n"
     )
     said = one_line(run("bands", "list", "--user-email", "x@y", "--dsn", main_dsn), 1)
-    assert said.endswith("is not in the database: add --all-users for everybody's bands\n")
+    assert said.endswith("is not in the database: add --all-users for the bands of all users\n")
 
 
 @pytest.mark.quick

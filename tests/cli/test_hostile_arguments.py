@@ -1,4 +1,4 @@
-"""Every option and argument of every command with text that nobody should give.
+"""Every option and argument of every command with text that no caller should pass.
 
 Found by asking click, so that a new option is covered by being there. Whatever is given, a command
 answers, or ends with one short line and the status for errors or wrong usage.

@@ -66,7 +66,7 @@ async def test_init_that_is_interrupted_during_commit_keeps_its_container(
         if times == 1:
             between.holds_answers_to = b""
             between.is_holding.clear()
-        else:  # and again by whoever does not want to wait
+        else:  # and again by a user who does not want to wait
             command.send_signal(signal.SIGINT)
         status, told = await end_of(command)
     assert status == 130

@@ -156,7 +156,7 @@ async def test_what_is_missing_is_said_before_it_asks(case, old_campaign, tmp_pa
                 dsn = await stack.enter_async_context(role_with(dsn, "create on schema public"))
                 expected = "migrate as that role"
         words = [word for pair in options.items() for word in pair]
-        # Nobody answers, so that a question would be an error of its own.
+        # No answer can be read, so that a question would be an error of its own.
         told = await asyncio.to_thread(
             piped, "migrate", *words, "--dsn", dsn, environment=environment
         )

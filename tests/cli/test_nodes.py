@@ -1,4 +1,4 @@
-"""``nodes delete``: shows, asks, deletes, and tells what was deleted."""
+"""``nodes delete``: shows, asks, deletes, and reports what was deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_dry_run_deletes_nothing(run, main_campaign):
     assert re.match(r"(\d+) nodes to delete, \d+ of them by AiiDA's provenance rules\n", told.out)
     assert told.out.endswith("Nothing was deleted.\n")
     assert "links to nodes that stay" not in told.out
-    # Both at once, as verdi has them, is a dry run.
+    # Both together, as verdi has them, is a dry run.
     verdi = run("nodes", "delete", first, "--follow", "-n", "-f", "--json", "--dsn", main_campaign)
     follow = verdi.json
     assert follow["dry_run"]

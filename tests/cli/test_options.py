@@ -104,5 +104,5 @@ def test_options_are_completed_in_the_shell():
 
 def test_help_says_how_a_password_stays_hidden(run):
     told = " ".join(run("stats", "--help").out.split())
-    for said in ("PGPASSWORD", "~/.pgpass", "AIIDADB_DSN", "shows in ps"):
+    for said in ("PGPASSWORD", "~/.pgpass", "AIIDADB_DSN", "visible in ps"):
         assert said in told

@@ -196,7 +196,7 @@ async def test_a_call_that_has_no_connection_yet_is_refused_when_the_backend_clo
         aiidadb.open_backend(profile, registry=registry, max_size=1) as other,
         aiidadb.open_backend(profile, registry=registry, max_size=1) as backend,
     ):
-        await other._session.pool.expire_connections()  # so that the next call connects anew
+        await other._session.pool.expire_connections()  # so that the next call connects again
         held = other.connection() if waits_for == "a place" else contextlib.nullcontext()
         async with held:
             call = asyncio.create_task(backend.settings.set("a", 1))

@@ -1,4 +1,4 @@
-"""What keeps a connection from being made is told with the server's address and what to do."""
+"""What keeps a connection from being made is reported with the server's address and what to do."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def at(host: str, port: int | None = None) -> aiidadb.Profile:
     return aiidadb.Profile("main", host=host, port=port, database="db", user="ada", password=SECRET)
 
 
-# ------------------------------------------------------------------------------- nobody there
+# ------------------------------------------------------------------------------- nothing there
 
 
 async def test_where_nothing_listens_host_and_port_are_told() -> None:
@@ -103,7 +103,7 @@ async def test_a_socket_without_a_server_is_told() -> None:
 
 
 async def test_a_socket_that_may_not_be_used_is_told() -> None:
-    # Root may use every socket, so the system's answer is given to what tells of it.
+    # Root may use every socket, so the system's answer is given to what reports it.
     error = explain(PermissionError(13, "Permission denied"), Address("/run", None))
     assert "socket /run/.s.PGSQL.5432 may not be used by this process" in str(error)
 

@@ -173,7 +173,7 @@ def test_whatever_is_percent_encoded_comes_back_equal(
     query=st.booleans(),
 )
 def test_a_password_never_shows(special: str, tail: str, query: bool) -> None:
-    # By all rules the second half is no part of the password then, but a key or the host.
+    # By all rules the second half is not part of the password then, but a key or the host.
     assume("&" not in special if query else tail or "@" not in special)
     halves = ("S3cret", "T0psecret")
     password = special.join(halves)

@@ -63,7 +63,7 @@ def backends(dsn: str, **options: Any) -> contextlib.AbstractAsyncContextManager
 
 @pytest_asyncio.fixture
 async def four(bare_dsn: str) -> AsyncIterator[aiidadb.Backend]:
-    """A backend with four connections, of which one is for long calls; nothing takes for ever."""
+    """A backend with four connections, of which one is for long calls; nothing takes forever."""
     async with asyncio.timeout(LIMIT), backends(bare_dsn, max_size=4) as backend:
         yield backend
 
@@ -99,7 +99,7 @@ async def waits(call: Awaitable[object]) -> asyncio.Task[object]:
 
 
 async def number_of_lanes(backend: aiidadb.Backend) -> int:
-    """How many long calls can be under way at once, tried out."""
+    """How many long calls can be under way together, tried out."""
     async with contextlib.AsyncExitStack() as stack:
         for number in range(100):
             try:

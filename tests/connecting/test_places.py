@@ -1,4 +1,4 @@
-"""Places in a pool are given in turn; whoever leaves the queue leaves no hole in it."""
+"""Places in a pool are given in turn; leaving the queue leaves no hole in it."""
 
 from __future__ import annotations
 
@@ -137,6 +137,6 @@ async def test_who_waits_no_longer_is_not_given_a_place() -> None:
     places.end_wait(first)
     second.cancel()
     places.leave()
-    places.give_up(second)  # it was passed over already
+    places.give_up(second)  # it was skipped already
     assert not await first
     assert await third

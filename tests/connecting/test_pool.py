@@ -171,7 +171,7 @@ async def test_what_is_borrowed_closes_when_the_last_is_done(profile):
 
 def test_a_pool_of_a_closed_loop_is_never_handed_out(profile, empty_dsn):
     registry = PoolRegistry()
-    # The loop was closed with connections open; that Python tells so later is right.
+    # The loop was closed with connections open; that Python reports it later is right.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         first = asyncio.run(registry.get_pool(profile))

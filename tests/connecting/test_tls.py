@@ -1,4 +1,4 @@
-"""Encryption by libpq's modes and files, and files that nobody asked for that cannot be read."""
+"""Encryption by libpq's modes and files, and unrequested files that cannot be read."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ async def ended(call):
 
 
 async def hold_all(backend, pool_size):
-    """Take every connection of a backend's pool, until it is told to let go."""
+    """Take every connection of a backend's pool, until it is asked to release them."""
     holding, let_go = asyncio.Semaphore(0), asyncio.Event()
 
     async def hold():
@@ -110,7 +110,7 @@ async def test_connecting_is_no_part_of_waiting_for_a_place(profile, monkeypatch
 
     monkeypatch.setattr(asyncpg, "connect", connect_slowly)
     async with aiidadb.open_backend(profile, max_size=3, acquire_timeout=0.3) as backend:
-        await backend._session.pool.expire_connections()  # each must connect anew
+        await backend._session.pool.expire_connections()  # each must connect again
         await asyncio.gather(*(backend.settings.get_all() for _ in range(3)))
 
 
@@ -296,7 +296,7 @@ async def test_a_profiles_own_time_to_connect_holds_where_the_caller_says_nothin
     async with proxy(bare_dsn) as between:
         between.fall_silent()
         silent = aiidadb.Profile.from_dsn(f"{between.dsn}?connect_timeout=1")
-        for options, said in (({}, "1 seconds"), ({"connect_timeout": 0.5}, "0.5 seconds")):
+        for options, said in (({}, "1 second"), ({"connect_timeout": 0.5}, "0.5 seconds")):
             with pytest.raises(UnreachableStorage, match=said):
                 async with aiidadb.open_backend(silent, **options):
                     pass

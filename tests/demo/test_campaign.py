@@ -61,7 +61,7 @@ async def test_links_obey_the_rules_of_aiida(connection):
         )
         return max(counted.values())
 
-    # One creator, one caller, one input a label, one output a label.
+    # One creator, one caller, one input per label, one output per label.
     assert most({"create"}, "output_id") == 1
     assert most({"call_calc", "call_work"}, "output_id") == 1
     assert most({"input_calc", "input_work"}, "output_id", "label") == 1

@@ -55,7 +55,7 @@ def is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Where nobody reaps it, a process that ended stays as a zombie.
+    # Where no process reaps it, a process that ended stays as a zombie.
     status = Path(f"/proc/{pid}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 

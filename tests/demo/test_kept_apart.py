@@ -1,4 +1,4 @@
-"""What only the demo and benchmarks use is imported and read by nobody else."""
+"""What only the demo and benchmarks use is imported and read by nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-# Runs a script, and tells which of the package's modules it imported and what it opened or listed.
+# Runs a script, and reports which of the package's modules it imported and what it opened or
+# listed.
 WATCHED = """
 import contextlib, io, json, runpy, sys
 touched = []

@@ -69,7 +69,7 @@ async def migrate_by_aiida(dsn: str, home: Path, revision: str | None = None) ->
 
 
 async def copy_of(databases: Databases, name: str) -> str:
-    """Copy a database that nobody is connected to; gives the DSN of the copy."""
+    """Copy a database without connections; returns the DSN of the copy."""
     connection = await asyncpg.connect(databases.server_dsn)
     try:
         await connection.execute(f'create database "{name}_copy" template "{name}"')

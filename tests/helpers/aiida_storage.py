@@ -27,7 +27,7 @@ def aiida_profile_dictionary(dsn: str, repository: Path) -> dict[str, object]:
     parts = urlsplit(dsn)
     name = parts.path[1:]
     if socket := parse_qs(parts.query).get("host"):
-        # aiida-core puts its settings into a URL unquoted, where a path can be no host.
+        # aiida-core puts its settings into a URL unquoted, where a path cannot be a host.
         name = f"{name}?host={socket[0]}"
     return {
         "PROFILE_UUID": str(uuid.uuid4()),

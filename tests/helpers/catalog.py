@@ -1,4 +1,4 @@
-"""A schema as PostgreSQL's catalogs tell it, to hold two databases against each other."""
+"""A schema as PostgreSQL's catalogs describe it, to compare two databases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS: Final = """
     where owner.relnamespace = 'public'::regnamespace
       and owner.relkind = 'r'
 """
-# PostgreSQL 18 also lists what is not null, which the columns tell already.
+# PostgreSQL 18 also lists what is not null, which the columns say already.
 _CONSTRAINTS: Final = """
     select
         owner.relname as table_name,
@@ -56,7 +56,7 @@ async def describe(connection: asyncpg.Connection, *, names: bool = True) -> dic
 
     Args:
         connection: To the database.
-        names: Whether constraints and indexes are told with their names, or by definition alone.
+        names: Whether constraints and indexes are listed with their names, or only by definition.
     """
     tables: dict[str, list[str]] = {}
     for row in await connection.fetch(_COLUMNS):

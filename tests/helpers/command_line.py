@@ -54,7 +54,7 @@ def count(dsn: str, table: str) -> int:
 
 @contextmanager
 def locked(dsn: str, table: str, mode: str = "access exclusive") -> Iterator[None]:
-    """Somebody else holds a table meanwhile."""
+    """Another session holds a table meanwhile."""
     script = (
         "import asyncio, sys, asyncpg\n"
         "from aiidadb.connecting.connection import connect\n"

@@ -21,7 +21,7 @@ _Row = dict[str, str]
 # Where each program notes its own progress.
 _BOOKKEEPING: Final = re.compile(r"alembic_version|aiidadb_.*")
 
-# What each run of a migration makes anew.
+# What differs in each run of a migration.
 _MADE_ANEW: Final = {
     "db_dblog.uuid",
     "db_dbsetting.time",
@@ -40,7 +40,7 @@ async def differences(
 ) -> list[str]:
     """Compare two databases; returns one line per difference, none where they are the same.
 
-    Tables of bookkeeping are passed over, as are values that each migration makes anew. A row is
+    Tables of bookkeeping are skipped, as are values that differ in each migration. A row is
     named by its id, a setting by its key.
 
     Args:
@@ -48,7 +48,7 @@ async def differences(
         theirs: DSN of the other.
         names: Whether constraints and indexes are compared by name too.
         content: Whether rows are compared, all values by their text, or the schemas alone.
-        ignored: Columns to pass over, such as ``db_dbnode.mtime``, and single values, such as
+        ignored: Columns to skip, such as ``db_dbnode.mtime``, and single values, such as
             ``db_dbsetting[repository|uuid].val``.
     """
     found = []

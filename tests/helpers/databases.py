@@ -41,7 +41,7 @@ class Databases:
     Args:
         server_dsn: The server, as a role that may create databases.
         run: What the names of all databases of this run begin with; a new name by default.
-        process: What tells the databases of this process from those of others.
+        process: What distinguishes the databases of this process from those of others.
     """
 
     def __init__(self, server_dsn: str, *, run: str | None = None, process: str = "main") -> None:

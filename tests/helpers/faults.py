@@ -283,7 +283,7 @@ async def proxy(dsn: str) -> AsyncIterator[Proxy]:
 
 
 async def crash(server: EmbeddedServer) -> None:
-    """Stop the server at once, as by a power cut, and start it again as it was started."""
+    """Stop the server immediately, as by a power cut, and start it again as it was started."""
     await restart(server, "immediate")
 
 

@@ -56,7 +56,7 @@ def strike_in_part(part: int | None, strike: Callable[[], None]) -> Iterator[lis
 
     with (
         mock.patch.object(container_objects, "read_small", small),
-        # What is read before the move begins is no part of it, and a matter of time.
+        # What is read before the move begins is not part of it, and a matter of time.
         mock.patch.object(read_ahead.ReadAhead, "run"),
         mock.patch.object(pack_writer, "pieces_of", pieces),
         mock.patch.object(move_files, "_NODES_AT_ONCE", _NODES_AT_ONCE),

@@ -126,7 +126,7 @@ def _many(count: int) -> Any:
     return criterion
 
 
-# Made anew for each call: a call may use one up, or change it.
+# Created for each call: a call may use one up, or change it.
 HOSTILE: Final[dict[str, Callable[[], Any]]] = {
     "none": lambda: None,
     "true": lambda: True,
@@ -157,7 +157,7 @@ HOSTILE: Final[dict[str, Callable[[], Any]]] = {
     "placeholder": lambda: f"$1 %s {{0}} :a {CANARY}",
     "nul": lambda: f"{CANARY}\0",
     "surrogate": lambda: f"{CANARY}\ud800",
-    "byte that is no text": lambda: f"{CANARY}\udc80",  # as a system hands it over
+    "byte that is not text": lambda: f"{CANARY}\udc80",  # as a system hands it over
     "control": lambda: f"{CANARY}\x1b[31m\r\n\t",
     "a megabyte": lambda: CANARY + "x" * 2**20,
     "a megabyte of quotes": lambda: CANARY + "'" * 2**20,

@@ -85,11 +85,11 @@ _MADE_ANEW: Final = {
 }
 
 State = tuple[dict[str, list[str]], dict[str, Any]]
-"""The schema as the catalogs tell it, and all rows."""
+"""The schema as the catalogs describe it, and all rows."""
 
 
 async def state_of(dsn: str) -> State:
-    """Schema and content of a database, what each run of a migration makes anew left out.
+    """Schema and content of a database, without what differs in each run of a migration.
 
     That is a few uuids and times, and the ids of rows that steps insert: a sequence does not go
     back with the transaction that was undone.

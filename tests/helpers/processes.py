@@ -26,7 +26,7 @@ def interruptible() -> Iterator[None]:
 
     What a process ignores is ignored by those that it starts: SIGINT in the background of a shell
     script, SIGHUP under ``nohup``. Only the main thread can change that: processes that another one
-    starts are waited for, and nobody sends them a signal.
+    starts are waited for, and receive no signal.
     """
     ignored = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
@@ -54,7 +54,7 @@ def started(
     Args:
         command: The program and its arguments.
         environment: What to set beside this process's own environment.
-        limit: Seconds after which it is killed, so that whoever reads from it goes on.
+        limit: Seconds after which it is killed, so that what reads from it continues.
     """
     with interruptible():
         process = subprocess.Popen(

@@ -642,7 +642,7 @@ class _Drawing:
         return "".join(sorted(possible))
 
     def function(self) -> None:
-        """One function of all rows, in the place of all projections."""
+        """One function of all rows, in place of all projections."""
         tag, entity = self.path[0]["tag"], self.path[0]["orm_base"]
         name = self.pick(("max", "count"))
         field, options = self.field(entity, self._found[tag], self.pick(("column", "cast")))

@@ -129,9 +129,9 @@ async def changes_by(
     repository: Path | None = None,
     export_directory: Path | None = None,
 ) -> Changes:
-    """Run a step, and tell what it changed; its header is held against it.
+    """Run a step, and return what it changed; its header is compared with that.
 
-    Tables and columns that come, go or change their names are no changes here.
+    Tables and columns that are added, removed or renamed do not count as changes here.
 
     Args:
         connection: To a database at the version before.

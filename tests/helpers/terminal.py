@@ -66,7 +66,7 @@ class Terminal:
             return False
         try:
             data = os.read(self._controller, 65536)
-        except OSError:  # Linux's way to say that nobody has it open any more
+        except OSError:  # Linux's way to say that it is no longer open anywhere
             return False
         self._output += data
         return bool(data)
@@ -104,5 +104,5 @@ def on_terminal(
 def piped(
     *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``aiidadb`` with pipes in the place of a terminal."""
+    """Run ``aiidadb`` with pipes in place of a terminal."""
     return finished([*COMMAND, *arguments], input=stdin, environment=environment)

@@ -130,7 +130,7 @@ async def test_what_somebody_added_to_such_a_database_is_still_found(
     with pytest.raises(StorageMigrationError) as refused:
         await migrate(dsn, repository=repository)
     assert str(refused.value).startswith(
-        "in the way of the migration to main_0002 stand view mine (on db_dbpath), trigger mine on "
+        "the migration to main_0002 is prevented by view mine (on db_dbpath), trigger mine on "
         "table db_dblink (on update_tc()): PostgreSQL does not change what others depend on"
     )
     assert "autoupdate_tc" not in str(refused.value)

@@ -254,7 +254,7 @@ VALUES = st.recursive(
 
 
 def as_aiida_stores(value: object) -> object:
-    """A value with the texts that AiiDA puts in the place of what JSON does not have."""
+    """A value with the texts that AiiDA puts in place of what JSON does not have."""
     match value:
         case float() if not math.isfinite(value):
             return str(value)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.report import MigrationReport
 
-# What a database without a node has rows of, in no order and without ids: a new one counts anew.
+# What a database without a node has rows of, in no order and without ids: a new one starts counting
+# again.
 ROWS = {
     "db_dbsetting": "select key, val::text, description from db_dbsetting",
     "alembic_version": "select version_num from alembic_version",

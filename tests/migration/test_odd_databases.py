@@ -59,7 +59,7 @@ async def test_settings_of_an_old_application_change_nothing(
 
 
 async def test_an_autovacuum_is_made_to_give_way(old: OldDatabase) -> None:
-    """The server does that for whoever has waited for ``deadlock_timeout``."""
+    """The server does that for sessions that have waited for ``deadlock_timeout``."""
     limits = """
         select
             (select setting::bigint from pg_settings where name = 'lock_timeout'),

@@ -1,4 +1,4 @@
-"""Whoever may migrate a database: its owner, a member of the owner's role, a superuser."""
+"""Who may migrate a database: its owner, a member of the owner's role, a superuser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_an_ordinary_owner_goes_all_the_way(databases: Databases, old: Old
 async def test_what_a_superuser_migrates_stays_its_owner_s(
     databases: Databases, old: OldDatabase
 ) -> None:
-    """AiiDA connects as the owner, and somebody else may read along."""
+    """AiiDA connects as the owner, and another role may read."""
     other = role_name()
     async with owner_of(databases, old.dsn) as (name, dsn):
         await run_script(

@@ -1,4 +1,4 @@
-"""Migrating: what runs, what is told of it, and what is noted in the database."""
+"""Migrating: what runs, what is reported, and what is recorded in the database."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_progress_names_the_step_and_counts_rows(old: OldDatabase, tmp_pat
     assert [(one.name, one.rows, one.rows_total) for one in begun] == [
         ("0015_invalidating_node_hash", 0, 10)
     ]
-    # The steps written in Python tell what they do themselves.
+    # The steps written in Python report what they do themselves.
     assert any("files of nodes" in one.what for one in told)
 
 

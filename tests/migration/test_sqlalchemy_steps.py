@@ -202,7 +202,7 @@ async def test_doubled_memberships_go_to_a_file(at: At, tmp_path: Path, number: 
         for doubled in (first[2], first[4])
     ]
     assert outcome.rows == 2
-    assert "2 memberships of groups that are duplicates: written to" in outcome.notes[0]
+    assert "2 duplicate memberships of nodes in groups: written to" in outcome.notes[0]
     with pytest.raises(asyncpg.UniqueViolationError):
         await insert(connection, "db_dbgroup_dbnodes", dbgroup_id=group, dbnode_id=pk)
 
@@ -220,7 +220,7 @@ async def test_a_dry_run_says_which_memberships_would_go(at: At, tmp_path: Path)
     for _ in range(2):
         await insert(connection, "db_dbgroup_dbnodes", dbgroup_id=group, dbnode_id=pk)
     (outcome,) = await step(connection, 6, tmp_path / "exports", dry_run=True)
-    assert "1 membership of groups that are duplicates: would be written" in outcome.notes[0]
+    assert "1 duplicate membership of nodes in groups: would be written" in outcome.notes[0]
     assert len(await column(connection, "db_dbgroup_dbnodes", "id")) == 2
 
 

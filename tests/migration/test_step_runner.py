@@ -1,4 +1,4 @@
-"""One step: wholly or not at all, whatever it fails at and whoever it has to wait for."""
+"""One step: completely or not at all, whatever it fails at and waits for."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ WORK_CHAIN = "process.workflow.workchain.WorkChainNode."
 
 
 async def changes_by(connection: asyncpg.Connection, number: int) -> Content:
-    """Run a step, hold its header against what it did, and tell what it changed."""
+    """Run a step, compare its header with what it did, and return what it changed."""
     step = django_steps()[number]
     counting = step.header("rows")
     counted = 0 if counting is None else await connection.fetchval(counting)
@@ -142,7 +142,7 @@ async def test_0039_drops_the_hash_where_nearly_every_node_has_one(at: At, shown
         for number in range(5)
     ]
     await add_node(connection, extras=None)
-    if shown:  # what a view shows, PostgreSQL does not write anew
+    if shown:  # what a view shows, PostgreSQL does not rewrite
         await connection.execute("create view my_extras as select id, extras from db_dbnode")
 
     assert await changes_by(connection, 39) == {
@@ -515,7 +515,7 @@ async def test_0050_mends_what_is_missing_twice_or_of_another_kind(
         select pg_temp.aiidadb_drop_foreign_key('db_dblink', array['input_id']);
         select pg_temp.aiidadb_drop_foreign_key('db_dblog', array['dbnode_id']);
 
-        -- An index instead of a constraint, and checked at once instead of at the commit.
+        -- An index instead of a constraint, and checked immediately instead of at the commit.
         create unique index only_an_index on db_dbnode (uuid);
         alter table db_dblink add foreign key (input_id) references db_dbnode (id);
         -- What is there twice, and what older releases of Django left.

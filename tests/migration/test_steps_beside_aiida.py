@@ -99,7 +99,7 @@ async def fill(connection: asyncpg.Connection, seed: int) -> None:
 
 
 def without_uuids_of_logs(found: Content) -> Content:
-    """Each migration makes them anew."""
+    """Each migration creates them again."""
     for row in found["db_dblog"].values():
         del row["uuid"]
     return found

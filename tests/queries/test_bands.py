@@ -190,7 +190,7 @@ async def test_what_a_structure_does_not_tell_is_unknown(opened):
     found = await formulas(opened)
     for pk, (attributes, formula) in enumerate(cases, 101):
         assert found[pk] == formula, attributes
-    # With elements asked for, these raise nothing, and are left out where kinds are no list.
+    # With elements asked for, these raise nothing, and are left out where kinds are not a list.
     with_silicon = await formulas(opened, element="Si")
     assert set(with_silicon.values()) == {"<<UNKNOWN>>"}
     assert len(with_silicon) == len(await formulas(opened, element_only=["Si"])) == 8
@@ -509,7 +509,7 @@ async def test_a_missing_default_user_is_told_with_what_to_do(bare_dsn):
         profile = aiidadb.Profile.from_dsn(bare_dsn, default_user_email=email)
         async with aiidadb.open_backend(profile) as backend:
             with pytest.raises(
-                NotExistent, match=f"{message}.*: pass all_users=True for everybody's bands$"
+                NotExistent, match=f"{message}.*: pass all_users=True for the bands of all users$"
             ):
                 await backend.queries.get_bands_and_parents_structure()
             assert await backend.queries.get_bands_and_parents_structure(all_users=True) == []

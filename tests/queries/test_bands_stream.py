@@ -38,7 +38,7 @@ MANY = 240
 
 
 def structure(pk: int) -> Node:
-    """One of 30: some of silicon, some of silica, some that do not tell."""
+    """One of 30: some of silicon, some of silica, some that do not say."""
     symbols = (["Si"], ["Si", "O"], [])[pk % 3]
     kinds = [{"name": one, "symbols": [one], "weights": [1.0]} for one in symbols]
     sites = [{"kind_name": one} for one in symbols]
@@ -411,7 +411,7 @@ async def test_a_loop_that_is_left_gives_everything_back(
 async def test_one_that_is_left_as_the_event_loop_ends_is_ended_without_a_word(
     head_dsn: str, caplog: pytest.LogCaptureFixture, left_by: str
 ) -> None:
-    """Though nobody waits for its end, and nobody closes the backend."""
+    """Though nothing waits for its end, and nothing closes the backend."""
 
     async def main() -> None:
         other = await aiidadb.open_backend(head_dsn)

@@ -179,7 +179,8 @@ async def test_only_the_link_types_asked_for_are_followed(backend):
 
 
 async def test_ladders_of_diamonds_and_long_chains_end_soon(backend):
-    # Whoever carries depths or paths is quadratic here, or exponential, and meets the time limit.
+    # A query that carries depths or paths is quadratic here, or exponential, and meets the time
+    # limit.
     session, line = backend._session, backend.version.line
     await write_users(session)
     await write_nodes(session, (Node(pk) for pk in range(1, 3001)), line=line)

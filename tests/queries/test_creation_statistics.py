@@ -68,7 +68,7 @@ def expected(nodes, zone, *, core_prefix):
 
 
 async def pretend_vacuumed(session, *, yes):
-    """Tell the planner, and so the query, that the pages of nodes are (not) all visible."""
+    """Make the planner, and so the query, believe that the pages of nodes are (not) all visible."""
     await session.execute(
         f"""
         update pg_class set relpages = 1, relallvisible = {int(yes)}

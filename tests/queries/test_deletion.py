@@ -1,4 +1,4 @@
-"""Deletion: everything that hangs on a node goes with it, and what AiiDA's rules ask for."""
+"""Deletion: everything that depends on a node goes with it, and what AiiDA's rules require."""
 
 import asyncio
 import itertools

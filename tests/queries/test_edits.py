@@ -1,4 +1,4 @@
-"""Edits of many nodes at once: all or nothing, beside aiida-core's, and two at the same time."""
+"""Edits of many nodes: all or nothing, beside aiida-core's, and two at the same time."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ async def test_what_no_links_can_be_given_for_is_refused(
 def scans(plan: dict[str, Any]) -> list[tuple[str, str, int]]:
     """Of each scan of a table or CTE in a plan: its name, the way, and about the rows it read.
 
-    The server tells the rows of a loop, rounded.
+    The server reports the rows of a loop, rounded.
     """
     found = []
     if name := plan.get("Relation Name") or plan.get("CTE Name"):

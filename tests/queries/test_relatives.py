@@ -80,7 +80,7 @@ async def test_relatives_are_those_of_aiida(
 ) -> None:
     from aiida import orm
 
-    # It has no depths to tell, so these are found along its links.
+    # It does not report depths, so these are found along its links.
     query = orm.QueryBuilder(backend=aiida_world).append(orm.Node, tag="above", project="id")
     query.append(orm.Node, with_incoming="above", project="id", edge_project="type")
     graph = Graph({}, tuple((above, below, kind) for above, below, kind in query.all()))

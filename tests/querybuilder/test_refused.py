@@ -188,7 +188,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, str]] = [
     ("add_filter", ("e", sql.Length(nodes.label) > 1), {}, False, "must be on db_dblink"),
     ("add_projection", ("s", "labl"), {}, False, "did you mean 'label'"),
     ("add_projection", ("s", 5), {}, False, "not the name of a field"),
-    ("add_projection", ("s", {"id": 5}), {}, True, "is a dictionary"),
+    ("add_projection", ("s", {"id": 5}), {}, True, "are a dictionary"),
     ("add_projection", ("s", {"id": {"as": "x"}}), {}, False, "'cast' and 'func'"),
     ("add_projection", ("s", {"extras.a": {"cast": "x"}}), {}, False, "a cast is one of"),
     ("add_projection", ("s", {"id": {"func": "maxi"}}), {}, False, "did you mean 'max'"),

@@ -141,7 +141,7 @@ def test_whatever_a_caller_writes_the_statement_is_the_same(texts: list[str]):
 
 
 class Others:
-    """Another value in the place of each, of the same type; equal ones stay equal."""
+    """Another value in place of each, of the same type; equal ones stay equal."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[type, object], int] = {}

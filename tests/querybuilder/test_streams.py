@@ -1,4 +1,4 @@
-"""Rows from a cursor: however the reading ends, the connection is given back, and at once."""
+"""Rows from a cursor: however the reading ends, the connection is given back, and immediately."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ async def prepared_statements(way: Pooler) -> list[str]:
 
 
 async def mixed_calls(backend: aiidadb.Backend, client: int, count: int) -> None:
-    """Calls of every kind at once; each must be right."""
+    """Concurrent calls of every kind; each must be right."""
 
     async def call(number: int) -> None:
         key = f"client {client}, call {number}"

@@ -9,7 +9,7 @@ from aiidadb.cli.options import json_alone
 __all__ = ["demo"]
 
 
-@click.command(short_help="See it work on a private PostgreSQL.")
+@click.command(short_help="Show aiidadb at work on a private PostgreSQL.")
 @click.option(
     "--nodes",
     "number",
@@ -23,9 +23,9 @@ __all__ = ["demo"]
 )
 @json_alone
 def demo(as_json: bool, /, number: int, keep: bool) -> None:
-    """See it work: a campaign of band structures on a private PostgreSQL.
+    """Show aiidadb at work: a campaign of band structures on a private PostgreSQL.
 
-    Starts a private server, makes a database, fills it with workflows in AiiDA's
+    Starts a private server, creates a database, fills it with workflows in AiiDA's
     shape, queries and changes it, and migrates another from AiiDA 1.6 to 2.x. Leaves
     nothing behind.
     """

@@ -13,7 +13,7 @@ from pypika import Query
 from aiidadb.backend import open_backend
 from aiidadb.cli.bands import BANDS_COLUMNS, bands_cells
 from aiidadb.cli.output.charts import draw_days
-from aiidadb.cli.output.console import echo, plural, say
+from aiidadb.cli.output.console import echo, say
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar, working
 from aiidadb.cli.output.tables import table
@@ -24,6 +24,7 @@ from aiidadb.criteria.tables import links, nodes
 from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign
 from aiidadb.demo.embedded_server import embedded_server
 from aiidadb.exceptions import AiidaDbError, NotExistent
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence

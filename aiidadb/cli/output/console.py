@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aiidadb.messages import escape_odd
 
-__all__ = ["as_text", "console", "echo", "paragraph", "plural", "say", "visible"]
+__all__ = ["as_text", "console", "echo", "paragraph", "say", "visible"]
 
 _LINE_FEED: Final = "\n"
 
@@ -52,11 +52,6 @@ def paragraph(text: str) -> None:
 def as_text(text: str, style: str = "") -> Text:
     """Lines for :func:`console` to draw: what they contain cannot control the drawing."""
     return Text(escape_odd(text, but=_LINE_FEED), style=style)
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 node``, ``140,000 nodes``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def visible(text: object) -> str:

@@ -109,8 +109,8 @@ class Kind:
 
 _NEW_UUIDS: Final = (
     "find them with get_duplicate_uuids(table), and give all but one of each a new uuid with "
-    "apply_new_uuid_mapping(table, {pk: uuid}); a node's folder in the file repository bears its "
-    "uuid: copy it along"
+    "apply_new_uuid_mapping(table, {pk: uuid}); a node's folder in the file repository is named "
+    "after its uuid: copy it too"
 )
 _STOPS: Final = "AiiDA's own step fails."
 

@@ -83,7 +83,7 @@ async def check_views_and_triggers(connection: asyncpg.Connection, plan: Migrati
             named[kind] = f"{', '.join(names[:_NAMED_AT_MOST])}{more}"
     told = [f"{names}: {_ADVICE[kind]}" for kind, names in named.items()]
     error = StorageMigrationError(
-        f"in the way of the migration to {plan.target} stand{'s' if len(subjects) == 1 else ''} "
+        f"the migration to {plan.target} is prevented by "
         f"{told[0] if len(told) == 1 else '; '.join(named.values())}; nothing was changed"
     )
     for advice in told if len(told) > 1 else ():  # which is more than a message holds

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.messages import plural
 
 __all__ = ["Findings", "table_of"]
 
@@ -41,7 +42,7 @@ class Findings:
         """
         self.misplaced_count += 1 + others
         if len(self.misplaced) < _NAMED_AT_MOST:
-            more = f" (and in {others} more nodes of the same keys)" if others else ""
+            more = f" (and in {plural(others, 'more node')} with the same keys)" if others else ""
             self.misplaced.append(f"{table_of(extra)} of node {node}, {problem}{more}")
 
     def lose(self, what: str) -> None:
@@ -61,8 +62,8 @@ class Findings:
         more = "; …" if self.misplaced_count > 1 else ""
         error = StorageMigrationError(
             "there are rows that have no place in the attributes or extras of their node, in "
-            f"{self.misplaced_count} nodes: {self.misplaced[0]}{more}. AiiDA cannot read these "
-            "nodes either: repair or delete the rows, then migrate again"
+            f"{plural(self.misplaced_count, 'node')}: {self.misplaced[0]}{more}. AiiDA cannot read "
+            "them either: repair or delete the rows, then migrate again"
         )
         for misplaced in self.misplaced[1:]:  # all of them are more than a message holds
             error.add_note(misplaced)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.messages import plural
 from aiidadb.migration.export_file import exporting_step, open_export
 from aiidadb.migration.python_step import StepOutcome
 from aiidadb.migration.row_batches import read_in_batches
@@ -79,7 +80,7 @@ async def _export_links(context: StepContext) -> StepOutcome:
     if total == 0:
         return StepOutcome()
     kinds = ", ".join(f"{number} {_LINK_REASONS[reason]}" for reason, number in counts.items())
-    content = f"{total} links that the provenance of AiiDA 1.0 does not know ({kinds})"
+    content = f"{plural(total, 'link')} not allowed by the provenance of AiiDA 1.0 ({kinds})"
     async with open_export(context, "removed_links", content) as export:
         written = await _write_array(
             export,
@@ -112,7 +113,7 @@ async def _export_logs(context: StepContext) -> StepOutcome:
     total = sum(counts.values())
     for reason, number in counts.items():
         prefix, whose = _LOG_FILES[reason]
-        content = f"{number} {'log' if number == 1 else 'logs'} {whose}"
+        content = f"{plural(number, 'log')} {whose}"
         report = partial(_report, context, "logs written to files", outcome.rows, total)
         async with open_export(context, prefix, content) as export:
             rows = read_in_batches(context.connection, "departing_logs", reason, size=_ROWS_AT_ONCE)
@@ -142,7 +143,7 @@ async def _export_workflows(context: StepContext) -> StepOutcome:
     total = sum(counts.values())
     if total == 0:
         return StepOutcome()
-    content = f"{total} {'row' if total == 1 else 'rows'} of legacy workflows, their data and steps"
+    content = f"{plural(total, 'row')} of legacy workflows, their data and steps"
     written = 0
     async with open_export(context, "legacy-workflows", content) as export:
         # AiiDA's file is one object with a key per table. Its value is a text which is itself JSON,
@@ -184,9 +185,7 @@ async def _drop_doubled_memberships(context: StepContext) -> StepOutcome:
     total = await QUERIES["doubled_membership_count"].fetchval(connection)
     if total == 0:
         return StepOutcome()
-    content = (
-        f"{total} {'membership' if total == 1 else 'memberships'} of groups that are duplicates"
-    )
+    content = f"{plural(total, 'duplicate membership')} of nodes in groups"
     async with open_export(context, "doubled_memberships", content) as export:
         written = await _write_array(
             export,

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.messages import plural
 from aiidadb.migration.export_file import exporting_step, open_export
 from aiidadb.migration.python_step import StepOutcome
 from aiidadb.migration.row_batches import read_in_batches
@@ -34,7 +35,8 @@ async def _export_strays(context: StepContext) -> StepOutcome:
     return await _export(
         context,
         "lost_attributes",
-        "rows of attributes, extras and settings that have no node or no value",
+        "row",
+        "of attributes, extras or settings without a node or a value",
         "stray_row",
     )
 
@@ -44,7 +46,8 @@ async def _export_orphans(context: StepContext) -> StepOutcome:
     return await _export(
         context,
         "orphaned_rows",
-        "rows that belong to nodes, groups, users or computers that are gone, or name none",
+        "row",
+        "of nodes, groups, users or computers that are gone or not named",
         "orphaned_row",
     )
 
@@ -52,17 +55,20 @@ async def _export_orphans(context: StepContext) -> StepOutcome:
 async def _export_long_levels(context: StepContext) -> StepOutcome:
     """Write the logs whose level is too long for AiiDA 2.x, before it is cut."""
     return await _export(
-        context, "long_levels", "logs whose level was cut to 50 characters", "long_level_row"
+        context, "long_levels", "log", "whose level was cut to 50 characters", "long_level_row"
     )
 
 
-async def _export(context: StepContext, prefix: str, what: str, query: str) -> StepOutcome:
+async def _export(
+    context: StepContext, prefix: str, noun: str, whose: str, query: str
+) -> StepOutcome:
     """Write listed rows to one file, as JSON objects with their table, reason and columns.
 
     Args:
         context: The step's context.
         prefix: How the file's name begins.
-        what: What the rows are.
+        noun: What one row is.
+        whose: Which rows they are.
         query: The query for them; that for their number is ``<query>_count``.
 
     Returns:
@@ -74,8 +80,9 @@ async def _export(context: StepContext, prefix: str, what: str, query: str) -> S
     total = await QUERIES[f"{query}_count"].fetchval(context.connection)
     if not total:
         return StepOutcome()
+    content = f"{plural(total, noun)} {whose}"
     written = 0
-    async with open_export(context, prefix, f"{total} {what}") as export:
+    async with open_export(context, prefix, content) as export:
         async for rows in read_in_batches(context.connection, query, size=_ROWS_AT_ONCE):
             await export.write(_as_json(rows, is_first=written == 0))
             written += len(rows)
@@ -83,15 +90,15 @@ async def _export(context: StepContext, prefix: str, what: str, query: str) -> S
         await export.write(["\n]\n"])
         if written != total:
             raise StorageMigrationError(
-                f"{total} {what}: only {written} of these could be written to a file; nothing was "
+                f"{content}: only {written} of these could be written to a file; nothing was "
                 "changed"
             )
         await export.publish()
     if export.path is None:
         return StepOutcome(
-            notes=(f"{total} {what}: would be written to {context.options.export_directory}",)
+            notes=(f"{content}: would be written to {context.options.export_directory}",)
         )
-    return StepOutcome(files=(export.path,), notes=(f"{total} {what}: written to {export.path}",))
+    return StepOutcome(files=(export.path,), notes=(f"{content}: written to {export.path}",))
 
 
 def _as_json(rows: Sequence[asyncpg.Record], *, is_first: bool) -> Iterator[str]:

@@ -73,7 +73,7 @@ class Compiled(NamedTuple):
         constants: Values that belong to the shape, placed behind those of the query.
         fields: How a row is cut.
         keys: Of a page: how many columns behind the fields say where the next one begins.
-        is_for_values: Whether the server should plan it anew for the values of each query, because
+        is_for_values: Whether the server should plan it again for the values of each query, because
             what it joins may be one row, or very many.
     """
 
@@ -102,7 +102,7 @@ class Compiled(NamedTuple):
             raise
 
     def _refuse(self, values: Sequence[object]) -> None:
-        """Say which filter it is that has a value that cannot be."""
+        """Say which filter has the value that is not valid."""
         for (place, convert), subject in zip(self.slots, self.subjects, strict=True):
             if convert is not None:
                 try:

@@ -151,7 +151,7 @@ def _rows(
     orders = orders_of(query, vertices.sources, projection, version, parameters)
     if asked.what == "page":
         if projection.has_functions:
-            raise InvalidInputError("max, min and count give one row, which has no pages")
+            raise InvalidInputError("max, min and count return one row, which has no pages")
         orders = with_ties_broken(orders, query, vertices.by_tag.values(), projection)
     elif asked.what == "count":
         if not any(bounds):

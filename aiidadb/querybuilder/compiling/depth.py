@@ -25,7 +25,7 @@ _BOUNDS: Final[Mapping[str, str]] = {"==": "<=", "<=": "<=", "<": "<", "!>": "<=
 def bound_of_depth(tree: Tree, depth: str, parameters: Parameters) -> str:
     """A condition that holds up to the greatest depth that can pass filters.
 
-    What is not plainly a bound is taken for none: the filters are still to be asked of each row.
+    What is not plainly a bound is ignored: the filters still apply to each row.
 
     Args:
         tree: The filters of the way between ancestor and descendant.

@@ -1,4 +1,4 @@
-"""A field by its name: a column of a vertex or edge, or a place inside of a JSON column."""
+"""A field by its name: a column of a vertex or edge, or a place inside a JSON column."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def source_of_tag(tag: str, sources: Mapping[str, Source]) -> Source:
     """
     source = sources.get(tag)
     if source is None:
-        raise InvalidInputError(f"there is nothing that the tag {quote(tag)} could stand for")
+        raise InvalidInputError(f"the tag {quote(tag)} does not stand for anything")
     return source
 
 
@@ -54,7 +54,7 @@ def value_of(
         return sql, SQL_TYPES[column.kind]
     if column.kind != "JSON":
         raise InvalidInputError(
-            f"{first} of {source.entity.spoken} is not JSON, so that nothing is at "
+            f"{first} of {source.entity.spoken} is not JSON, so that there is nothing at "
             f"{quote(name)}: use {quote(first)}"
         )
     if cast is None:

@@ -1,4 +1,4 @@
-"""Filters as SQL conditions: the operators of AiiDA, on columns and inside of JSON."""
+"""Filters as SQL conditions: the operators of AiiDA, on columns and inside JSON."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class FilterWriter:
         column = source.entity.column(name)
         if steps and column.kind != "JSON":
             raise InvalidInputError(
-                f"{name} of {source.entity.spoken} is not JSON, so that nothing is at "
+                f"{name} of {source.entity.spoken} is not JSON, so that there is nothing at "
                 f"{quote(key)}: use {quote(name)}"
             )
         write: Callable[[str, Kind, int, bool], str]

@@ -82,7 +82,7 @@ def behind(
     if nulls is None:
         return []
     if len(nulls) != len(orders):
-        raise InvalidInputError("after is of a page of another query: begin anew")
+        raise InvalidInputError("after is from a page of another query: begin again")
     values = [
         "" if nulls[place] else parameters.value(number + place, f"text::{one.kind}")
         for place, one in enumerate(orders)
@@ -100,7 +100,7 @@ def behind(
     first = orders[0]
     if nulls[0] or not (first.is_descending or first.is_never_null):
         return [found]
-    # For the planner, which finds no range of an index inside of an `or`.
+    # For the planner, which finds no range of an index inside an `or`.
     return [found, f"{sql[0]} {'<=' if first.is_descending else '>='} {values[0]}"]
 
 

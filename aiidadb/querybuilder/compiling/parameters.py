@@ -81,7 +81,7 @@ class Parameters:
     def value(self, place: int, cast: str, convert: Convert = None) -> str:
         """SQL for a value of the query."""
         key: object = (place, cast, convert)
-        if type(convert) is partial:  # made anew each time, and equal by what it holds
+        if type(convert) is partial:  # created each time, and compared by content
             key = (place, cast, convert.func, *convert.keywords.items())
         if (known := self._known.get(key)) is None:
             self.slots.append((place, convert))
@@ -90,7 +90,7 @@ class Parameters:
         return known
 
     def path(self, steps: Sequence[str]) -> str:
-        """SQL for the steps to a value inside of a JSON value."""
+        """SQL for the steps to a value inside a JSON value."""
         key = tuple(steps)
         if (known := self._known.get(key)) is None:
             for step in steps:
@@ -159,7 +159,7 @@ def as_integers(values: Collection[Any]) -> list[int]:
     All of AiiDA's are of four bytes, and nothing in them is equal to what takes more. The server
     looks values up in an array of the column's own type; through one of eight bytes it would go.
     """
-    # There may be very many: a look at each would take ten times as long.
+    # There may be very many: looking at each would take ten times as long.
     with contextlib.suppress(OverflowError, TypeError):
         return array("i", values).tolist()
     return [number for number in map(as_integer, values) if -(2**31) <= number < 2**31]
@@ -208,7 +208,7 @@ def as_moment(value: datetime.datetime) -> datetime.datetime:
 
 def as_json(value: object) -> str:
     """The JSON text of a number, text or truth value."""
-    return encode_json(value)  # type: ignore[arg-type]  # it refuses what is none of them
+    return encode_json(value)  # type: ignore[arg-type]  # it refuses everything else
 
 
 def as_json_type(value: str) -> str:

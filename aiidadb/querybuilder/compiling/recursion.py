@@ -6,7 +6,7 @@ reading the whole table of links for every level instead.
 
 A way never goes over a link twice, so that it ends also in a damaged database, where links form a
 cycle. A way would have to carry all its links for that, and a long one would take a time that grows
-with the square of its length. So it carries the first of them alone. Where a way gets longer than
+with the square of its length. So it carries only the first of them. Where a way gets longer than
 that, and only then, the server finds out whether there can be a cycle at all: from the starts it
 goes on to the set of all nodes one link away, from these to the next set, and so on, which ends
 unless there is one.
@@ -39,7 +39,7 @@ class WalkNames(NamedTuple):
     """What a walk is called, and what is wanted of it.
 
     Attributes:
-        number: What tells its tables from those of other walks.
+        number: What distinguishes its tables from those of other walks.
         with_start: Whether the start of each row is wanted.
         carried: Further columns of the table of starts that are wanted, of ends alone.
         rows: Whether there is one row for each end or pair of ends, for each pair and depth, or for
@@ -79,7 +79,7 @@ class WalkNames(NamedTuple):
 def write_walk(relation: Walk, names: WalkNames) -> tuple[str, ...]:
     """The common table expressions of a walk, the last of which is the walk itself.
 
-    Its columns are ``start_id``, where that is wanted, and ``node_id``; but for ends alone also
+    Its columns are ``start_id``, where that is wanted, and ``node_id``; except for ends alone also
     ``depth``, which is 0 for one link, ``links``, and ``path``, where that is wanted.
     """
     far = f"link.{relation.far}"

@@ -112,7 +112,7 @@ class Source(NamedTuple):
         return self.columns[column.name]
 
 
-# Nearly all queries have the same few: to put them together anew would take as long as the rest of
+# Nearly all queries have the same few: to assemble them again would take as long as the rest of
 # a short query.
 @lru_cache(maxsize=256)
 def source_of_table(name: str, alias: str, version: SchemaVersion, stage: int) -> Source:

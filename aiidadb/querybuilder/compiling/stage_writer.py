@@ -115,5 +115,5 @@ def where(conditions: Sequence[str]) -> str:
 
 
 def indented(text: str) -> str:
-    """A text inside of another one."""
+    """A text inside another one."""
     return "    " + text.replace("\n", "\n    ")

@@ -124,7 +124,7 @@ def _joined(given: VertexDict, before: Mapping[str, Vertex]) -> Vertex:
     joined = before.get(tag)
     if joined is None:
         raise InvalidInputError(
-            f"{quote(tag)} is the tag of an edge, or comes later: only a vertex that is there can "
+            f"{quote(tag)} is the tag of an edge, or comes later: only an existing vertex can "
             "be joined to"
         )
     return joined

@@ -80,7 +80,7 @@ def ways_asked(
         number,
         rows="depths" if is_set else "ways",
         with_path=with_path,
-        # Pages of rows that are not distinct tell them by their links.
+        # Pages of rows that are not distinct identify them by their links.
         with_links=asked.what == "page" and not query["distinct"],
         goes_on=bound_of_depth(own, FURTHER, parameters),
         goes_far=bound_of_depth(own, FAR, parameters),

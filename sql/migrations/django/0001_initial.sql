@@ -382,7 +382,7 @@ from django_content_type as model
 cross join unnest(array['add', 'change', 'delete']) with ordinality as actions (action, position)
 order by model.id, actions.position;
 
--- AiiDA's own row is the runner's to write.
+-- AiiDA's own row is written by the runner.
 insert into django_migrations (app, name, applied)
 values
     ('contenttypes', '0001_initial', now()),

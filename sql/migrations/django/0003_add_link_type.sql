@@ -1,10 +1,10 @@
 -- migration: django_0003
 -- from: 1.0.2
 -- to: 1.0.3
--- changes: Adds db_dblink.type, empty, with its indexes, and takes away that two nodes have one
---     link at the most and that the labels of a node's incoming links differ.
--- why: Links were all of one kind; now two nodes can be linked more than once, each time otherwise.
---     Django 1.7 forgot the pattern index on the new column; it is made here.
+-- changes: Adds db_dblink.type, empty, with its indexes, and drops the constraints that two nodes
+--     have at most one link and that the labels of a node's incoming links differ.
+-- why: Links were all of one kind; now two nodes can be linked more than once, each time in another
+--     way. Django 1.7 forgot the pattern index on the new column; it is made here.
 -- tables: db_dblink
 
 alter table db_dblink

@@ -2,7 +2,7 @@
 -- from: 1.0.4
 -- to: 1.0.5
 -- changes: Adds indexes on db_dbnode.ctime and db_dbnode.mtime.
--- why: Nodes are asked for by their age.
+-- why: Nodes are queried by their age.
 -- tables: db_dbnode
 
 select pg_temp.aiidadb_ensure_index('db_dbnode', array['ctime'], 'db_dbnode_ctime_idx');

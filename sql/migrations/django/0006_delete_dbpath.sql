@@ -12,8 +12,8 @@
 --     execute function update_tc(),
 --     function update_tc() with source 2543fa447c03bff29db0acf307f7696f
 
--- The trigger first: it writes into the table. Before the first change of a migration it was made
--- sure that what bears these names is AiiDA's.
+-- The trigger first: it writes into the table. Before the first change of a migration it was
+-- verified that what has these names is AiiDA's.
 drop trigger if exists autoupdate_tc on db_dblink;
 drop function if exists update_tc();
 drop table db_dbpath;

@@ -6,10 +6,10 @@
 --     `createlink`. Links without a type get the one that follows from the two nodes: `inputlink`,
 --     `createlink`, `returnlink` or `calllink`.
 -- why: Links made before they had types, or imported without, were left empty. (AiiDA 1.6.9's own
---     step writes 1.0.8 as the version, which is a slip.)
+--     step writes 1.0.8 as the version, which is a mistake.)
 -- sqlalchemy why: Links made before they had types, or imported without, were left empty, or null
---     where the column came later; AiiDA's own step means to fill these too, and passes over them.
---     AiiDA 0.7 let two nodes have one link at the most, and the labels of a node's incoming links
+--     where the column came later; AiiDA's own step is meant to fill these too, but skips them.
+--     AiiDA 0.7 let two nodes have at most one link, and the labels of a node's incoming links
 --     had to differ; both constraints go here, where there are any.
 -- tables: db_dblink
 -- rows: select count(*)
@@ -41,7 +41,7 @@
 --         )
 
 with retyped as (
-    -- The kinds of node shut each other out, so that one pass does for AiiDA's six.
+    -- The kinds of node exclude each other, so that one pass does the work of AiiDA's six.
     select
         link.id,
         case

@@ -4,7 +4,7 @@
 -- also: 6c629c886f84
 -- changes: Adds db_dbnode.process_type, null, with its indexes.
 -- sqlalchemy changes: Adds db_dbnode.process_type, null, with its index.
--- why: A node says which process ran, beside which class of node it is.
+-- why: A node says which process ran, in addition to which class of node it is.
 -- tables: db_dbnode
 
 alter table db_dbnode

@@ -3,8 +3,8 @@
 -- to: 1.0.13
 -- changes: db_dbuser.last_login may be null; db_dbuser.email takes 254 characters, and is no longer
 --     unique.
--- why: It is what Django 1.8 did to its own users. That the email need not be unique was a slip,
---     which 0018 puts right.
+-- why: It is what Django 1.8 did to its own users. That the email need not be unique was a mistake,
+--     which 0018 corrects.
 -- tables: db_dbuser
 -- remakes: db_dbuser.email
 

@@ -3,9 +3,9 @@
 -- to: 1.0.18
 -- changes: The uuids of nodes, comments, computers, groups and workflows become of type uuid, and
 --     unique. The email of a user becomes unique again.
--- why: Django 1.11 knows the type; the uniqueness was taken for granted before. Where two rows
+-- why: Django 1.11 knows the type; uniqueness was assumed before. Where two rows
 --     share a uuid or an email, the step is refused, as AiiDA's own is for uuids. The pattern index
---     on db_dblink.type, which Django 1.7 forgot in 0003, is made up for here: at this version a
+--     on db_dblink.type, which Django 1.7 forgot in 0003, is added here: at this version a
 --     database is the same whichever Django made it.
 -- tables: db_dbcomment, db_dbcomputer, db_dbgroup, db_dblink, db_dbnode, db_dbuser, db_dbworkflow
 -- retypes: db_dbcomment.uuid, db_dbcomputer.uuid, db_dbgroup.uuid, db_dbnode.uuid,

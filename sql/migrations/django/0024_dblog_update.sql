@@ -2,12 +2,13 @@
 -- from: 1.0.23
 -- to: 1.0.24
 -- also: 041a79fc615f
--- changes: Every log belongs to a node: objpk becomes dbnode_id with a foreign key, objname goes,
---     and both go from the metadata. Logs of legacy workflows, of unknown entities and of nodes
---     that are gone are written to files and removed. Logs get a uuid.
+-- changes: Every log belongs to a node: objpk becomes dbnode_id with a foreign key, objname is
+--     dropped, and both are removed from the metadata. Logs of legacy workflows, of unknown
+--     entities and of nodes that are gone are written to files and removed. Logs get a uuid.
 -- sqlalchemy changes: Every log belongs to a node: objpk becomes dbnode_id with a foreign key,
---     objname goes, and both go from the metadata. Logs of legacy workflows, of unknown entities,
---     of nodes that are gone and of nothing at all are written to files and removed.
+--     objname is dropped, and both are removed from the metadata. Logs of legacy workflows, of
+--     unknown entities, of nodes that are gone and of nothing at all are written to files and
+--     removed.
 -- why: Logs can then be exported with their nodes. aiida-core 2.9.4 does this in two steps, 0024a
 --     and 0024, and leaves the metadata as it is; 1.6.9 does it in one and cleans the metadata, as
 --     here.

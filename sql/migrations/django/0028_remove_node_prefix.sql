@@ -3,7 +3,7 @@
 -- to: 1.0.28
 -- also: 61fc0913fae9
 -- changes: Node types `node.data.X` become `data.X`, and `node.process.X` become `process.X`.
--- why: All classes of nodes live in one module now, so that its name says nothing.
+-- why: All classes of nodes live in one module now, so that its name adds nothing.
 -- tables: db_dbnode
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'

@@ -12,8 +12,8 @@
 --     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
 --     in a document are refused; those whose node is gone, which AiiDA drops, and values, also of
 --     settings, of unknown datatypes, which become null as in AiiDA, are written to a file. A
---     setting that is a list or a dict gets it, and the rows of its items go, where AiiDA writes
---     null and leaves the items as settings of their own.
+--     setting that is a list or a dict gets its value, and the rows of its items are removed, where
+--     AiiDA writes null and leaves the items as settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
 --     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
@@ -37,7 +37,7 @@ end
 $$;
 
 
--- A float as Python's repr() writes it, and json.dumps() with it, but for NaN and infinities, which
+-- A float as Python's repr() writes it, and json.dumps() with it, except NaN and infinities, which
 -- AiiDA turns into strings. PostgreSQL leaves out the `.0`. Where the shortest digits lie just on
 -- the border between two floats, as for 1e23, it writes more of them; no float beyond 1e40 has so
 -- few digits on its border, nor one below 1e16.
@@ -74,7 +74,7 @@ $$;
 
 
 -- What a row is, in front of its key: `=` a value, `{` a dict, `[` a list, with its length, and `?`
--- what only Python can decide. Python's datetime knows the years 1 to 9999.
+-- what only Python can decide. Python's datetime has the years 1 to 9999.
 create or replace function pg_temp.aiidadb_row_token(
     datatype text, key text, ival integer, fval double precision, dval timestamp with time zone
 ) returns text
@@ -394,7 +394,7 @@ begin
     if node = wanted then
         return document;
     end if;
-    -- It never comes to this, and must not be passed over if it does.
+    -- This never happens, and must not be ignored if it does.
     raise exception 'db_dbnode is not read in the order of its rows: node %, document of %',
         wanted, node;
 end

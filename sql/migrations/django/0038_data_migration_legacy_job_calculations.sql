@@ -3,9 +3,10 @@
 -- to: 1.0.38
 -- also: 26d561acd560
 -- changes: Calculation jobs that still carry a `state` of AiiDA 0.x get what a process has instead:
---     `process_state`, `process_label`, and either `process_status` or `exit_status`. `state` goes.
+--     `process_state`, `process_label`, and either `process_status` or `exit_status`. `state` is
+--     removed.
 -- why: AiiDA 1.0 made calculation jobs processes, and their old states mean nothing to it. The
---     states of 1.0's own jobs are in lower case, so none of them is taken for an old one. One
+--     states of 1.0's own jobs are in lower case, so none of them is mistaken for an old one. One
 --     statement where AiiDA has twelve; same outcome.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode

@@ -2,7 +2,7 @@
 -- from: 1.0.38
 -- to: 1.0.39
 -- also: 5d4d844852b6, e797afa09270
--- changes: The extra `_aiida_hash` goes from every node that has it.
+-- changes: The extra `_aiida_hash` is removed from every node that has it.
 -- why: AiiDA 1.0 computes the hash of a node, by which its cache finds equal ones, in another way.
 --     `verdi rehash` recomputes them. AiiDA rewrites every node; here the others are left alone.
 -- tables: db_dbnode

@@ -3,8 +3,8 @@
 -- to: 1.0.40
 -- also: e734dd5e50d7
 -- changes: On process nodes the attribute `_sealed` becomes `sealed`; `_finished`, `_failed`,
---     `_aborted` and `_do_abort` go; processes with a `process_state` other than those of an active
---     process are sealed.
+--     `_aborted` and `_do_abort` are removed; processes with a `process_state` other than those of
+--     an active process are sealed.
 -- why: These are marks of AiiDA 0.x. A process of 1.0 is `sealed` once it is over, and has one
 --     `process_state` for all the rest. One statement where AiiDA has seven, so that each node is
 --     written once; same outcome.

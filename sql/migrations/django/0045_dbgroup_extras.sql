@@ -2,15 +2,15 @@
 -- from: 1.0.44
 -- to: 1.0.45
 -- also: 0edcdd5a30f0
--- changes: Groups get the column `extras`, empty on those that are there. Django's own tables
+-- changes: Groups get the column `extras`, empty on the existing ones. Django's own tables
 --     (auth, contenttypes) become those of Django 2.2, with their rows in django_migrations and
 --     with Django's permissions for the models that are left.
--- sqlalchemy changes: Groups get the column `extras`, empty on those that are there.
+-- sqlalchemy changes: Groups get the column `extras`, empty on the existing ones.
 -- why: As nodes, groups can be given extras of the user's own. AiiDA keeps no default in the
 --     database; the one given while the column is added fills the rows without writing them. Django
 --     has migrations of its own, which aiida-core 1.6.9 runs beside AiiDA's; here they are part of
 --     the last step, since every database on its way to 1.0.45 takes that one, whichever Django
---     made it. What such a database already has is passed over.
+--     made it. What such a database already has is skipped.
 -- tables: db_dbgroup, auth_group, auth_permission, django_content_type, django_migrations
 -- sqlalchemy tables: db_dbgroup
 -- drops: django_content_type.name

@@ -2,14 +2,14 @@
 -- from: 1.0.45
 -- to: 1.0.46
 -- also: 7536a82b2cc4
--- changes: Nodes get the column `repository_metadata`, empty on those that are there.
--- sqlalchemy changes: Nodes get the column `repository_metadata`, empty on those that are there,
+-- changes: Nodes get the column `repository_metadata`, empty on the existing ones.
+-- sqlalchemy changes: Nodes get the column `repository_metadata`, empty on the existing ones,
 --     and those without a uuid get one.
 -- why: AiiDA 2.0 keeps each node's tree of file names in the database, and only what is in the
 --     files outside it. The next step fills the column. AiiDA keeps no default in the database; the
 --     one given while the column is added fills the rows without writing them. In the sqlalchemy
 --     line a uuid could be null: AiiDA gives one three steps later, when the files have been moved
---     by it; here it is there before.
+--     by it; here it gets one before.
 -- tables: db_dbnode
 
 alter table db_dbnode

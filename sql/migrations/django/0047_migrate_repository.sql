@@ -2,12 +2,12 @@
 -- from: 1.0.46
 -- to: 1.0.47
 -- also: 1feaea71bd5a
--- changes: The files of all nodes are copied from one folder a node into a container of
+-- changes: The files of all nodes are copied from one folder per node into a container of
 --     disk-objectstore; the tree of their names goes into `repository_metadata`; the setting
 --     `repository|uuid` names the container.
--- why: A container holds millions of files in a few, which folders do not. The setting is how
---     aiida-core 2.x sees that database and container belong together. The old folders stay where
---     they are until the user removes them.
+-- why: A container holds millions of files in a few, which folders do not. By the setting
+--     aiida-core 2.x recognises that database and container belong together. The old folders stay
+--     where they are until the user removes them.
 -- tables: db_dbnode, db_dbsetting
 
 -- call: move_repository

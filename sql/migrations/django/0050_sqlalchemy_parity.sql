@@ -3,22 +3,22 @@
 -- to: 1.0.50
 -- also: 1de112340b18
 -- changes: Every constraint and index gets AiiDA 2.0's standard name, foreign keys their rules for
---     deletes, and Django's own tables go. Rows that belong to nodes, groups, users or computers
---     that are gone go too.
--- sqlalchemy changes: Every constraint and index gets AiiDA 2.0's standard name, those are made
---     that this line had not, and foreign keys without a rule for deletes keep none. Rows that
---     belong to nodes, groups, users or computers that are gone go.
+--     deletes, and Django's own tables are dropped. Rows that belong to nodes, groups, users or
+--     computers that are gone are removed too.
+-- sqlalchemy changes: Every constraint and index gets AiiDA 2.0's standard name, those
+--     that this line lacked are created, and foreign keys without a rule for deletes keep none.
+--     Rows that belong to nodes, groups, users or computers that are gone are removed.
 -- why: The names differ with the Django release that made the database, and Django kept the rules
 --     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
 --     indexes and constraints and rebuilds them. Here what is right already is renamed, which
 --     costs nothing on any number of rows, and only foreign keys with another rule are made and
 --     checked again. AiiDA also drops constraints and indexes that the user made; here only what
---     Django can have made goes, which is plain indexes of one of its columns. Rows that belong to
---     what is gone, at some of which AiiDA fails, are written to a file first.
+--     Django can have made is dropped, which is plain indexes of one of its columns. Rows that
+--     belong to what is gone, at some of which AiiDA fails, are written to a file first.
 -- sqlalchemy why: From here on the database is that of the main line. AiiDA drops all indexes and
 --     constraints and rebuilds them, also those that the user made. Here what is right already
 --     is renamed, what is missing is made, and of the rest only plain indexes of one of the columns
---     that AiiDA indexes go. Rows of what is gone are written to a file first.
+--     that AiiDA indexes are dropped. Rows of what is gone are written to a file first.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
@@ -28,8 +28,8 @@
 --     django_migrations, foreign key django_admin_log.content_type_id
 -- sqlalchemy drops: none
 
--- What belongs to nodes, groups, users or computers that are gone is written to a file and goes: a
--- dump that holds it could not be restored, and AiiDA's step fails at some of it.
+-- What belongs to nodes, groups, users or computers that are gone is written to a file and removed:
+-- a dump that holds it could not be restored, and AiiDA's step fails at some of it.
 
 create temporary table aiidadb_orphan (
     subject text not null,
@@ -205,7 +205,7 @@ values
     ),
     ('db_dbcomment', 'dbnode_id', 'db_dbnode', 'cascade', 'fk_db_dbcomment_dbnode_id_db_dbnode'),
     ('db_dbcomment', 'user_id', 'db_dbuser', 'cascade', 'fk_db_dbcomment_user_id_db_dbuser'),
-    -- AiiDA's own slip: the one name without `fk_`.
+    -- AiiDA's own mistake: the one name without `fk_`.
     ('db_dbgroup', 'user_id', 'db_dbuser', 'cascade', 'db_dbgroup_user_id_db_dbuser'),
     (
         'db_dbgroup_dbnodes', 'dbgroup_id', 'db_dbgroup', 'no action',
@@ -238,7 +238,7 @@ select
     )
 from aiidadb_standard_foreign_key;
 
--- What else is left goes: by now all that is to stay has its standard name.
+-- Everything else is dropped: by now all that is to stay has its standard name.
 
 do $$
 declare

@@ -33,7 +33,7 @@ create table db_dbcomputer (
 );
 create index ix_pat_db_dbcomputer_label on db_dbcomputer (label varchar_pattern_ops);
 
--- How one user reaches one computer; gone with either.
+-- How one user reaches one computer; deleted with either.
 create table db_dbauthinfo (
     id serial constraint db_dbauthinfo_pkey primary key,
     aiidauser_id integer not null
@@ -86,7 +86,7 @@ create index ix_db_dbnode_process_type on db_dbnode (process_type);
 create index ix_pat_db_dbnode_process_type on db_dbnode (process_type varchar_pattern_ops);
 create index ix_db_dbnode_user_id on db_dbnode (user_id);
 
--- A link is gone with its output, and keeps its input from going.
+-- A link is deleted with its output, and keeps its input from being deleted.
 create table db_dblink (
     id serial constraint db_dblink_pkey primary key,
     input_id integer not null
@@ -161,7 +161,7 @@ create index ix_db_dbgroup_type_string on db_dbgroup (type_string);
 create index ix_pat_db_dbgroup_type_string on db_dbgroup (type_string varchar_pattern_ops);
 create index ix_db_dbgroup_user_id on db_dbgroup (user_id);
 
--- A node or a group cannot go while the one is in the other.
+-- A node or a group cannot be deleted while the one is in the other.
 create table db_dbgroup_dbnodes (
     id serial constraint db_dbgroup_dbnodes_pkey primary key,
     dbnode_id integer not null

@@ -1,8 +1,8 @@
 -- migration: main_0002
 -- from: main_0001
 -- to: main_0002
--- changes: The extra `_aiida_hash` goes from every calculation job that has it.
--- why: From 2.0 to 2.3 the hash of a calculation job took in its files, which it must not.
+-- changes: The extra `_aiida_hash` is removed from every calculation job that has it.
+-- why: From 2.0 to 2.3 the hash of a calculation job included its files, which it must not.
 --     `verdi node rehash -e aiida.node:process.calculation.calcjob` recomputes them.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode

@@ -3,7 +3,7 @@
 -- to: e15ef2630a1b
 -- changes: Makes AiiDA's tables as its SQLAlchemy backend of 0.7 to 0.9 made them, and the trigger
 --     that keeps the closure of all links in db_dbpath.
--- why: AiiDA 0.10 put the tables that were there under Alembic's care with this revision. The
+-- why: AiiDA 0.10 put the existing tables under the control of Alembic with this revision. The
 --     function of the trigger is AiiDA's word for word: this distinguishes it from one of a user's
 --     when the next step drops it.
 -- tables: all
@@ -222,7 +222,7 @@ create index ix_db_dbsetting_key on db_dbsetting (key);
 create unique index ix_db_dbuser_email on db_dbuser (email);
 create index ix_db_dbworkflow_label on db_dbworkflow (label);
 
--- Words and white space are AiiDA's, by which the next step knows the function again.
+-- Words and white space are AiiDA's, by which the next step recognises the function.
 create function update_tc() returns trigger
 language plpgsql as $$
 declare

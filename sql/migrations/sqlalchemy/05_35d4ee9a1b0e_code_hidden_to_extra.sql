@@ -3,7 +3,7 @@
 -- to: 35d4ee9a1b0e
 -- changes: The attribute `hidden` of codes becomes an extra, in place of one of that name.
 -- why: Attributes of a stored node do not change; whether a code is hidden does. What is neither
---     true nor false goes without a trace, as in AiiDA, to which it meant nothing.
+--     true nor false is removed without a trace, as in AiiDA, to which it meant nothing.
 -- tables: db_dbnode
 -- rows: select count(*) from db_dbnode where type = 'code.Code.' and attributes ? 'hidden'
 

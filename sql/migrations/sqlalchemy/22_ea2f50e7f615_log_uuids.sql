@@ -1,10 +1,9 @@
 -- migration: sqlalchemy_22_ea2f50e7f615
 -- from: 041a79fc615f
 -- to: ea2f50e7f615
--- changes: Adds db_dblog.uuid, with one of its own for each log.
+-- changes: Adds db_dblog.uuid, with a new uuid for each log.
 -- why: Logs can then be distinguished from each other when they are imported. The table is
--- rewritten once
---     instead of updated.
+--     rewritten once instead of updated.
 -- tables: db_dblog
 
 alter table db_dblog

@@ -3,7 +3,7 @@
 -- to: 37f3d4882837
 -- changes: The uuids of comments, computers, groups and workflows become unique. What has none gets
 --     one.
--- why: The uniqueness was taken for granted before. Where two rows share a uuid, the step is
+-- why: Uniqueness was assumed before. Where two rows share a uuid, the step is
 --     refused, as AiiDA's own is, which counts two rows without one among them.
 -- tables: db_dbcomment, db_dbcomputer, db_dbgroup, db_dbworkflow
 

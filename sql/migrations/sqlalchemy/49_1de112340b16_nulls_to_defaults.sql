@@ -4,11 +4,11 @@
 -- changes: What is null where AiiDA 2.x requires a value gets one: a uuid of its own, the current
 --     time, an empty text, an empty dict; levels of logs are cut to 50 characters. Comments,
 --     memberships of groups and computers' settings of users that lack one of the two rows they
---     connect are written to a file and go.
+--     connect are written to a file and removed.
 -- why: The SQLAlchemy backend allowed null nearly everywhere, the main line hardly anywhere; the
---     next step forbids it. mtime is kept. What has no value that could be made up (the type of a
+--     next step forbids it. mtime is kept. What has no value that could be guessed (the type of a
 --     node or of a link, the ends of a link, the user of a group) is left for the next step to
---     refuse. Where AiiDA deletes and cuts without a word, what is lost
+--     refuse. Where AiiDA silently deletes and truncates, what is lost
 --     is in a file.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblog,
 --     db_dbnode, db_dbsetting, db_dbuser

@@ -2,11 +2,10 @@
 -- from: 1de112340b16
 -- to: 1de112340b17
 -- changes: Columns that AiiDA 2.x requires to be filled must be: all but the attributes, extras,
--- process
---     type and computer of nodes, and the value of settings. Levels of logs have at most 50
---     characters, keys of settings 1,024, their descriptions any number.
+--     process type and computer of nodes, and the value of settings. Levels of logs have at most
+--     50 characters, keys of settings 1,024, their descriptions any number.
 -- why: The definitions of the two lines become the same. Where a value is missing that the step
---     before could not make up, this is refused.
+--     before could not guess, this is refused.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser
 -- retypes: db_dbsetting.description

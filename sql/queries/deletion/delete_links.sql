@@ -6,9 +6,9 @@
 delete from db_dblink as link
 where
     -- By their place in the table, which the server sorts: a link may lead to a node that another
-    -- deletion is at, and two that lock such links in one order do not deadlock. A link between
-    -- two of the nodes is found from both ends. Arrays that the planner cannot look into are taken
-    -- for short: both indexes are used.
+    -- deletion works on, and two that lock such links in one order do not deadlock. A link between
+    -- two of the nodes is found from both ends. Arrays that the planner cannot look into are
+    -- assumed to be short: both indexes are used.
     link.ctid = any(array(
         select outgoing.ctid
         from db_dblink as outgoing

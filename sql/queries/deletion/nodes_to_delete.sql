@@ -1,5 +1,5 @@
 -- name: nodes_to_delete
--- purpose: What AiiDA's provenance rules ask to delete along with some nodes
+-- purpose: What AiiDA's provenance rules require to delete along with some nodes
 -- parameters: $1 pks text: the nodes to begin with, as the text of an array, since asyncpg writes a
 --     long array in one go
 --     $2 forward text[]: types of links whose output goes with the input

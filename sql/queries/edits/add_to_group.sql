@@ -57,7 +57,7 @@ added as (
     from chosen
     cross join locked
     where not exists (select from missing)
-        -- What conflicts uses up a number of the sequence all the same.
+        -- A conflicting row uses up a number of the sequence nevertheless.
         and not exists (
             select
             from db_dbgroup_dbnodes as membership

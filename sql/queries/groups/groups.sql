@@ -15,7 +15,7 @@ with listed as (
         grouping.user_id
     from db_dbgroup as grouping
     where ($1::text[] is null or grouping.type_string = any($1::text[]))
-        -- Not `like`, to which some characters mean something else.
+        -- Not `like`, for which some characters have a special meaning.
         and ($2::text is null or strpos(grouping.label, $2::text) > 0)
     order by grouping.id
     limit $3::bigint

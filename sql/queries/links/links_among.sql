@@ -30,7 +30,7 @@ inner join lateral (
         and ($2::text[] is null or db_dblink.type = any($2::text[]))
     offset 0
 ) as link on true
--- With `is true` it stays a look into a hash table. In a join the planner, which expects ten nodes,
--- would go through all of them for each link.
+-- With `is true` it remains a look-up in a hash table. In a join the planner, which expects ten
+-- nodes, would go through all of them for each link.
 where (link.input_id in (select input.pk from node as input)) is true
 order by link.pk

@@ -1,5 +1,5 @@
 -- name: migration_blockers
--- purpose: Who else uses the tables that a step could not have, to name them to who waits
+-- purpose: Who else uses the tables that a step could not lock, to name them to the user
 -- parameters: $1 tables text[]: the tables that the step touches
 -- result: table_name text, pid int, role text, application text, state text, since timestamptz; one
 --     row per session and table, with the begin of its transaction; nulls where the role may not

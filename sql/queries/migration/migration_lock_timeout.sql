@@ -7,5 +7,5 @@ select set_config('lock_timeout', (deadlock.setting::bigint + 500)::text, false)
 from pg_settings as deadlock
 inner join pg_settings as waiting on waiting.name = 'lock_timeout'
 where deadlock.name = 'deadlock_timeout'
-    -- Both in milliseconds; 0 is for ever.
+    -- Both in milliseconds; 0 means forever.
     and waiting.setting::bigint between 1 and deadlock.setting::bigint

@@ -1,5 +1,5 @@
 -- name: migration_obstacles
--- purpose: What others made that stands in a migration's way: what depends on columns and tables
+-- purpose: What others made that would stop a migration: what depends on columns and tables
 --     that will be remade or dropped, and what acts, or hides rows, when rows are changed
 -- parameters: $1 tables text[]: the tables that will be altered or whose rows will be changed
 --     $2 remade_tables text[]: the tables of the columns that will be remade, and those that will
@@ -34,8 +34,8 @@ with remade as (
         or attribute.attnum is not null
 ),
 
--- Indexes and constraints of the table itself are remade with the column, or go with the table, but
--- for those that may not suit the new type. AiiDA has none of these on such a column.
+-- Indexes and constraints of the table itself are remade with the column, or dropped with the
+-- table, except those that may not suit the new type. AiiDA has none of these on such a column.
 misfit as (
     select index.indexrelid as oid
     from pg_index as index
@@ -188,7 +188,7 @@ from dependent
 
 union all
 
--- A function of AiiDA's that goes cannot go while something of another's calls it.
+-- A function of AiiDA's cannot be dropped while something of another's calls it.
 select
     pg_describe_object(found.classid, found.objid, found.objsubid),
     called.function_name,

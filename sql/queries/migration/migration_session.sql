@@ -1,6 +1,6 @@
 -- name: migration_session
 -- purpose: Gives the session the settings that a migration needs, whatever role and database have;
---     those that the server does not know are passed over
+--     those that the server does not know are ignored
 -- parameters: $1 names text[]: of the settings
 --     $2 texts text[]: their values, in the same order
 -- result: name text; one row per setting that was set

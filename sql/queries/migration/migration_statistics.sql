@@ -1,7 +1,8 @@
 -- name: migration_statistics
--- purpose: Which columns the planner knows nothing of: to remake a column, or a type, takes what
---     was known of it away, and no autovacuum follows where no row was updated. Documents are left
---     out: their statistics take the longest to gather, and serve no question of AiiDA's
+-- purpose: Which columns the planner has no statistics on: to remake a column, or a type, removes
+--     its statistics, and no autovacuum follows where no row was updated. Documents are
+--     left
+--     out: their statistics take the longest to gather, and no query of AiiDA's needs them
 -- parameters: $1 tables text[]: where to look
 -- result: statement text; one row per table, by name: what to run, analyze ...
 select

@@ -35,13 +35,13 @@ with recursive walk (start, node, hit) as (
         from (
             -- The test stands here, above the join, where the planner knows how many rows to
             -- expect: for a few it probes the node of each, for many it reads all nodes that
-            -- match once and looks them up in a hash table. The fence keeps it from being asked
+            -- match once and looks them up in a hash table. The fence keeps it from being evaluated
             -- twice, for the window and for its outcome.
             select
                 walk.start,
                 link.input_id as node,
                 (
-                    -- A start is never its own parent, also where a cycle leads back to it.
+                    -- A start is never its own parent, even where a cycle leads back to it.
                     link.input_id <> walk.start
                     -- Under its own name, by which the criteria know the table.
                     and exists (
@@ -69,7 +69,7 @@ with recursive walk (start, node, hit) as (
             offset 0
         ) as found
     ) as level
-    -- Of a start that is done only the matches go on, and they lead nowhere.
+    -- Of a start that is done only the matches are carried on, and they lead nowhere.
     where level.hit = level.done
 )
 

@@ -1,8 +1,8 @@
 -- name: creation_statistics
 -- purpose: How many nodes there are, of which types, and created on which days
--- parameters: $1 user_pk bigint: count this user's nodes, null for everybody's
---     $2 timezone text: the time zone in which a day is a day
---     $3 by_index bool: count everybody's nodes from two indexes, not by a scan of the table;
+-- parameters: $1 user_pk bigint: count this user's nodes, null for those of all users
+--     $2 timezone text: the time zone in which days begin and end
+--     $3 by_index bool: count the nodes of all users from two indexes, not by a scan of the table;
 --         several times faster where the table has been vacuumed since it was filled
 -- result: total bigint, types json, ctime_by_day json; one row: the numbers by node type, and by
 --     day in ascending order: as -infinity, 0044-03-15 BC, 2024-05-17, 12026-01-01, infinity

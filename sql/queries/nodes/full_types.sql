@@ -1,6 +1,6 @@
 -- name: full_types
 -- purpose: Which node types and process types there are together, and how many nodes of each
--- parameters: $1 user_pk bigint: count this user's nodes, null for everybody's
+-- parameters: $1 user_pk bigint: count this user's nodes, null for those of all users
 -- result: node_type text, process_type text, nodes bigint; one row per kind of nodes; null is an
 --     empty text
 select
@@ -9,7 +9,7 @@ select
     sum(counted.nodes)::bigint as nodes
 from (
     -- By the columns themselves, of which the planner knows how few values they have, so that
-    -- several processes can count. What is the same but for null is added up afterwards.
+    -- several processes can count. What differs only in null is added up afterwards.
     select
         db_dbnode.node_type,
         db_dbnode.process_type,

@@ -447,7 +447,7 @@ async def test_what_has_no_counterpart_is_noted_and_listed(at: At, repository: P
         key=str,
     )
     notes = "\n".join(outcome.notes)
-    assert "get no files: 5" in notes
+    assert "therefore no files: 5" in notes
     assert folderless[0] in notes
     assert str(listed) in notes
     for place in (orphan, stray, link, node_folder(repository, contentless)):
@@ -505,7 +505,7 @@ async def test_a_database_with_nodes_and_no_repository_is_refused(at: At, reposi
     await add_node(connection, "data.Data.")
     with pytest.raises(StorageMigrationError, match=r"profile names none.*without_repository"):
         await move(connection, None)
-    with pytest.raises(StorageMigrationError, match=r"is not there.*without_repository"):
+    with pytest.raises(StorageMigrationError, match=r"does not exist.*without_repository"):
         await move(connection, repository)
     (repository / "repository" / "node").mkdir(parents=True)
     with pytest.raises(StorageMigrationError, match=r"empty.*without_repository"):
@@ -755,7 +755,7 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 
 
 async def check_whole(connection: asyncpg.Connection, repository: Path, nodes: list[str]) -> None:
-    """The database and its container are what an undisturbed run makes of ``add_some``."""
+    """The database and its container are what an undisturbed run produces from ``add_some``."""
     contents = [f"content {position}".encode() for position in range(len(nodes))]
     assert await metadata(connection) == {
         uuid: {"o": {"own": object_of(content)}}

@@ -1,8 +1,8 @@
 """Stopped within any file, a move leaves all as it was, and the next run finishes it.
 
-A part of a file is what is read at once: all of a small file, a megabyte of a large one. In each
+A part of a file is what is read in one go: all of a small file, a megabyte of a large one. In each
 of them the move is stopped, in each way, in both lines; what comes of the next run equals what a
-run that nothing stopped makes of the same database.
+run that nothing stopped produces from the same database.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ FILES: Final[Mapping[int, Mapping[str, bytes]]] = {
 }
 """The files of each node, by the number that its uuid begins with."""
 
-# Six files are read at once, and the large one in three pieces.
+# Six files are read together, and the large one in three pieces.
 PARTS: Final = 6 + 3
 
 CHOSEN: Final = {("django", 4)}  # in the large file, with others written and others to come
@@ -152,7 +152,7 @@ async def check(
     *,
     is_killed: bool = False,
 ) -> None:
-    """All is as it was; the next run makes of it what a run makes that nothing stopped."""
+    """All is as it was; the next run produces what an uninterrupted run does."""
     assert await state_of(made.dsn) == before
     assert (made.repository / MARK).exists()
     if not is_killed:

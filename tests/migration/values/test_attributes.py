@@ -435,7 +435,7 @@ async def test_there_are_no_more_sets_than_the_server_has_locks_for(
 async def run_with_progress(
     connection: Connection, told: list[tuple[str, int, int | None]]
 ) -> None:
-    """Run the step's statements with somebody listening."""
+    """Run the step's statements while another session listens."""
     await connection.execute(prelude())
     async with connection.transaction():
         before, after = django_steps()[37].text.split("-- call: build_json_from_eav\n")
@@ -696,7 +696,7 @@ async def test_rows_of_a_node_that_is_missing_are_written_to_a_file(at: At, tmp_
     ]
     assert (kept[0]["row"]["key"], kept[0]["row"]["fval"]) == ("of.nothing", "NaN")
     assert exported.notes == (
-        "2 rows of attributes, extras and settings that have no node or no value: written to "
+        "2 rows of attributes, extras or settings without a node or a value: written to "
         + str(path),
     )
 

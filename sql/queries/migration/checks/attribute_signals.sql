@@ -1,14 +1,14 @@
 -- name: attribute_signals
 -- purpose: The shapes that nodes' attributes, or extras, have: which of their rows are lists and
 --     dicts, and which are items of some. Nodes of one shape are all as 0037 needs them, or none
---     is, so that a look at one of each is enough
+--     is, so that looking at one of each is enough
 -- parameters: $1 shapes float8[]: the shapes of which each node is wanted; null for one node of
 --     each shape there is
 -- tables: db_dbattribute, db_dbextra
 -- schema: django_0001, django_0036
 -- result: shape float8, node int, gone bool; one row per shape, of nodes that are there and of
 --     nodes that are gone; nodes that are there and have neither lists nor dicts nor items are left
---     out, and those with a value that is none are one row each, of infinite shape
+--     out, and those with an invalid value are one row each, of infinite shape
 with shaped as (
     -- A node's shape is the sum of its rows' marks. These are whole numbers of 36 bits, which
     -- come to the same in any order, up to a quarter of a million of them at least.
@@ -16,7 +16,7 @@ with shaped as (
         record.dbnode_id,
         sum(
             coalesce(
-                -- as a list or dict; null for a value that is none
+                -- as a list or dict; null for an invalid value
                 case record.datatype
                     when 'float' then case when record.fval is not null then 0 end
                     when 'txt' then 0

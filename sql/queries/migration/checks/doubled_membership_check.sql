@@ -1,5 +1,5 @@
 -- name: doubled_membership_check
--- purpose: Muplicate memberships of nodes in groups, which 7a6587e16f4c and
+-- purpose: Duplicate memberships of nodes in groups, which 7a6587e16f4c and
 --     59edaf8a8b79 write to a file and delete; the first of each stays
 -- parameters: none
 -- schema: sqlalchemy_01_e15ef2630a1b, sqlalchemy_10_a514d673c163

@@ -1,5 +1,5 @@
 -- name: malformed_uuid
--- purpose: Rows whose uuid is none, of which 0018 could not make one
+-- purpose: Rows whose uuid is not valid, so that 0018 could not convert it
 -- parameters: none
 -- schema: django_0001, django_0017
 -- result: subject text, number bigint, pks bigint[], example text; one row per table with some

@@ -1,5 +1,5 @@
 -- name: mend_db_dbcomputer_transport_params
--- purpose: Gives rows text that is the same but for what JSONB cannot hold (a repair before a
+-- purpose: Gives rows the same text without what JSONB cannot hold (a repair before a
 --     migration)
 -- parameters: $1 pks bigint[]: the rows
 --     $2 texts text[]: the text of each, in the same order

@@ -1,5 +1,5 @@
 -- name: missing_value_before_0007
--- purpose: Those of missing_value, where a6048f0ffca8 has still to give links the types that
+-- purpose: Those of missing_value, where a6048f0ffca8 still has to give links the types that
 --     follow from their nodes
 -- parameters: none
 -- schema: sqlalchemy_01_e15ef2630a1b, sqlalchemy_02_70c7d732f1b2

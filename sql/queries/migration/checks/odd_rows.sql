@@ -1,5 +1,5 @@
 -- name: odd_rows
--- purpose: Rows of attributes, or extras, whose value is none that a document can hold; read by a
+-- purpose: Rows of attributes, or extras, whose value a document cannot hold; read by a
 --     cursor
 -- parameters: none
 -- tables: db_dbattribute, db_dbextra

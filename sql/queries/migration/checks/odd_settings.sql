@@ -1,5 +1,5 @@
 -- name: odd_settings
--- purpose: Settings whose value is none that a document can hold, or may be none
+-- purpose: Settings whose value a document cannot hold, or may not be able to hold
 -- parameters: none
 -- schema: django_0001, django_0036
 -- result: pk bigint, key text, datatype text, written text, moment text; one row per setting, by

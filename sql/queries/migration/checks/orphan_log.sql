@@ -1,6 +1,6 @@
 -- name: orphan_log
--- purpose: Logs of nodes that are gone, which 0050 writes to a file and deletes; those that there
---     are before 0024 go with that
+-- purpose: Logs of nodes that are gone, which 0050 writes to a file and deletes; those that exist
+--     before 0024 are removed by that
 -- parameters: none
 -- schema: django_0024, django_0049,
 --     sqlalchemy_21_041a79fc615f, sqlalchemy_50_1de112340b17

@@ -1,5 +1,5 @@
 -- name: removed_link_before_0007
--- purpose: Those of removed_link, in a database whose links 0007 has still to give their types: of
+-- purpose: Those of removed_link, in a database whose links 0007 still has to give their types: of
 --     the links that 0020 would delete, it makes creations of what inline calculations returned
 -- parameters: none
 -- schema: django_0003, django_0006,

@@ -1,10 +1,10 @@
 -- name: doubled_membership
--- purpose: The muplicate memberships of nodes in groups, as they are written to a
+-- purpose: The duplicate memberships of nodes in groups, as they are written to a
 --     file before they are deleted; read by a cursor. The first of each stays
 -- parameters: none
 -- schema: sqlalchemy_05_35d4ee9a1b0e, sqlalchemy_10_a514d673c163
 -- result: id int, dbnode_id int, dbgroup_id int, node_uuid text, group_uuid text,
---     group_name varchar; one row per membership that goes, by id
+--     group_name varchar; one row per membership that is deleted, by id
 select
     member.id,
     member.dbnode_id,

@@ -1,5 +1,5 @@
 -- name: doubled_membership_delete
--- purpose: Deletes the muplicate memberships of nodes in groups; the first of each
+-- purpose: Deletes the duplicate memberships of nodes in groups; the first of each
 --     stays
 -- parameters: none
 -- schema: sqlalchemy_05_35d4ee9a1b0e, sqlalchemy_10_a514d673c163

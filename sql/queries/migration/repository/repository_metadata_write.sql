@@ -1,6 +1,6 @@
 -- name: repository_metadata_write
 -- purpose: Writes what the container has of each node (step 0047)
--- parameters: $1 uuids uuid[]: the nodes; those that are not there are passed over
+-- parameters: $1 uuids uuid[]: the nodes; those that do not exist are ignored
 --     $2 metadata text[]: the repository_metadata of each, JSON
 -- schema: django_0046
 -- result: none

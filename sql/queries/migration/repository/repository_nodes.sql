@@ -1,10 +1,11 @@
 -- name: repository_nodes
--- purpose: The nodes whose uuids lie in a range, to be held against their folders (step 0047)
+-- purpose: The nodes whose uuids lie in a range, to be compared with their folders (step 0047)
 -- parameters: $1 lowest uuid: where the range begins
 --     $2 highest uuid: where it ends, included
 -- schema: django_0046
 -- result: uuid text, symbols_moved bool; one row per node. Symbols were moved where those of a
---     trajectory are an attribute since steps 0026 and 0027: a file symbols.npy of it is spent
+--     trajectory are an attribute since steps 0026 and 0027: its file symbols.npy is no longer
+--     needed
 select
     node.uuid::text as uuid,
     node.node_type = 'data.array.trajectory.TrajectoryData.'

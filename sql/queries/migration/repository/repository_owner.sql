@@ -1,6 +1,6 @@
 -- name: repository_owner
--- purpose: How many nodes a database has whose files step 0047 moves, and what it is known again
---     by, also after it was dumped and restored: its first node that has a uuid
+-- purpose: How many nodes a database has whose files step 0047 moves, and by what it is recognised,
+--     also after it was dumped and restored: its first node that has a uuid
 -- parameters: none
 -- schema: django_0046
 -- result: nodes bigint, owner text; one row

@@ -1,9 +1,9 @@
 -- name: repository_uuid_write
--- purpose: Ties a container to its database: the setting that aiida-core 2.x holds the container's
---     id against when it opens a profile
+-- purpose: Ties a container to its database: the setting with which aiida-core 2.x compares the
+--     container's id when it opens a profile
 -- parameters: $1 container_id text: the container's id
 -- schema: django_0046, main_0002
--- result: previous text; one row, null where the setting was not there
+-- result: previous text; one row, null where there was no such setting
 with previous as (
     -- read before it is overwritten, so that a change is reported
     select setting.val #>> '{}' as container_id

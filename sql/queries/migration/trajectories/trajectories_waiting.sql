@@ -1,6 +1,6 @@
 -- name: trajectories_waiting
--- purpose: How many trajectories have symbols in files that step 0026 will need, asked before any
---     step, of a database before 1.0.26
+-- purpose: How many trajectories have symbols in files that step 0026 will need, run before any
+--     step, on a database before 1.0.26
 -- parameters: none
 -- schema: django_0001, django_0024, django_0025
 -- result: number bigint; one row

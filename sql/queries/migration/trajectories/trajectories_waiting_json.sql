@@ -1,5 +1,5 @@
 -- name: trajectories_waiting_json
--- purpose: Those of trajectories_waiting, in the sqlalchemy line, asked of any revision before
+-- purpose: Those of trajectories_waiting, in the sqlalchemy line, run on any revision before
 --     12536798d4d3
 -- parameters: none
 -- schema: sqlalchemy_01_e15ef2630a1b, sqlalchemy_24_6a5c2ea1439d, sqlalchemy_25_37f3d4882837

@@ -1,6 +1,6 @@
 -- name: trajectory_counts
 -- purpose: How many trajectories there are, and how many have an array of symbols in a file, as
---     their attributes tell (before step 0026)
+--     their attributes say (before step 0026)
 -- parameters: none
 -- schema: django_0025
 -- result: nodes bigint, with_array bigint; one row

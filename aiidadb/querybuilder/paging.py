@@ -75,7 +75,7 @@ def read_page_end(shape: Shape, guests: Guests, text: object) -> PageEnd:
 
 
 def _mark(shape: Shape, guests: Guests, keys: Sequence[str | None]) -> str:
-    """What tells where a page of one query ends from all else, also from what was changed in it."""
+    """What distinguishes the end of a page of one query from all else, also from altered text."""
     values = [
         sorted(map(repr, one)) if isinstance(one, set | frozenset) else one
         for one in shape.values[:-2]

@@ -102,7 +102,7 @@ class Shape(NamedTuple):
         filters: The filters by tag, without values.
         bounds: Whether there is a limit, and an offset.
         values: The values of the filters, equal ones once; behind them limit and offset.
-        is_exact: Whether :meth:`dictionary` gives what was taken apart, and not lists in the place
+        is_exact: Whether :meth:`dictionary` gives what was taken apart, and not lists in place
             of tuples and the like.
     """
 

@@ -226,7 +226,7 @@ def as_json_list(values: Sequence[object]) -> str:
 
 
 def with_lists(value: Any) -> Any:
-    """A JSON value with lists in the place of tuples, as JSON has none and AiiDA takes them."""
+    """A JSON value with lists in place of tuples, as JSON has none and AiiDA takes them."""
     if isinstance(value, dict):
         return {key: with_lists(one) for key, one in value.items()}
     return [*map(with_lists, value)] if isinstance(value, list | tuple) else value

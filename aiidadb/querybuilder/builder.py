@@ -22,8 +22,9 @@ from aiidadb.exceptions import (
 )
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
+from aiidadb.querybuilder.canonical import is_canonical
 from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, Asked, Guest
-from aiidadb.querybuilder.dictionary import Draft, is_canonical
+from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.entities import columns_of
 from aiidadb.querybuilder.execution import fetch, stream, too_many
 from aiidadb.querybuilder.paging import read_page_end, write_page_end

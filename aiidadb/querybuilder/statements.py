@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from aiidadb.querybuilder.canonical import read_canonical
 from aiidadb.querybuilder.compiling.compiled import ALL_ROWS
 from aiidadb.querybuilder.compiling.compiler import compile_query
-from aiidadb.querybuilder.dictionary import read_canonical
 from aiidadb.querybuilder.shape import Shape
 
 if TYPE_CHECKING:

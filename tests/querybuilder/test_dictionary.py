@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.querybuilder.dictionary import Draft, is_canonical
+from aiidadb.querybuilder.canonical import is_canonical
+from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.shape import shape_of
 from aiidadb.querybuilder.statements import statement_of
 from aiidadb.version.schema_version import MAIN_HEAD

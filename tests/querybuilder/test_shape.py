@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.querybuilder.canonical import read_canonical
 from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, Asked
 from aiidadb.querybuilder.compiling.parameters import JSON_TYPES
-from aiidadb.querybuilder.dictionary import Draft, read_canonical
+from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.shape import shape_of
 from aiidadb.querybuilder.statements import statement_of
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD

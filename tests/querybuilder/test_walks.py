@@ -14,7 +14,7 @@ import aiidadb
 from aiidadb.querybuilder.compiling.depth import bound_of_depth
 from aiidadb.querybuilder.compiling.parameters import Parameters
 from aiidadb.querybuilder.compiling.recursion import WalkNames, write_walk
-from aiidadb.querybuilder.dictionary import Draft
+from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.relations import Walk, relation_of
 from aiidadb.querybuilder.shape import shape_of
 from tests.helpers.graphs import (

@@ -185,11 +185,22 @@ def shape_of(query: QueryDict, *, max_depth: int = MAX_DEPTH, max_bytes: int = M
 class _Walk:
     """Goes through filters, and takes out the values."""
 
-    __slots__ = ("_is_of_types", "_key", "_max_depth", "_places", "is_exact", "size", "values")
+    __slots__ = (
+        "_collections",
+        "_is_of_types",
+        "_key",
+        "_max_depth",
+        "_places",
+        "is_exact",
+        "size",
+        "values",
+    )
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
         self._places: dict[tuple[object, object, bool], int] = {}
+        # By type, kind and length: the place of the only one, or the places by what is in them.
+        self._collections: dict[object, int | dict[object, int]] = {}
         # What AiiDA itself asks of types is not one with an equal value of the caller's: a
         # statement that depends on whether the caller's pattern is AiiDA's `%` would not belong to
         # one shape.
@@ -278,22 +289,34 @@ class _Walk:
             value = _copy_of(value)
         if one is datetime.datetime and any(time.tzinfo is None for time in value):
             one = NAIVE_TIME if all(time.tzinfo is None for time in value) else MIXED
-        # It is a collection that is not looked up among the others, but compared with them.
-        for place, other in enumerate(self.values):
-            if type(other) is type(value) and self._is_same(other, value, one):
-                return Each(one), place
-        self.values.append(value)
-        return Each(one), len(self.values) - 1
+        place = len(self.values) if isinstance(one, _Mark) else self._place_among_alike(one, value)
+        if place == len(self.values):
+            self.values.append(value)
+        return Each(one), place
+
+    def _place_among_alike(self, kind: type | None, value: Any) -> int:
+        """The place of an equal collection, or the next one.
+
+        As there may be very many items, no collection is hashed before there is another of its
+        type and length; as there may be very many collections, they are not compared one by one.
+        """
+        place = len(self.values)
+        alike = type(value), kind, len(value)
+        known = self._collections.setdefault(alike, place)
+        try:
+            if isinstance(known, int):
+                if known == place:
+                    return place
+                known = self._collections[alike] = {_content(self.values[known]): known}
+            return known.setdefault(_content(value), place)
+        except TypeError:  # an item has no hash
+            return place
 
     def _listed(self, operator: str, given: Any) -> Iterable[Any]:
         """The items of what :meth:`Shape.dictionary` gives as a list."""
         if type(given) is not list:
             self.is_exact = False
         return _as_list(operator, given)
-
-    @staticmethod
-    def _is_same(one: Any, other: Any, kind: object) -> bool:
-        return one == other and (len(one) == 0 or set(map(type, one)) == {kind})
 
     def _encoded(self, value: Any) -> str:
         try:
@@ -351,6 +374,13 @@ def _as_list(operator: str, given: Any) -> Iterable[Any]:
 
 def _as_plain(value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else list(value)
+
+
+def _content(value: Any) -> Hashable:
+    """What is in a collection, as it can be looked up."""
+    if isinstance(value, set | frozenset):
+        return frozenset(value)
+    return tuple(value.items() if isinstance(value, dict) else value)
 
 
 def _copy_of(value: Any) -> Any:

@@ -72,6 +72,38 @@ def test_equal_values_are_one_parameter():
     many = {"or": [{"id": {"in": [1, 2]}}, {"dbcomputer_id": {"in": [1, 2]}}]}
     shape = shape_of(draft(many).query)
     assert statement_of(shape, MAIN_HEAD).arguments(shape.values) == ["%", [1, 2]]
+    for one, other in (
+        ([1, 2], [2, 1]),
+        ([1], [True]),
+        ([1, "x"], [True, "x"]),
+        ({1: 2}, {1: 3}),
+        ([1], (1,)),
+        (["a"], [["a"]]),
+    ):
+        query = draft({"or": [{"extras.a": {"in": one}}, {"extras.b": {"in": other}}]}).query
+        assert shape_of(query).dictionary() == query
+    for equal in ([1.5], ["x", "y"], {3, 4}, {5: 6}, [[1], [2]]):
+        both = {"or": [{"extras.a": {"in": equal}}, {"extras.b": {"in": copy.copy(equal)}}]}
+        assert len(shape_of(draft(both).query).values) == 4  # with the type, limit and offset
+
+
+def test_many_collections_are_not_compared_with_each_other():
+    class Counted(str):
+        """A text that counts how often it is compared."""
+
+        __slots__ = ()
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    many = [{"label": {"in": [Counted(number)]}} for number in range(500)]
+    shape = shape_of(draft({"or": many}).query)
+    assert len(shape.values) == 503
+    assert Counted.compared < 1000
 
 
 def test_no_text_of_a_caller_stands_in_a_statement():

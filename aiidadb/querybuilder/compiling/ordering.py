@@ -63,6 +63,7 @@ def orders_of(
     """
     # Databases that were made by the SQLAlchemy backend have nulls in many columns.
     may_be_null = query["distinct"] or _has_outer_join(query) or version.line == "sqlalchemy"
+    projected = {one.value for one in projection.selected if not one.function}
     orders = []
     for tag, name, options in _fields(query):
         source = source_of_tag(tag, sources)
@@ -73,7 +74,7 @@ def orders_of(
         value = Expression(sql, source.stage)
         if query["distinct"]:
             value, kind, _ = Selected.of(sql, kind, source.stage)
-            if value not in [one.value for one in projection.selected if not one.function]:
+            if value not in projected:
                 raise InvalidInputError(
                     f"distinct rows can be ordered by what is projected: project {quote(name)} of "
                     f"{quote(tag)} in the same way"

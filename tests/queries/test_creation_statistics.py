@@ -277,10 +277,10 @@ async def test_what_is_no_user_is_refused(bare_dsn, user):
     [
         ("Europe/Zürich", "did you mean Europe/Zurich"),
         ("Europe/Zuric", "did you mean Europe/Zurich"),
-        ("FOO5", "no time zone 'FOO5'"),  # which the server would take for UTC-5
+        ("FOO5", "the time zone 'FOO5'"),  # which the server would take for UTC-5
         ("", "'': give a name such as Europe/Zurich$"),
-        ("UTC'; drop table db_dbnode; --", "no time zone"),
-        ("UTC\x00", "no time zone"),
+        ("UTC'; drop table db_dbnode; --", "the time zone"),
+        ("UTC\x00", "the time zone"),
         (2, "name of a time zone"),
         (UTC, "name of a time zone"),
     ],

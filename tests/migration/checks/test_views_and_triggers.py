@@ -124,7 +124,14 @@ async def test_all_that_stands_in_the_way_is_told_at_once(old: OldDatabase) -> N
     await run_script(old.dsn, "; ".join([*scripts, *views]))
     with pytest.raises(StorageMigrationError) as refused:
         await migrate(old.dsn)
-    for word in ('"My"."View 1"', "view_0", ", …", "trigger mine", "rule mine", " is prevented by "):
+    for word in (
+        '"My"."View 1"',
+        "view_0",
+        ", …",
+        "trigger mine",
+        "rule mine",
+        " is prevented by ",
+    ):
         assert word in str(refused.value)
     notes = "\n".join(refused.value.__notes__)
     for word in (

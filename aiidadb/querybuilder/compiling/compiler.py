@@ -87,10 +87,9 @@ def compile_query(
         is_distinct=query["distinct"],
     )
     if asked.what == "page":
-        is_distinct = query["distinct"]
         after = partial(behind, nulls=asked.after, number=number, parameters=parameters)
         text = write_page(
-            rows.selected, rows.orders, stages, writer, after, is_distinct=is_distinct
+            rows.selected, rows.orders, stages, writer, after, is_distinct=query["distinct"]
         )
         text += _bounds(number, parameters, has_limit=True, has_offset=False)
     elif asked.what == "count" and not (rows.selected or any(bounds)):
@@ -107,7 +106,7 @@ def compile_query(
         constants=tuple(parameters.constants),
         fields=tuple(rows.fields),
         keys=len(rows.orders) if asked.what == "page" else 0,
-        is_for_values=len(vertices.by_tag) > 1 and not vertices.is_one_row(by_tag),
+        is_for_values=len(vertices.by_tag) > 1 and not vertices.have_one_row(by_tag),
     )
 
 

@@ -34,11 +34,13 @@ SQL_TYPES: Final[Mapping[str, str]] = {
 """By kind of column."""
 
 _WITH_TABLES: Final[Mapping[str, Entity]] = {**ENTITIES, MEMBERSHIP.name: MEMBERSHIP}
-_HELD: Final = f"case when {{0}} between {FIRST_TIME} and {LAST_TIME} then {{0}} end"
-_HELD_LOCAL: Final = (
-    "case when {0} between '0001-01-01'::timestamp and '9999-12-31 23:59:59.999999'::timestamp "
-    "then {0} end"
-)
+_SENT_AS: Final[Mapping[str, str]] = {
+    "uuid": "{0}::text",
+    "timestamptz": f"case when {{0}} between {FIRST_TIME} and {LAST_TIME} then {{0}} end",
+    "timestamp": "case when {0} between '0001-01-01'::timestamp "
+    "and '9999-12-31 23:59:59.999999'::timestamp then {0} end",
+}
+"""By type, SQL for what Python can hold of a value, where that is not the value itself."""
 
 
 class Expression(NamedTuple):
@@ -81,11 +83,8 @@ class Selected(NamedTuple):
 
 def _as_sent(sql: str, kind: str) -> str:
     """SQL for a value that Python can hold, in the form that it has there."""
-    if kind == "uuid":
-        return f"{sql}::text"
-    if kind == "timestamptz":
-        return _HELD.format(sql)
-    return _HELD_LOCAL.format(sql) if kind == "timestamp" else sql
+    form = _SENT_AS.get(kind)
+    return sql if form is None else form.format(sql)
 
 
 class Source(NamedTuple):

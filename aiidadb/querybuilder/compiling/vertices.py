@@ -61,8 +61,8 @@ class Vertices(NamedTuple):
     sources: Mapping[str, Source]
     stages: Sequence[Sequence[Vertex]]
 
-    def is_one_row(self, filters: Mapping[str, Tree]) -> bool:
-        """Whether a vertex is one row at most, found by its pk or UUID."""
+    def have_one_row(self, filters: Mapping[str, Tree]) -> bool:
+        """Whether one of them is one row at most, found by its pk or UUID."""
         return any(
             key in ("id", "pk", "uuid")
             and any(operator in (None, "==") and kind is not NESTED for operator, kind, _ in parts)

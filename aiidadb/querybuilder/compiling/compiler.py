@@ -129,10 +129,11 @@ class _Rows(NamedTuple):
 
 
 def _require_tags(filters: Iterable[str], query: QueryDict) -> None:
+    known = query["filters"]
     for tag in filters:
-        if tag not in query["filters"]:
-            known = ", ".join(map(quote, query["filters"]))
-            raise InvalidInputError(f"there is no tag {quote(tag)}: there are {known}")
+        if tag not in known:
+            there = ", ".join(map(quote, known))
+            raise InvalidInputError(f"there is no tag {quote(tag)}: there are {there}")
 
 
 def _rows(

@@ -61,6 +61,8 @@ def orders_of(
         InvalidInputError: There is no such field or cast, a cast is missing, or distinct rows are
             to be ordered by what is not projected.
     """
+    if not query["order_by"]:
+        return []
     # Databases that were made by the SQLAlchemy backend have nulls in many columns.
     may_be_null = query["distinct"] or _has_outer_join(query) or version.line == "sqlalchemy"
     projected = {one.value for one in projection.selected if not one.function}

@@ -60,6 +60,7 @@ def projection_of(
     fields: list[Field] = []
     selected: list[Selected] = []
     known: set[tuple[str, str]] = set()
+    renamed = query["project_map"]
     for tag, name, options in _asked(query, filters, sources):
         source = source_of_tag(tag, sources)
         if name == "*":
@@ -68,7 +69,9 @@ def projection_of(
         else:
             width, make = 1, None
             selected.append(_column(source, name, options, parameters))
-        key = _key(query, tag, name)
+        key = "metadata" if name == "_metadata" else name
+        if tag in renamed:
+            key = renamed[tag].get(key, key)
         fields.append(Field(tag, key, width, make))
         known.add((tag, key))
         if len(known) < len(fields):
@@ -101,13 +104,6 @@ def _asked(
                 yield from ((tag, column, options) for column in source.entity.columns)
                 if source.entity is WALK and uses_path(tag, query, filters):
                     yield tag, "path", options
-
-
-def _key(query: QueryDict, tag: str, name: str) -> str:
-    """What a field is called in ``dict()``."""
-    name = "metadata" if name == "_metadata" else name
-    names = query["project_map"].get(tag)
-    return names.get(name, name) if names else name
 
 
 def _column(

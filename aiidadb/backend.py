@@ -392,6 +392,14 @@ class BackendOpening:
         assert self._backend is not None
         await self._backend.close()
 
+    if not TYPE_CHECKING:  # a type checker reports what is not there by itself
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(
+                f"what open_backend() returns has no {quote(name)} until it is open: write "
+                "`backend = await open_backend(…)` or `async with open_backend(…) as backend`"
+            )
+
     def __repr__(self) -> str:
         if self._backend is not None:
             return f"<aiidadb.BackendOpening of {self._backend!r}>"

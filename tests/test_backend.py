@@ -102,9 +102,16 @@ async def test_a_number_is_no_text_to_look_up(main_dsn, column, value):
             await backend.queries.get_closest_parents(1, **{column: value})
 
 
+def test_without_await_it_says_what_is_missing():
+    opening = aiidadb.open_backend("postgresql://ada@localhost/aiida")
+    with pytest.raises(AttributeError, match=r"'queries' until it is open.*await open_backend"):
+        opening.queries  # noqa: B018
+    assert not hasattr(opening, "close")
+
+
 async def test_a_database_of_others_is_refused(empty_dsn):
     await run_script(empty_dsn, "create table invoices (id int)")
-    with pytest.raises(NotAnAiidaDatabase, match="not an AiiDA database"):
+    with pytest.raises(NotAnAiidaDatabase, match=r"not an AiiDA database.*check the name"):
         await opened_version(empty_dsn)
     await run_script(empty_dsn, "create table alembic_version (version_num varchar(32))")
     with pytest.raises(NotAnAiidaDatabase):

@@ -119,7 +119,7 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
 )  # fmt: skip
 @click.option(
     "--element-only", "--with-elements-exclusive", "-E", "element_only", multiple=True,
-    metavar="SYMBOL", help="With all of these elements.",
+    metavar="SYMBOL", help="With all of these elements, and perhaps others.",
 )  # fmt: skip
 @click.option(
     "--formula-mode",

@@ -24,7 +24,7 @@ __all__ = ["init"]
     type=click.Choice([str(DJANGO_HEAD), str(MAIN_HEAD)]),
     default=str(MAIN_HEAD),
     show_default=True,
-    help="For AiiDA 1.6, or for 2.x.",
+    help="The schema of AiiDA 1.4 to 1.6, or of 2.4 to 2.9.",
 )
 @command_options
 def init(database: Database, version: str) -> None:

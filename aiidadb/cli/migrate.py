@@ -45,7 +45,8 @@ _AIIDA_OF: Final = {
     "--to",
     "target",
     metavar="VERSION",
-    help=f"{DJANGO_HEAD} for AiiDA 1.6 ({SQLALCHEMY_HEAD} with SQLAlchemy), or any other.  "
+    help=f"{DJANGO_HEAD} for AiiDA 1.4 to 1.6 ({SQLALCHEMY_HEAD} with SQLAlchemy), or any other "
+    "version on the way.  "
     f"[default: {MAIN_HEAD}]",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")

@@ -45,8 +45,8 @@ FIRST_MAYBE_DECODED: Final = 9
 CONFIG_FILE: Final = "config.json"
 CONFIG_DIRECTORY: Final = ".aiida"
 
-_GIVE_CONFIG: Final = "set AIIDA_PATH, or give config="
-_GIVE_CONFIG_HERE: Final = "set AIIDA_PATH, or give --config"
+_GIVE_CONFIG: Final = "set AIIDA_PATH, or give config= or a DSN"
+_GIVE_CONFIG_HERE: Final = "set AIIDA_PATH, or give --config or --dsn"
 
 POSTGRESQL_BACKENDS: Final = ("core.psql_dos", "psql_dos", "django", "sqlalchemy")
 
@@ -247,8 +247,8 @@ def _read_json(path: Path) -> Mapping[str, object]:
     except FileNotFoundError:
         raise MissingConfigurationError(
             f"there is no configuration file {path}",
-            advice=_GIVE_CONFIG,
-            command_advice=_GIVE_CONFIG_HERE,
+            advice="check AIIDA_PATH and config=",
+            command_advice="check AIIDA_PATH and --config",
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

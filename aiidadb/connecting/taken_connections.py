@@ -206,8 +206,8 @@ class TakenConnections:
 
     def _none_free(self) -> PoolTimeout:
         return PoolTimeout(
-            f"none of the pool's {self.pool.get_max_size()} connections became free within "
-            f"{plural(self._acquire_timeout or 0, 'second')}",
+            f"no connection became free within {plural(self._acquire_timeout or 0, 'second')} "
+            f"(the pool has {plural(self.pool.get_max_size(), 'connection')})",
             advice="try again later, or open the database with a larger max_size or "
             "acquire_timeout",
         )

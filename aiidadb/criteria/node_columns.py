@@ -35,7 +35,7 @@ def as_columns(names: Iterable[str], *, or_else: Set[str] = frozenset()) -> Colu
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InvalidTypeError(
-            f"return_values must be several, such as ('id',), not {quote(names)}"
+            f"return_values must be a collection, such as ('id',), not {quote(names)}"
         )
     columns = [_as_column(name, or_else) for name in names]
     if not columns:

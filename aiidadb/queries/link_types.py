@@ -32,9 +32,11 @@ def as_link_types(link_types: Collection[str] | None) -> list[str] | None:
     if link_types is None:
         return None
     if isinstance(link_types, str):
-        raise InvalidTypeError(f"link_types must be several, such as ({quote(link_types)},)")
+        raise InvalidTypeError(f"link_types must be a collection, such as ({quote(link_types)},)")
     if not isinstance(link_types, Iterable):
-        raise InvalidTypeError(f"link_types must be several types, not {quote(link_types)}")
+        raise InvalidTypeError(
+            f"link_types must be a collection of link types, not {quote(link_types)}"
+        )
     names = list(link_types)
     for name in names:
         if not isinstance(name, str) or name not in LINK_TYPES:

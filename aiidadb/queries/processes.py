@@ -152,9 +152,9 @@ class ProcessReader:
 
 def _as_states(states: Collection[str]) -> list[str]:
     if isinstance(states, str):
-        raise InvalidTypeError(f"states must be several, such as ({quote(states)},)")
+        raise InvalidTypeError(f"states must be a collection, such as ({quote(states)},)")
     if not isinstance(states, Iterable):
-        raise InvalidTypeError(f"states must be several states, not {quote(states)}")
+        raise InvalidTypeError(f"states must be a collection of states, not {quote(states)}")
     names = list(states)
     for name in names:
         if not isinstance(name, str):

@@ -105,7 +105,7 @@ def _require_node_type(text: str) -> None:
     if text and (not text.endswith(".") or text.count(".") == 1):
         raise InvalidInputError(
             f"{quote(text)} is not a type of nodes: write it as AiiDA stores it, such as "
-            "'data.core.structure.StructureData.'"
+            "'data.core.structure.StructureData.', or for groups 'group.core'"
         )
 
 

@@ -263,9 +263,10 @@ class Bookkeeping:
                 command_advice="make AiiDA's schema with `aiidadb init`",
             )
         return NotAnAiidaDatabase(
-            "this is not an AiiDA database: neither alembic_version nor django_migrations says "
-            f"anything of AiiDA (the schema {quote(self.schema)} has "
-            f"{plural(len(self.tables), 'other table')})"
+            "this is not an AiiDA database: neither alembic_version nor django_migrations records "
+            f"a version of AiiDA's schema (the schema {quote(self.schema)} has "
+            f"{plural(len(self.tables), 'other table')})",
+            advice="check the name of the database",
         )
 
 

@@ -116,11 +116,11 @@ def test_without_its_extra_it_says_which():
 def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path, monkeypatch):
     monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
     assert one_line(run("stats"), 1).endswith(
-        f"looked for {tmp_path / '.aiida'}; set AIIDA_PATH, or give --config\n"
+        f"looked for {tmp_path / '.aiida'}; set AIIDA_PATH, or give --config or --dsn\n"
     )
     missing = tmp_path / "none.json"
     assert one_line(run("stats", "--config", missing), 1) == (
-        f"Error: there is no configuration file {missing}: set AIIDA_PATH, or give --config\n"
+        f"Error: there is no configuration file {missing}: check AIIDA_PATH and --config\n"
     )
     said = one_line(run("bands", "list", "--user-email", "x@y", "--dsn", main_dsn), 1)
     assert said.endswith("is not in the database: add --all-users for the bands of all users\n")

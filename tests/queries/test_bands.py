@@ -493,7 +493,7 @@ async def test_djsites_namespace_is_taken_as_it_is(campaign):
         ({"past_days": -1}, "0 or more"),
         ({"group_pk": ["1"]}, "pk"),
         ({"group_name": [1]}, "label"),
-        ({"link_types": "create"}, "several, such as"),
+        ({"link_types": "create"}, "a collection, such as"),
         ({"link_types": ["created"]}, "no link type 'created'"),
     ],
     ids=repr,

@@ -273,7 +273,7 @@ async def test_what_is_no_pk_is_refused(bare_dsn, pks):
         ({"chunk_size": -1}, "chunk_size"),
         ({"chunk_size": True}, "chunk_size"),
         ({"chunk_size": 1.5}, "chunk_size"),
-        ({"link_types": "create"}, "several"),
+        ({"link_types": "create"}, "must be a collection"),
         ({"link_types": ["create", "made_by"]}, "made_by.*call_calc"),
         ({"colour": "red"}, "no column 'colour'.*node_type"),
         ({"link_type": "create"}, "has no argument 'link_type'.*did you mean 'link_types'?"),

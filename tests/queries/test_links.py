@@ -165,7 +165,7 @@ async def test_a_link_shows_the_node_at_its_other_end(backend: aiidadb.Backend) 
         ({"limit": 0}, InvalidInputError, "limit must be a positive integer"),
         ({"limit": 1.0}, InvalidTypeError, "limit"),
         ({"link_types": ["made"]}, InvalidInputError, "no link type 'made'.*call_calc"),
-        ({"link_types": "create"}, InvalidTypeError, "several"),
+        ({"link_types": "create"}, InvalidTypeError, "must be a collection"),
         ({"pks": ["1"]}, InvalidTypeError, "pk"),
     ],
     ids=repr,

@@ -104,7 +104,7 @@ async def test_all_parents_give_the_columns_asked_for(backend):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"return_values": "id"}, "several"),
+        ({"return_values": "id"}, "must be a collection"),
         ({"return_values": []}, "empty"),
         ({"return_values": ["colour"]}, "'colour'.*node_type"),
         ({"return_values": ["label.x"]}, "'label.x'"),

@@ -191,7 +191,7 @@ async def test_times_come_with_any_zone_or_as_text(backend, zone):
         ({"states": ["x" * 1000]}, "choose among created, running"),
         ({"states": "running"}, "such as"),
         ({"states": [1]}, "not a state"),
-        ({"states": 1}, "several states"),
+        ({"states": 1}, "collection of states"),
         ({"since": dt.datetime(2024, 1, 1)}, "no time zone"),
         ({"since": "2024-01-01"}, "no time zone"),
         ({"since": dt.date(2024, 1, 1)}, "with a time zone"),

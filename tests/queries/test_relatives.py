@@ -251,7 +251,7 @@ async def test_a_cycle_is_walked_once(backend: aiidadb.Backend) -> None:
         ("get_all_parents", {"max_depth": True}, InvalidTypeError, "max_depth"),
         ("get_descendants", {"max_depth": 1.5}, InvalidTypeError, "max_depth"),
         ("get_descendants", {"return_values": ["deph"]}, InvalidInputError, "mean 'depth'"),
-        ("get_descendants", {"return_values": "depth"}, InvalidTypeError, "several"),
+        ("get_descendants", {"return_values": "depth"}, InvalidTypeError, "must be a collection"),
         ("get_descendants", {"return_values": []}, InvalidInputError, "empty"),
         ("get_descendants", {"link_types": ["made"]}, InvalidInputError, "made"),
         ("get_descendants", {"pks": None}, InvalidTypeError, "pks"),

@@ -74,6 +74,8 @@ def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
             f"\nThe server is still running. Query the database, for example:\n"
             f"  aiidadb stats --dsn {dsn}\n"
             f"  aiidadb bands list --all-users --limit 5 --dsn {dsn}\n"
+            f"In a notebook:\n"
+            f"  backend = await aiidadb.open_backend({server.dsn_of('campaign')!r})\n"
             f"Stop the server and remove its files:\n  {stop}"
         )
     else:

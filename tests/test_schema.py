@@ -364,7 +364,7 @@ async def test_a_new_database_is_made_of_a_head_only(empty_dsn: str, version: st
 async def test_a_database_that_is_not_empty_is_refused(empty_dsn: str, statement: str) -> None:
     await run_script(empty_dsn, statement)
     async with opened(empty_dsn) as backend:
-        with pytest.raises(DatabaseNotEmpty, match=r"1 tables \((invoices|numbers)\)"):
+        with pytest.raises(DatabaseNotEmpty, match=r"1 table \((invoices|numbers)\)"):
             await backend.schema.initialise()
 
 

@@ -27,7 +27,7 @@ from aiidadb.text import find_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JsonValue", "decode_json", "encode_json", "is_small", "read_json"]
+__all__ = ["JsonValue", "decode_json", "encode_json", "is_small", "read_json", "with_lists"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 """What JSON can hold, as Python has it. NaN and infinities are refused when they are stored."""
@@ -300,3 +300,10 @@ def _refuse_item(item: object, path: list[int | str]) -> None:
 def _where(path: list[int | str]) -> str:
     steps = (f"[{step if isinstance(step, int) else quote(step)}]" for step in path)
     return "the value" + "".join(steps)
+
+
+def with_lists(value: Any) -> Any:
+    """A JSON value with lists in place of tuples, as JSON has none and AiiDA takes them."""
+    if isinstance(value, dict):
+        return {key: with_lists(one) for key, one in value.items()}
+    return [*map(with_lists, value)] if isinstance(value, list | tuple) else value

@@ -9,31 +9,32 @@ from __future__ import annotations
 import copy
 import datetime
 import marshal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.jsonvalue import decode_json, encode_json
+from aiidadb.jsonvalue import decode_json, encode_json, with_lists
 from aiidadb.messages import quote
-from aiidadb.querybuilder.compiling.parameters import of_filter, with_lists
+from aiidadb.querybuilder.filter_tree import (
+    COMBINATIONS,
+    MIXED,
+    NAIVE_TIME,
+    NESTED,
+    Each,
+    Mark,
+    of_filter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
     from aiidadb.querybuilder.dictionary import QueryDict
+    from aiidadb.querybuilder.filter_tree import Kind, Operator, Tree
 
 __all__ = [
-    "COMBINATIONS",
     "DEEPEST",
     "MAX_BYTES",
     "MAX_DEPTH",
-    "MIXED",
-    "NAIVE_TIME",
-    "NESTED",
-    "Each",
-    "Kind",
-    "Operator",
     "Shape",
-    "Tree",
     "shape_of",
 ]
 
@@ -43,49 +44,6 @@ MAX_BYTES: Final = 1_048_576
 
 DEEPEST: Final = 300
 """How deep a caller may allow it to be."""
-
-COMBINATIONS: Final = frozenset({"and", "or", "!and", "~and", "!or", "~or"})
-
-
-class _Mark:
-    """Stands for a kind of value that is more, or less, than a Python type."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-
-NAIVE_TIME: Final = _Mark("a time without a time zone")
-MIXED: Final = _Mark("values of several types")
-NESTED: Final = _Mark("further operators")
-
-
-class Each(NamedTuple):
-    """The kind of a collection for ``in``.
-
-    Attributes:
-        kind: That of its items; None where there are none.
-    """
-
-    kind: type | _Mark | None
-
-
-Kind: TypeAlias = "type | _Mark | Each"
-"""What a value is, as far as the text of a statement depends on it."""
-
-Operator: TypeAlias = "tuple[str | None, Kind, Any]"
-"""An operator, the kind of its value, and the place of the value among all.
-
-Without an operator the value stands for itself in the dictionary, which means ``==``. Under
-``NESTED`` there are lists of operators in place of a place.
-"""
-
-Tree: TypeAlias = "tuple[tuple[str, tuple[Any, ...]], ...]"
-"""Filters: pairs of a key and operators, or of a combination and further trees."""
 
 _OF_TYPES: Final = frozenset({"node_type", "process_type", "type_string"})
 _UNCHANGED: Final = frozenset({str, int, float, bool, type(None)})
@@ -289,7 +247,7 @@ class _Walk:
             value = _copy_of(value)
         if one is datetime.datetime and any(time.tzinfo is None for time in value):
             one = NAIVE_TIME if all(time.tzinfo is None for time in value) else MIXED
-        place = len(self.values) if isinstance(one, _Mark) else self._place_among_alike(one, value)
+        place = len(self.values) if isinstance(one, Mark) else self._place_among_alike(one, value)
         if place == len(self.values):
             self.values.append(value)
         return Each(one), place

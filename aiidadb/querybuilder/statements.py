@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiidadb.querybuilder.compiling.compiled import Asked, Compiled, Guest
-    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.querybuilder.filter_tree import Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["statement_of"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.querybuilder.compiling.parameters import of_filter
+from aiidadb.querybuilder.filter_tree import of_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.stages import Stages
     from aiidadb.querybuilder.compiling.vertices import Vertices
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.querybuilder.filter_tree import Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["compile_query"]

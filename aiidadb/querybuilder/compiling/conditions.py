@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.compiling.vertices import Vertex
-    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.querybuilder.filter_tree import Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["Conditions", "require_tables"]

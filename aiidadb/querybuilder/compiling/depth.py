@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.querybuilder.compiling.filters import ColumnField
 from aiidadb.querybuilder.entities import WALK
-from aiidadb.querybuilder.shape import COMBINATIONS, NESTED
+from aiidadb.querybuilder.filter_tree import COMBINATIONS, NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aiidadb.querybuilder.compiling.parameters import Parameters
-    from aiidadb.querybuilder.shape import Operator, Tree
+    from aiidadb.querybuilder.filter_tree import Operator, Tree
 
 __all__ = ["bound_of_depth"]
 

@@ -30,16 +30,16 @@ from aiidadb.querybuilder.compiling.parameters import (
     first_uuid,
     integers_of_json,
     last_uuid,
-    of_filter,
     text_as_json,
     wrapped,
 )
-from aiidadb.querybuilder.shape import (
+from aiidadb.querybuilder.filter_tree import (
     COMBINATIONS,
     MIXED,
     NAIVE_TIME,
     NESTED,
     Each,
+    of_filter,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.parameters import Convert, Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.entities import Column
-    from aiidadb.querybuilder.shape import Kind, Operator, Tree
+    from aiidadb.querybuilder.filter_tree import Kind, Operator, Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["ColumnField", "FilterWriter"]

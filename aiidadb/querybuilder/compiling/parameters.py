@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, SupportsInt, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.jsonvalue import decode_json, encode_json
+from aiidadb.jsonvalue import decode_json, encode_json, with_lists
 from aiidadb.messages import quote
 from aiidadb.text import find_problem, require_text
 
@@ -38,9 +38,7 @@ __all__ = [
     "first_uuid",
     "integers_of_json",
     "last_uuid",
-    "of_filter",
     "text_as_json",
-    "with_lists",
     "wrapped",
 ]
 
@@ -114,11 +112,6 @@ class Parameters:
     def next(self) -> int:
         """The number of the next parameter."""
         return len(self.slots) + 1
-
-
-def of_filter(key: str, error: InvalidInputError) -> InvalidInputError:
-    """An error about a filter, which says about which one."""
-    return type(error)(f"the filter on {quote(key)}: {error}")
 
 
 def as_text(value: str) -> str:
@@ -223,13 +216,6 @@ def as_json_type(value: str) -> str:
 def as_json_list(values: Sequence[object]) -> str:
     """The JSON text of a tuple."""
     return encode_json(with_lists(values))
-
-
-def with_lists(value: Any) -> Any:
-    """A JSON value with lists in place of tuples, as JSON has none and AiiDA takes them."""
-    if isinstance(value, dict):
-        return {key: with_lists(one) for key, one in value.items()}
-    return [*map(with_lists, value)] if isinstance(value, list | tuple) else value
 
 
 def integers_of_json(text: str) -> list[int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.querybuilder.filter_tree import Tree
 
 __all__ = ["Projection", "projection_of"]
 

@@ -13,16 +13,16 @@ from aiidadb.messages import quote
 from aiidadb.querybuilder.compiling.sources import edge_of_walk, source_of_table
 from aiidadb.querybuilder.compiling.walks import wants_each_way
 from aiidadb.querybuilder.entities import ENTITIES
+from aiidadb.querybuilder.filter_tree import NESTED
 from aiidadb.querybuilder.relations import Walk, relation_of
-from aiidadb.querybuilder.shape import NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiidadb.querybuilder.compiling.sources import Source
     from aiidadb.querybuilder.dictionary import QueryDict, VertexDict
+    from aiidadb.querybuilder.filter_tree import Tree
     from aiidadb.querybuilder.relations import Relation
-    from aiidadb.querybuilder.shape import Tree
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["Vertex", "Vertices", "vertices_of"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.compiled import Asked
     from aiidadb.querybuilder.compiling.parameters import Parameters
     from aiidadb.querybuilder.dictionary import QueryDict
-    from aiidadb.querybuilder.shape import Tree
+    from aiidadb.querybuilder.filter_tree import Tree
 
 __all__ = ["uses_path", "wants_each_way", "ways_asked"]
 

@@ -28,6 +28,7 @@ from shapes import chain, write
 import aiidadb
 from aiidadb.criteria.node_criteria import bind_criteria
 from aiidadb.criteria.tables import nodes
+from aiidadb.messages import plural
 from aiidadb.queries.parent_search import ParentSearch
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ NEAR: Final = 16
 
 
 def matches_apart(number: int) -> str:
-    return f"a match every {number} nodes"
+    return f"a match every {plural(number, 'node')}"
 
 
 def starts_apart(number: int) -> str:
-    return f"a start every {number} nodes"
+    return f"a start every {plural(number, 'node')}"
 
 
 class Chain:

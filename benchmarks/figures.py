@@ -94,7 +94,7 @@ FIGURES: Final = (
     Figure(
         "Load a node by its pk with the QueryBuilder, the client's processor time",
         "querybuilder_small_140000",
-        "node by pk, 1 rows",
+        "node by pk, 1 row",
     ),
     Figure(
         "Delete 20,010 of 140,000 nodes by AiiDA's provenance rules",

@@ -34,6 +34,7 @@ from sqlalchemy import text
 
 import aiidadb
 from aiidadb.demo.campaign import GROUPS, USERS
+from aiidadb.messages import plural
 from tests.querybuilder.oracle import oracle, plain
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
                 query = placed(example["query"], found)
                 contestants = contestants_of(example, query, backend, storage, connection)
                 number = await number_of_rows(contestants, is_ordered=example["ordered"])
-                report.note(f"{example['name']}: {number:,} rows")
+                report.note(f"{example['name']}: {plural(number, 'row')}")
                 seconds = await measure(
                     contestants, repeat=arguments.repeat, in_a_row={"aiidadb": 3}, clock=clock
                 )

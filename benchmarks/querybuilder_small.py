@@ -23,6 +23,7 @@ from common import Report, Server, aiida_storage, parser, profile_of, run
 
 import aiidadb
 from aiidadb.connecting.connection import COMMAND_TIMEOUT
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     import argparse
@@ -241,7 +242,7 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
             rows = await _same_number_of_rows(small, theirs, backend, pool)
             taken = await _blocks(small, theirs, backend, pool, arguments)
             report.add(
-                f"{small.what}, {rows} rows",
+                f"{small.what}, {plural(rows, 'row')}",
                 {name: [1e6 * one for one in times] for name, times in taken.items()},
                 unit="µs",
             )

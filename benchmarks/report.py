@@ -1,7 +1,7 @@
-"""Turns the result files into bars: a plot, ``results/benchmarks.png``, and text.
+"""Turns the result files into bars: text, and a plot of what was compared with aiida-core.
 
-``python benchmarks/report.py [results/NAME.json …]``; without names it takes all there are.
-Each panel has its own scale, from zero to the longest bar.
+``python benchmarks/report.py [results/NAME.json …]``; without names it takes all there are, and
+draws ``results/benchmarks.png``. Each panel has its own scale, from zero to the longest bar.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 24  # of a text bar
 _GAP: Final = 0.7  # below a panel of the plot, in bars
+_LONGEST_NAME: Final = 40  # that fits beside a bar of the plot
 _COLOURS: Final = {"aiidadb": "#1f5fa8", "aiida-core": "#d9772b", "floor": "#9aa3ad"}
 _LEGEND: Final = {
     "aiidadb": "aiidadb",
-    "aiida-core": "aiida-core 2.9.4",
+    "aiida-core": "aiida-core (2.9.4 if not named)",
     "floor": "floor: what the server needs anyway",
 }
 # What comes first.
@@ -73,6 +74,11 @@ class Panel:
     title: str
     bars: tuple[Bar, ...]
 
+    @property
+    def compares_with_aiida(self) -> bool:
+        """Whether both are measured."""
+        return {"aiidadb", "aiida-core"} <= {bar.who for bar in self.bars}
+
     def length(self, bar: Bar) -> float:
         """How long a bar is, from 0 to 1."""
         return bar.value / max(other.value for other in self.bars)
@@ -100,7 +106,7 @@ def read_panels(paths: Sequence[Path]) -> list[Panel]:
                 groups.setdefault(one["group"], []).append(bar)
         for group, bars in groups.items():
             title = result["title"][0].upper() + result["title"][1:]
-            if len(groups) > 1 and group.lower() not in title.lower():
+            if len(groups) > 1:
                 title = f"{title}: {group}"
             panels.append(Panel(title, tuple(bars)))
     return panels
@@ -186,7 +192,7 @@ def _title(panel: Panel) -> str:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    names = [textwrap.shorten(bar.name, 48, placeholder=" …") for bar in panel.bars]
+    names = [textwrap.shorten(bar.name, _LONGEST_NAME, placeholder=" …") for bar in panel.bars]
     places = range(len(panel.bars))
     axes.barh(
         places,
@@ -226,7 +232,7 @@ def main() -> None:
     if not panels:
         raise SystemExit(f"no results in {RESULTS}: run a benchmark first")
     show(panels)
-    draw(panels, arguments.plot)
+    draw([panel for panel in panels if panel.compares_with_aiida], arguments.plot)
     console.print(f"written: {arguments.plot}")
 
 

@@ -16,7 +16,7 @@ from aiidadb.connecting.connector import CONNECT_TIMEOUT
 from aiidadb.connecting.loan import Loan
 from aiidadb.connecting.pool import PoolRegistry, default_registry
 from aiidadb.connecting.pool_options import hide_secrets, require_known
-from aiidadb.connecting.profile import Profile, require_profile
+from aiidadb.connecting.profile import Profile, name_of, require_profile
 from aiidadb.connecting.served import (
     SERVED_VERSIONS,
     WITH_NODE_TYPE,
@@ -347,7 +347,7 @@ class Backend:
     def __repr__(self) -> str:
         version = "no known schema" if self.version is None else str(self.version)
         state = "closed" if self._session.is_closed else "open"
-        return f"<aiidadb.Backend of profile {quote(self.profile.name)}, {version}, {state}>"
+        return f"<aiidadb.Backend of {name_of(self.profile)}, {version}, {state}>"
 
 
 class BackendOpening:
@@ -406,7 +406,7 @@ class BackendOpening:
         if self._profile is None:
             what = "the default profile"
         elif isinstance(self._profile, Profile):
-            what = f"profile {quote(self._profile.name)}"
+            what = name_of(self._profile)
         else:
             what = f"{'' if _is_dsn(self._profile) else 'profile '}{quote(self._profile)}"
         return f"<aiidadb.BackendOpening of {what}, not open>"
@@ -436,7 +436,7 @@ class BackendOpening:
             else:
                 with contextlib.suppress(Exception):
                     session.version = bookkeeping.version()
-            session.loan = Loan(stack.pop_all(), profile.name)
+            session.loan = Loan(stack.pop_all(), name_of(profile))
         self._backend = Backend(session)
         return self._backend
 

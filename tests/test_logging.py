@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import re
 import sys
@@ -40,8 +41,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def backends(dsn: str, **options: Any) -> contextlib.AbstractAsyncContextManager[aiidadb.Backend]:
-    return aiidadb.open_backend(dsn, registry=aiidadb.PoolRegistry(), **options)
+def backends(
+    database: aiidadb.Profile | str, **options: Any
+) -> contextlib.AbstractAsyncContextManager[aiidadb.Backend]:
+    return aiidadb.open_backend(database, registry=aiidadb.PoolRegistry(), **options)
 
 
 def said_by(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
@@ -123,14 +126,22 @@ def test_the_document_names_every_logger() -> None:
 async def test_a_pool_that_opens_and_closes(
     bare_dsn: str, logged: pytest.LogCaptureFixture
 ) -> None:
-    profile = aiidadb.Profile.from_dsn(bare_dsn)
-    async with asyncio.timeout(LIMIT), backends(bare_dsn, max_size=7, max_long=2):
-        pass
-    first, last = said_by(logged, "aiidadb.connecting.pool")
-    assert first.startswith("opened the pool of profile ")
-    for part in (profile.name, profile.database, "at most 7 connections, 2 for long calls"):
-        assert str(part) in first
-    assert last == f"closed the pool of profile {first.split(': ')[0].rsplit(' ', 1)[1]}"
+    of_dsn = aiidadb.Profile.from_dsn(bare_dsn)
+    named = dataclasses.replace(of_dsn, name="mine")
+    for profile, name, where, size, most in [
+        (of_dsn, f"database '{of_dsn.database}'", "", 7, "7 connections, 2 for long calls"),
+        (named, "profile 'mine'", f"database '{of_dsn.database}' ", 1, "1 connection, 1 for long"),
+    ]:
+        logged.clear()
+        async with (
+            asyncio.timeout(LIMIT),
+            backends(profile, max_size=size, max_long=min(size, 2)),
+        ):
+            pass
+        first, last = said_by(logged, "aiidadb.connecting.pool")
+        assert first.startswith(f"opened the pool of {name}: {where}on ")
+        assert most in first
+        assert last == f"closed the pool of {name}"
 
 
 async def test_a_connection_that_is_lost_and_replaced(

@@ -1,10 +1,14 @@
 """How messages show what callers gave."""
 
+import ast
+import re
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
+import aiidadb
 from aiidadb.messages import Secret, escape_odd, plural, printable, quote, shorten, show
 
 SECRET = "s3cr@t:/?"
@@ -109,3 +113,11 @@ def test_an_escape_is_ascii_and_names_the_character():
 )
 def test_one_thing_is_in_the_singular(number: float, text: str) -> None:
     assert plural(number, "second") == text
+
+
+def test_no_log_counts_in_the_plural_alone() -> None:
+    """``1 rows``: where a log counts, it does so by :func:`plural`."""
+    for path in Path(aiidadb.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"%d [a-z]+s\b", node.value), (path, node.lineno)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from aiidadb.cli.groups import Group
 from aiidadb.cli.names import find_groups, require_elements, require_user_email
 from aiidadb.cli.options import command_options_but_p, group_options, link_types_option
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
-from aiidadb.messages import plural, quote
+from aiidadb.connecting.profile import name_of
+from aiidadb.messages import plural
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ BANDS_COLUMNS: Final[Mapping[str, Literal["left", "right"]]] = {
 """Headings of a table of bands, and the side at which its cells stand."""
 
 
-@click.group()
+@click.group(cls=Group)
 @group_options
 def bands() -> None:
     """Show band structures."""
@@ -156,7 +158,7 @@ def list_bands(
     """
     if not all_users and (user_email or database.profile.default_user_email) is None:
         raise click.UsageError(
-            f"profile {quote(database.profile.name)} has no default user: "
+            f"{name_of(database.profile)} has no default user: "
             "add --user-email EMAIL, or --all-users"
         )
     require_elements([*element, *element_only])

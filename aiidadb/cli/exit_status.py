@@ -10,9 +10,10 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from aiidadb.cli.groups import Group
 from aiidadb.cli.signals import ending_signals
 from aiidadb.exceptions import AiidaDbError
-from aiidadb.messages import MOST_CHARACTERS, printable, shorten
+from aiidadb.messages import MOST_CHARACTERS, did_you_mean, printable, shorten
 
 __all__ = ["Commands"]
 
@@ -22,7 +23,7 @@ REFUSED: Final = 3
 SIGNALLED: Final = 128  # and the signal's number
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The top of the command line.
 
     Exit status: 0 where all was done, 1 for an error and for a question answered with no, 2 for
@@ -82,10 +83,18 @@ def _tell_usage(error: click.ClickException) -> int:
         return WRONG_USAGE
     context = getattr(error, "ctx", None)
     help_of = f" (see {context.command_path} --help)" if context is not None else ""
-    message = printable(" ".join(error.format_message().split()).rstrip("."))
+    message = printable(" ".join(_message_of(error).split()).rstrip("."))
     message = shorten(message, MOST_CHARACTERS - len(help_of))
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}{help_of}", err=True)
     return error.exit_code
+
+
+def _message_of(error: click.ClickException) -> str:
+    if not isinstance(error, click.NoSuchOption):
+        return error.format_message()
+    # click's own suggestion follows without a mark between.
+    meant = did_you_mean(error.option_name, error.possibilities or ())
+    return f"No such option {error.option_name}{f': {meant}' if meant else ''}"
 
 
 def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.exit_status import FAILED
+from aiidadb.cli.groups import Group
 from aiidadb.cli.options import command_options, group_options
 from aiidadb.cli.output.console import echo
 from aiidadb.cli.output.json_output import echo_json
@@ -46,7 +47,7 @@ class _Deletion:
     spared_types: Mapping[str, int] = field(default_factory=dict)
 
 
-@click.group()
+@click.group(cls=Group)
 @group_options
 def nodes() -> None:
     """Delete nodes."""

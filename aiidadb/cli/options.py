@@ -67,6 +67,20 @@ class Database:
         self.as_json = as_json
 
     @functools.cached_property
+    def dsn(self) -> str | None:
+        """The DSN that names the database; None: it is a profile of AiiDA's configuration.
+
+        Raises:
+            UsageError: Both a profile and a DSN were given.
+        """
+        names_profile = self._name is not None or self._config is not None
+        if self._dsn is not None and names_profile:
+            raise click.UsageError("give --dsn, or --profile and --config, not both")
+        if self._dsn is None and not names_profile:  # what is typed counts more
+            return os.environ.get(_DSN_VARIABLE) or None
+        return self._dsn
+
+    @functools.cached_property
     def profile(self) -> Profile:
         """The profile asked for.
 
@@ -74,14 +88,8 @@ class Database:
             ConfigurationError: There is no profile of that name, or it cannot be used.
             UsageError: Both a profile and a DSN were given.
         """
-        dsn = self._dsn
-        names_profile = self._name is not None or self._config is not None
-        if dsn is not None and names_profile:
-            raise click.UsageError("give --dsn, or --profile and --config, not both")
-        if dsn is None and not names_profile:  # what is typed counts more than the environment
-            dsn = os.environ.get(_DSN_VARIABLE) or None
-        if dsn is not None:
-            return Profile.from_dsn(dsn, repository=self._repository)
+        if self.dsn is not None:
+            return Profile.from_dsn(self.dsn, repository=self._repository)
         profile = load_profile(self._name, config=self._config)
         if self._repository is None:
             return profile

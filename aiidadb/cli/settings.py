@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aiidadb.cli.groups import Group
 from aiidadb.cli.options import command_options, group_options
 from aiidadb.cli.output.console import echo, visible
 from aiidadb.cli.output.json_output import deep_calls, echo_json
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["settings"]
 
 
-@click.group(short_help="Read and write settings.")
+@click.group(cls=Group, short_help="Read and write settings.")
 @group_options
 def settings() -> None:
     """Read and write the settings that AiiDA keeps in the database."""

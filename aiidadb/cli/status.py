@@ -45,7 +45,7 @@ def status(database: Database, detailed: bool) -> None:
     """
 
     async def look(backend: Backend) -> dict[str, object]:
-        facts = await _facts(backend)
+        facts = await _facts(backend, database.profile.name if database.dsn is None else None)
         return {**facts, **await _details(backend)} if detailed else facts
 
     facts = database.call(look, doing="Counting" if detailed else None, schema_check=False)
@@ -68,11 +68,11 @@ def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield name.replace("_", " "), value
 
 
-async def _facts(backend: Backend) -> dict[str, object]:
+async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
     profile = backend.profile
     server = await backend.describe_server()
     facts: dict[str, object] = {
-        "profile": profile.name,
+        "profile": name,
         "host": profile.host,
         "port": profile.port,
         "database": profile.database,

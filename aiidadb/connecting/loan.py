@@ -6,8 +6,6 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.messages import quote
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
@@ -25,12 +23,12 @@ class Loan:
 
     Args:
         stack: Gives the pool back when it is closed.
-        name: The profile's name, for the warning.
+        name: What the profile is, for the warning.
     """
 
     def __init__(self, stack: AsyncExitStack, name: str) -> None:
         self._stack: AsyncExitStack | None = stack
-        self._name: Final = quote(name)
+        self._name: Final = name
         self._pid: Final = os.getpid()
 
     @property
@@ -52,7 +50,7 @@ class Loan:
     ) -> None:
         if self._stack is not None and self._pid == getpid():
             warn(
-                f"the backend of profile {self._name} was never closed: enter open_backend() with "
+                f"the backend of {self._name} was never closed: enter open_backend() with "
                 "`async with`, or await backend.close()",
                 ResourceWarning,
                 source=self,

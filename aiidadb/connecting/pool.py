@@ -33,12 +33,12 @@ from aiidadb.connecting.connector import Connector, plain
 from aiidadb.connecting.lanes import Lanes, number_of_lanes
 from aiidadb.connecting.places import Places, place_found
 from aiidadb.connecting.pool_options import hide_secrets
-from aiidadb.connecting.profile import require_profile
+from aiidadb.connecting.profile import name_of, require_profile
 from aiidadb.connecting.slow_statements import SlowStatements
 from aiidadb.connecting.statement import cancel_statement
 from aiidadb.connecting.uninterrupted import uninterrupted
 from aiidadb.exceptions import ClosedError, PoolOptionsError, translate
-from aiidadb.messages import quote
+from aiidadb.messages import plural, quote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -321,7 +321,7 @@ class PoolRegistry:
         arguments["max_long"] = number_of_lanes(arguments.get("max_long"), arguments["max_size"])
         lanes = Lanes(arguments["max_long"], arguments["command_timeout"])
         slow = SlowStatements(arguments["slow_statement"])
-        entry = _Entry(loop, os.getpid(), arguments, quote(key[1].name), lanes, slow)
+        entry = _Entry(loop, os.getpid(), arguments, name_of(key[1]), lanes, slow)
         self._entries[key] = entry
         _entries.add(entry)
         try:
@@ -410,7 +410,7 @@ def _preparing(entry: _Entry, init: _Callback | None) -> _Callback:
             await _call(partial(init, connection), "init", init)
         if entry.lost:
             entry.lost -= 1
-            _LOGGER.info("replaced a lost connection in the pool of profile %s", entry.name)
+            _LOGGER.info("replaced a lost connection in the pool of %s", entry.name)
 
     return prepare
 
@@ -422,15 +422,18 @@ def _ended(entry: _Entry, connection: asyncpg.Connection) -> None:
         return
     if was_lost(connection, entry.arguments.get("max_queries", _MAX_QUERIES)):
         entry.lost += 1
-        _LOGGER.warning("lost a connection in the pool of profile %s", entry.name)
+        _LOGGER.warning("lost a connection in the pool of %s", entry.name)
 
 
 def _described(entry: _Entry) -> str:
     """A pool, for the log; its password is in nothing of it."""
-    host, database = entry.arguments.get("host"), entry.arguments.get("database")
+    host = entry.arguments.get("host")
+    database = f"database {quote(entry.arguments.get('database'))}"
+    where = "" if entry.name == database else f"{database} "
+    connections = plural(entry.arguments["max_size"], "connection")
     return (
-        f"profile {entry.name}: database {quote(database)} on {quote(host)}, at most "
-        f"{entry.arguments['max_size']} connections, {entry.arguments['max_long']} for long calls"
+        f"{entry.name}: {where}on {quote(host)}, at most {connections}, "
+        f"{entry.arguments['max_long']} for long calls"
     )
 
 
@@ -490,7 +493,7 @@ def _refuse_other_options(
     other = sorted(name for name in options if asked.get(name) != used.get(name))
     if other:
         raise PoolOptionsError(
-            f"the pool of profile {quote(profile.name)} is already open with options other than "
+            f"the pool of {name_of(profile)} is already open with options other than "
             "those requested: "
             f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
             "reset it first, or use a registry of your own"
@@ -519,7 +522,7 @@ async def _close_soon(entry: _Entry, pool: asyncpg.Pool) -> None:
         await asyncio.wait((closing,))
     if closing.cancelled() or closing.exception() is not None:
         pool.terminate()
-    _LOGGER.info("closed the pool of profile %s", entry.name)
+    _LOGGER.info("closed the pool of %s", entry.name)
 
 
 default_registry: Final = PoolRegistry()

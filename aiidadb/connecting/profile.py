@@ -24,7 +24,7 @@ from aiidadb.text import require_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Profile", "make_profile", "read_file_uri", "require_profile"]
+__all__ = ["Profile", "make_profile", "name_of", "read_file_uri", "require_profile"]
 
 
 ClassT = TypeVar("ClassT", bound=type)
@@ -226,6 +226,17 @@ class Profile:
             hosts = len(self.host) if isinstance(self.host, tuple) else 1
             arguments["timeout"] = None if seconds is None else seconds * hosts
         return arguments
+
+
+def name_of(profile: Profile) -> str:
+    """A profile for a message: ``profile 'main'``, or ``database 'aiida'``.
+
+    One that is called as its database, as those of a DSN are, is of no configuration that the
+    reader could look into, or its name says nothing else.
+    """
+    if profile.name == profile.database:
+        return f"database {quote(profile.database)}"
+    return f"profile {quote(profile.name)}"
 
 
 def _require_type(name: str, value: object, *kinds: type) -> None:

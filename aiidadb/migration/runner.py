@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.messages import plural
 from aiidadb.migration.check_run import check_or_refuse
 from aiidadb.migration.findings import MigrationCheck
 from aiidadb.migration.plan import make_plan
@@ -62,10 +63,11 @@ async def run_migration(
     if plan.steps:
         check = await check_or_refuse(connection, plan, options)
     what = "dry run of a migration" if options.dry_run else "migration"
-    _LOGGER.info("%s from %s to %s: %d steps", what, plan.origin, plan.target, len(plan.steps))
+    steps = plural(len(plan.steps), "step")
+    _LOGGER.info("%s from %s to %s: %s", what, plan.origin, plan.target, steps)
     reports = await _Runner(connection, plan, options, check).run()
     seconds = time.perf_counter() - begin
-    _LOGGER.info("%s done: %d steps in %.1f seconds", what, len(reports), seconds)
+    _LOGGER.info("%s done: %s in %.1f seconds", what, plural(len(reports), "step"), seconds)
     return MigrationReport(
         origin=plan.origin,
         version=plan.target,

@@ -22,6 +22,7 @@ from aiidadb.exceptions import (
     UnreachableStorage,
     translate,
 )
+from aiidadb.messages import plural
 from aiidadb.migration.options import CallersError
 from aiidadb.migration.patience import LOCKED, with_patience
 from aiidadb.migration.python_step import StepContext, StepOutcome
@@ -109,7 +110,8 @@ class StepRunner:
             raise
         notes = [*outcome.notes, *await self._clear_away(outcome)]
         seconds = time.perf_counter() - begin
-        _LOGGER.info("step %s done: %d rows in %.1f seconds", self._name, outcome.rows, seconds)
+        rows = plural(outcome.rows, "row")
+        _LOGGER.info("step %s done: %s in %.1f seconds", self._name, rows, seconds)
         self._tell("done", outcome.rows, outcome.rows)
         return StepReport(
             name=self._step.name,

@@ -13,6 +13,7 @@ from pypika import Query
 from aiidadb.arguments import as_count, as_flag
 from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.connecting.own_task import InOwnTask
+from aiidadb.connecting.profile import name_of
 from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
@@ -338,7 +339,7 @@ async def _default_user(session: Session) -> int:
     command_advice = "add --all-users for the bands of all users"
     if email is None:
         raise NotExistent(
-            f"profile {quote(session.profile.name)} has no default user",
+            f"{name_of(session.profile)} has no default user",
             advice=advice,
             command_advice=command_advice,
         )
@@ -346,8 +347,7 @@ async def _default_user(session: Session) -> int:
     pk: int | None = await QUERIES["user_by_email"].fetchval(session, email)
     if pk is None:
         raise NotExistent(
-            f"the default user {quote(email)} of profile {quote(session.profile.name)} is not in "
-            "the database",
+            f"the default user {quote(email)} of {name_of(session.profile)} is not in the database",
             advice=advice,
             command_advice=command_advice,
         )

@@ -247,13 +247,14 @@ class QueryManager:
                 and callers; ``outgoing``: those that lead away from them.
             link_types: Types of links, such as ``("create",)``; None: all.
             limit: How many links of each node there are at most; None: all. Of a node that has
-                more, they are the first that the database comes to, so that no more than these are
-                read: in general those that were stored first. How many there are,
+                more, they are the first that the database comes to, in general those that were
+                stored first, but in no order that is promised: to find the lowest pks, all links of
+                the node would have to be read, and a code can have 200,000. How many there are,
                 :meth:`get_link_counts` returns.
 
         Returns:
-            Pk to links, by the pk of the link, for every node that exists; the list is empty where
-            it has none. A pk that does not exist is not a key.
+            Pk to links, those that are given by the pk of the link, for every node that exists; the
+            list is empty where it has none. A pk that does not exist is not a key.
 
         Raises:
             InvalidInputError: A pk, direction, link type or limit cannot be used.

@@ -19,7 +19,12 @@ from tests.helpers.terminal import COMMAND
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frobnicate"], "No such command 'frobnicate'"),
+        (["frobnicate"], "No such command 'frobnicate' (see aiidadb --help)"),
+        (["stat"], "No such command 'stat': did you mean 'stats'? (see aiidadb --help)"),
+        (["bands", "lst"], "did you mean 'list'? (see aiidadb bands --help)"),
+        (["settings", "gte"], "did you mean 'get'?"),
+        (["nodes", "delte", "1"], "did you mean 'delete'?"),
+        (["stats", "--time", "UTC"], "No such option --time: did you mean '--timezone'? (see"),
         (["stats", "--frob"], "No such option"),
         (["stats", "--user", "x"], "--user"),
         (["stats", "--days", "-1"], "--days"),

@@ -28,6 +28,17 @@ def test_a_profile_of_aiidas_configuration_is_opened(run, main_campaign, tmp_pat
 
 
 @pytest.mark.quick
+def test_a_database_without_a_profile_has_none(run, main_dsn, monkeypatch):
+    told = run("status", "--dsn", main_dsn)
+    assert "profile" not in told.out
+    assert run("status", "--dsn", main_dsn, "--json").json["profile"] is None
+    refused = one_line(run("bands", "list", "--dsn", main_dsn), 2)
+    assert re.search("database '[^']+' has no default user", refused)
+    monkeypatch.setenv("AIIDADB_DSN", main_dsn)
+    assert run("status", "--json").json["profile"] is None
+
+
+@pytest.mark.quick
 def test_help_fits_80_columns(run):
     def commands(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield path

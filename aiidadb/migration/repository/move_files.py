@@ -22,6 +22,7 @@ from anyio import from_thread
 
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import RepositoryError, StorageMigrationError
+from aiidadb.messages import plural
 from aiidadb.migration.crash_safe_files import may_be_written, sync_directory
 from aiidadb.migration.export_file import check_export_directory
 from aiidadb.migration.python_step import PythonStep, StepOutcome
@@ -204,7 +205,8 @@ class _Move:
             raise
         await _in_thread(packs.__exit__, None)
         seconds = time.perf_counter() - begin
-        _LOGGER.info("moved the files of %d nodes in %.1f seconds", self._written, seconds)
+        nodes = plural(self._written, "node")
+        _LOGGER.info("moved the files of %s in %.1f seconds", nodes, seconds)
 
     async def _run(self) -> None:
         async with _one_ahead(self._list_shards()) as listings:

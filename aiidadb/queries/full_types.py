@@ -41,7 +41,10 @@ async def get_full_types(session: Session, user_pk: int | HasPk | None) -> list[
     """See :meth:`aiidadb.queries.manager.QueryManager.get_full_types`."""
     user = None if user_pk is None else as_single_pk(user_pk, "user_pk")
     async with session.lane():
-        rows = await QUERIES["full_types"].fetch(session, user)
+        if user is None:
+            rows = await QUERIES["full_types"].fetch(session)
+        else:
+            rows = await QUERIES["full_types_of_user"].fetch(session, user)
     # Not sorted by the server, whose order of texts depends on the database's locale.
     found = [FullType(*row) for row in rows]
     return sorted(found, key=attrgetter("node_type", "process_type"))

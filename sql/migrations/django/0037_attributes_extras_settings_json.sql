@@ -4,30 +4,34 @@
 -- changes: db_dbnode gets the columns attributes and extras, made from the rows of db_dbattribute
 --     and db_dbextra, which are dropped; db_dbsetting gets the column val, made from its columns
 --     for values of single types, which are dropped too.
--- why: A nested value that is one JSON document is read, written and queried as a whole, where it
---     was a row for each of its items. AiiDA fetches, builds and updates node by node. Here nodes
---     are grouped by their shape (the keys of their rows, which of them are lists and dicts, and
---     how long the lists are): each shape is nested once, in Python, by AiiDA's rules, and turned
---     into a template of JSON text, which the server fills in for all nodes of that shape. mtime
---     is kept. Values of datatype `json` are kept, where AiiDA writes null. Rows that have no place
---     in a document are refused; those whose node is gone, which AiiDA drops, and values, also of
---     settings, of unknown datatypes, which become null as in AiiDA, are written to a file. A
---     setting that is a list or a dict gets its value, and the rows of its items are removed, where
---     AiiDA writes null and leaves the items as settings of their own.
+-- why: The old tables have one row for each item of a nested value. As one JSON document the value
+--     is read, written and queried as a whole.
+--     How it is done: AiiDA fetches, builds and updates one node after the other. Most nodes,
+--     however, are alike. Here they are grouped by their shape: the keys of their rows, which of
+--     these are lists and dicts, and how long the lists are. For each shape, Python nests the keys
+--     once, by AiiDA's rules, and makes a template of JSON text; the server fills the template in
+--     for all nodes of the shape.
+--     What differs from AiiDA's step: mtime is kept. Values of datatype `json` are kept; AiiDA
+--     writes null. Rows that have no place in a document stop the migration before its first
+--     change. Rows whose node is gone are written to a file; AiiDA drops them. Values of unknown
+--     datatypes, also those of settings, become null as in AiiDA, but are written to the file
+--     first. A setting that is a list or a dict gets its value, and the rows of its items are
+--     removed; AiiDA writes null, and leaves the items as settings of their own.
 -- tables: db_dbattribute, db_dbextra, db_dbnode, db_dbsetting
 -- drops: db_dbattribute, db_dbextra, db_dbsetting.bval, db_dbsetting.datatype, db_dbsetting.dval,
 --     db_dbsetting.fval, db_dbsetting.ival, db_dbsetting.tval
 -- rows: select (select count(*) from db_dbnode) + (select count(*) from db_dbsetting)
 
--- What is read now must be all there is at the end, in the place where it is now.
+-- Until the end, no row may be added, changed or moved: the documents are made of what is read
+-- now, and the nodes get them in the order in which they lie in the table.
 lock table db_dbnode, db_dbattribute, db_dbextra, db_dbsetting in access exclusive mode;
 
--- Compiling takes longer than it saves.
+-- Compiling the statements to machine code would take longer than it saves.
 set local jit = off;
 set local work_mem = '16MB';
 
--- Temporary tables of a small database then need not be written to files. A session that has used
--- some already cannot have more room for them.
+-- With this, the temporary tables of a small database stay in memory. It cannot be changed in a
+-- session that has used a temporary table before; then it is left as it is.
 do $$
 begin
     set local temp_buffers = '32MB';
@@ -37,10 +41,13 @@ end
 $$;
 
 
--- A float as Python's repr() writes it, and json.dumps() with it, except NaN and infinities, which
--- AiiDA turns into strings. PostgreSQL leaves out the `.0`. Where the shortest digits lie just on
--- the border between two floats, as for 1e23, it writes more of them; no float beyond 1e40 has so
--- few digits on its border, nor one below 1e16.
+-- A float as JSON text, written as Python's repr() and json.dumps() write it, because that is what
+-- AiiDA stores. PostgreSQL differs in three ways:
+-- - It leaves out the `.0` of whole numbers.
+-- - NaN and infinities are not JSON; AiiDA turns them into strings.
+-- - Python writes the fewest digits that are read back as the same float. So does PostgreSQL,
+--   except where these digits lie just on the border between two floats, as for 1e23: there it
+--   writes more. This can happen only between 1e16 and 1e40, so fewer digits are tried only there.
 create or replace function pg_temp.aiidadb_float(number double precision) returns text
 language sql stable parallel safe as $$
     select case
@@ -50,7 +57,7 @@ language sql stable parallel safe as $$
         when number = 'Infinity' then '"inf"'
         when number = '-Infinity' then '"-inf"'
         when abs(number) > 1e40 then number::text
-        -- 15 digits if they will do, else 16, else all.
+        -- 15 digits if they are read back as the same float, else 16, else all.
         when to_char(number, '9.99999999999999EEEE')::double precision = number
             then to_char(number, '9.99999999999999EEEE')::numeric::text
         when to_char(number, '9.999999999999999EEEE')::double precision = number
@@ -73,8 +80,9 @@ language sql stable parallel safe as $$
 $$;
 
 
--- What a row is, in front of its key: `=` a value, `{` a dict, `[` a list, with its length, and `?`
--- what only Python can decide. Python's datetime has the years 1 to 9999.
+-- What one row adds to the shape of its node: its key, and in front of it a sign that says what
+-- the row is. `=` is a value, `{` a dict, `[` a list, followed by its length, and `?` something
+-- that only Python can decide, such as a time outside of the years 1 to 9999 of Python's datetime.
 create or replace function pg_temp.aiidadb_row_token(
     datatype text, key text, ival integer, fval double precision, dval timestamp with time zone
 ) returns text
@@ -96,8 +104,9 @@ language sql stable parallel safe as $$
 $$;
 
 
--- A value as JSON text; null for lists and dicts; `?`, datatype and text for what only Python
--- can decide.
+-- What one row puts into the template of its shape: its value as JSON text. It is null for lists
+-- and dicts, whose items are rows of their own, and `?`, the datatype and the text for what only
+-- Python can decide.
 create or replace function pg_temp.aiidadb_row_value(
     datatype text,
     tval text,
@@ -125,9 +134,9 @@ language sql stable parallel safe as $$
 $$;
 
 
--- Templates of JSON text to be filled in by format(): by shape, and for shapes that are one node's
--- alone, by node. The former is not temporary: the processes that help with a statement do not see
--- such tables.
+-- Templates of JSON text, to be filled in by format(): one table has them by shape, the other, for
+-- shapes that only one node has, by node. The first is not temporary, because parallel workers
+-- cannot read temporary tables.
 create table aiidadb_template (
     tokens text[] not null,
     template text not null
@@ -137,8 +146,8 @@ create temporary table aiidadb_own_template (
     template text not null
 );
 
--- One row for each node's attributes and one for its extras; the rows are in tables that inherit
--- from it, one per set of nodes.
+-- The documents: two rows per node, one of its attributes and one of its extras. The table itself
+-- stays empty; the rows are in tables that inherit from it, one for each set of nodes.
 create temporary table aiidadb_document (
     place tid,
     node integer,
@@ -156,14 +165,18 @@ create temporary table aiidadb_setting_document (
 );
 
 
--- Makes the table aiidadb_document_set for the nodes between the first and the last of some bounds,
--- a branch for each two bounds and each of the two tables. Where there is no template for a shape,
--- the document is null and the rows are kept in arrays. Gives the number of documents: two per
--- node. A few processes share the branches, where the server has some to spare; for less than this
--- it is not worth it.
--- The rows of a node come in the order of their keys: nodes that have the same keys are then of the
--- same shape, in whatever order they were stored. The unique index has them in that order, and is
--- read by one process per slice, so there is nothing to sort.
+-- Gathers the rows of the nodes between the first and the last of some bounds into a new table,
+-- aiidadb_document_set, and returns the number of its rows: two per node. Where the template of a
+-- shape is known, it is filled in at once. Otherwise the document is null, and the row has its
+-- shape and values as arrays, for Python to make the template.
+--
+-- The statement is a `union all` of slices, each from one bound to the next in one of the two
+-- tables, so that a few parallel workers can share them, if the server has some to spare. The
+-- settings of the function let the planner choose that. For less data it would not be worth it.
+--
+-- Within a node, rows must come in the order of their keys, so that nodes with the same keys have
+-- the same shape, in whatever order the rows were stored. The unique index on node and key has them
+-- in that order, and one worker reads it for one slice, so that nothing needs to be sorted.
 create or replace function pg_temp.aiidadb_gather(bounds bigint[]) returns bigint
 language plpgsql
 set enable_sort = off
@@ -239,8 +252,9 @@ end
 $$;
 
 
--- Fills in what there was no template for when the set was gathered. Templates are forgotten where
--- they grow too many: there are databases in which no two nodes are alike.
+-- Fills in the documents for which Python has made the templates since the set was gathered. If
+-- there are too many templates, all are forgotten: in some databases no two nodes are alike, and
+-- hardly any template is used again.
 create or replace function pg_temp.aiidadb_fill_late() returns void
 language plpgsql as $$
 begin
@@ -276,7 +290,7 @@ end
 $$;
 
 
--- Makes the set one of the documents' tables.
+-- Adds the set, which is complete now, to the documents.
 create or replace function pg_temp.aiidadb_settle(set_number integer) returns void
 language plpgsql as $$
 declare
@@ -287,7 +301,8 @@ begin
 end
 $$;
 
--- Rows that are lost: those whose node is gone, and those of values that cannot be read.
+-- The rows that will be lost, to be written to a file: those whose node is gone, and those whose
+-- value cannot be read.
 create temporary table aiidadb_lost_row (
     subject text not null,  -- the table that the row is in
     row_id integer not null,
@@ -361,10 +376,13 @@ alter table db_dbnode
     add column extras jsonb;
 
 
--- The new columns are written by rewriting the table: half the work of an update, nothing dead left
--- behind, and the table stays the one that others refer to. The expression of a new value may not
--- look into another table but by a function, and a function that looked up each document would cost
--- as much as all the rest; so cursors hand them out in the order in which the table is read.
+-- The new columns are filled by `alter column … type … using …`, which rewrites the table. This is
+-- half the work of an update, and leaves no dead rows behind. And it stays the same table, which
+-- others refer to.
+-- The expression behind `using` can read another table only through a function. A function that
+-- searched for the document of each node would cost as much as all the rest. So there are two
+-- cursors over the documents, in the order in which the nodes lie in the table, and the function
+-- takes the next document of a cursor for each node.
 do $$
 declare
     all_attributes refcursor := 'aiidadb_attributes';
@@ -394,13 +412,14 @@ begin
     if node = wanted then
         return document;
     end if;
-    -- This never happens, and must not be ignored if it does.
+    -- The table is locked and read from its beginning, so this does not happen. If it did, nodes
+    -- would get each other's documents.
     raise exception 'db_dbnode is not read in the order of its rows: node %, document of %',
         wanted, node;
 end
 $$;
 
--- Else a scan may start in the middle of the table, where another one is.
+-- Otherwise a scan may start in the middle of a table, to read along with another scan.
 set local synchronize_seqscans = off;
 
 alter table db_dbnode
@@ -442,7 +461,7 @@ set
     end
 where datatype <> 'none';
 
--- They are in the value that they belong to.
+-- The items of lists and dicts: they are in the value of their setting now.
 delete from db_dbsetting as item
 using aiidadb_setting_document as nested
 where starts_with(item.key, nested.key || '.');
@@ -457,7 +476,7 @@ alter table db_dbsetting
     drop column dval,
     drop column datatype;
 
--- The unique constraint has an index that serves as well.
+-- The index of the unique constraint serves as well as a second one on the same column.
 select pg_temp.aiidadb_drop_index('db_dbsetting', array['key'], false);
 select pg_temp.aiidadb_ensure_unique(
     'db_dbsetting', array['key'], 'db_dbsetting_key_1b84beb4_uniq'

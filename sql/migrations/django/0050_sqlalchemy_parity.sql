@@ -8,17 +8,21 @@
 -- sqlalchemy changes: Every constraint and index gets AiiDA 2.0's standard name, those
 --     that this line lacked are created, and foreign keys without a rule for deletes keep none.
 --     Rows that belong to nodes, groups, users or computers that are gone are removed.
--- why: The names differ with the Django release that made the database, and Django kept the rules
---     for deletes to itself; from here on the database is that of the main line. AiiDA drops all
---     indexes and constraints and rebuilds them. Here what is right already is renamed, which
---     costs nothing on any number of rows, and only foreign keys with another rule are made and
---     checked again. AiiDA also drops constraints and indexes that the user made; here only what
---     Django can have made is dropped, which is plain indexes of one of its columns. Rows that
---     belong to what is gone, at some of which AiiDA fails, are written to a file first.
--- sqlalchemy why: From here on the database is that of the main line. AiiDA drops all indexes and
---     constraints and rebuilds them, also those that the user made. Here what is right already
---     is renamed, what is missing is made, and of the rest only plain indexes of one of the columns
---     that AiiDA indexes are dropped. Rows of what is gone are written to a file first.
+-- why: With this step the database becomes one of the main line, where every name is fixed. Until
+--     now the names depended on the Django release that made the database, and Django itself, not
+--     the server, followed the rules for deletes.
+--     AiiDA's step drops all indexes and constraints and builds them anew. Here what is already
+--     right is only renamed, which takes no time whatever the number of rows; only foreign keys
+--     with another rule for deletes are made again, which checks their rows.
+--     AiiDA's step also drops constraints and indexes that the user made. Here only what Django
+--     can have made is dropped: plain indexes on one of its columns.
+--     Rows that belong to what is gone are written to a file first. At some of them AiiDA's step
+--     fails.
+-- sqlalchemy why: With this step the database becomes one of the main line, where every name is
+--     fixed. AiiDA's step drops all indexes and constraints, also those that the user made, and
+--     builds its own anew. Here what is already right is only renamed, and what is missing is made.
+--     Of the rest only plain indexes on one column are dropped, if AiiDA indexes that column. Rows
+--     that belong to what is gone are written to a file first.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblink,
 --     db_dblog, db_dbnode, db_dbsetting, db_dbuser, auth_group, auth_group_permissions,
 --     auth_permission, django_content_type, django_migrations
@@ -28,8 +32,9 @@
 --     django_migrations, foreign key django_admin_log.content_type_id
 -- sqlalchemy drops: none
 
--- What belongs to nodes, groups, users or computers that are gone is written to a file and removed:
--- a dump that holds it could not be restored, and AiiDA's step fails at some of it.
+-- What belongs to nodes, groups, users or computers that are gone is written to a file and removed.
+-- Foreign keys do not allow such rows, so a dump that has them could not be restored, and AiiDA's
+-- step, which makes the foreign keys again, fails at some of them.
 
 create temporary table aiidadb_orphan (
     subject text not null,
@@ -111,12 +116,13 @@ using aiidadb_orphan as orphan
 where orphan.subject = 'db_dbauthinfo'
     and entry.id = orphan.row_id;
 
--- What is to be there. Lists of their own, since what they do not name is dropped below.
+-- All indexes, unique constraints and foreign keys of AiiDA 2.0. They are in tables, because they
+-- are needed twice: to settle each of them, and to find what is left over.
 
 create temporary table aiidadb_standard_index (
     table_name text,
     column_name text,
-    -- whether it serves `like 'abc%'`
+    -- whether it is the kind of index that serves `like 'abc%'`
     pattern boolean,
     name text
 ) on commit drop;
@@ -224,7 +230,8 @@ values
     ),
     ('db_dbnode', 'user_id', 'db_dbuser', 'restrict', 'fk_db_dbnode_user_id_db_dbuser');
 
--- What is there of it is kept and renamed, once each; what is missing is made.
+-- For each of these: if the database has it, under whatever name, it is renamed; if it has several,
+-- one of them; if it has none, it is made.
 
 select pg_temp.aiidadb_settle_unique(table_name, column_names, name)
 from aiidadb_standard_unique;
@@ -238,14 +245,14 @@ select
     )
 from aiidadb_standard_foreign_key;
 
--- Everything else is dropped: by now all that is to stay has its standard name.
+-- By now all that is to stay has its standard name. What Django made in addition is dropped.
 
 do $$
 declare
     leftover record;
 begin
-    -- Of indexes only the kind that Django makes: B-trees, not unique, of one column that has
-    -- another one.
+    -- Only indexes of the kind that Django makes: B-trees that are not unique, on one column that
+    -- has a standard index or a unique constraint as well.
     for leftover in
         select index.name
         from (
@@ -266,8 +273,8 @@ end
 $$;
 
 -- django alone:
--- Django's tables that AiiDA used. Others that Django may have left are not AiiDA's to drop; a
--- foreign key of theirs to one of these goes with it.
+-- Django's own tables that AiiDA used. Other tables of Django's are left, since AiiDA did not make
+-- them; `cascade` drops a foreign key of theirs to one of these.
 drop table if exists
     auth_group_permissions,
     auth_permission,

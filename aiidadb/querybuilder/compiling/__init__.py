@@ -1,4 +1,4 @@
 """From a query to a statement: what is asked for, in SQL with parameters, without a database.
 
-``compiler`` is where it begins; each of the others writes, or says, one thing of it.
+Read ``compiler`` first: it explains the words, and which module does what in which order.
 """

@@ -68,13 +68,17 @@ class Compiled(NamedTuple):
 
     Attributes:
         text: SQL with ``$n``.
-        slots: For each parameter the place of its value, and what makes it of that.
-        subjects: For each parameter the filter that it is of.
-        constants: Values that belong to the shape, placed behind those of the query.
-        fields: How a row is cut.
-        keys: Of a page: how many columns behind the fields say where the next one begins.
-        is_for_values: Whether the server should plan it again for the values of each query, because
-            what it joins may be one row, or very many.
+        slots: For each parameter, the place of its value among the query's values, and what
+            converts the value to the parameter.
+        subjects: For each parameter, the name of the field whose filter it is part of, for error
+            messages.
+        constants: Values that all queries of the same shape share, such as paths into JSON. Their
+            places follow those of the query's values.
+        fields: How a row is cut into what the caller gets.
+        keys: For a page, how many columns follow the fields; they say where the next page begins.
+        is_for_values: Whether the server should make a new plan for the values of each query. A
+            plan for all values would be a bad one where the number of rows that are joined depends
+            on the values: it may be one, or very many.
     """
 
     text: str

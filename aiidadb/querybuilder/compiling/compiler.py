@@ -1,15 +1,24 @@
 """Compiles a query to SQL text and parameters, without asking a database.
 
-Everything of the caller's is a parameter. In this order a statement comes about:
+Nothing of the caller's becomes part of the text: values and keys of JSON are parameters. Names of
+columns, operators and casts are looked up in fixed tables, and the SQL is taken from there.
 
-- ``vertices``: the vertices and edges of the path, each a source of columns (``sources``), and the
-  stages that walks to ancestors or descendants divide them into;
-- ``projection`` and ``ordering``: the columns of the rows, and what rows are ordered by, both put
-  together of ``fields``;
-- ``stages``: what each stage must hand on to later ones, which depends on all of that;
-- ``stage_writer``: the text of each stage, from ``joins`` and ``conditions`` (``filters``), and in
-  front of the last one the others with their walks (``walks``, ``depth``, ``recursion``);
-- ``pages``: what is behind the last row of the page before.
+A *vertex* is one entity of the query's path, an *edge* what joins it to an earlier one (a link, a
+membership of a group). A *walk* is an edge to ancestors or descendants over any number of links. A
+walk needs a recursive common table expression, so each divides the query into one more *stage*:
+what is joined before it, and what is joined to where it leads.
+
+A statement is made in this order, by the modules beside this one:
+
+1. ``vertices`` finds the vertices and edges of the path, each of which is a source of columns
+   (``sources``), and the stages that they are in.
+2. ``projection`` and ``ordering`` find the columns of the rows and what rows are ordered by; both
+   use ``fields`` to turn names into SQL.
+3. ``stages`` finds out which of these expressions each stage must hand on to later ones.
+4. ``stage_writer`` writes each stage: its ``from`` (``joins``) and its ``where`` (``conditions``,
+   ``filters``). The last stage is the statement itself. The others stand in front of it as common
+   table expressions, with their walks (``walks``, ``depth``, ``recursion``).
+5. For a page, ``pages`` adds where it begins: behind the last row of the page before.
 """
 
 from __future__ import annotations
@@ -157,7 +166,8 @@ def _rows(
         if not any(bounds):
             orders = []
         if not (query["distinct"] or projection.has_functions):
-            # What is in them does not matter: its parameters would be sent to nobody.
+            # Only the number of rows matters, so the columns are left out. The parameters in them
+            # are too, as no SQL would use them.
             parameters = Parameters(number)
             if orders:
                 orders = orders_of(query, vertices.sources, projection, version, parameters)

@@ -1,4 +1,8 @@
-"""How far a walk has to go, by what is asked of its depth."""
+"""How far a walk has to go, by the filters on its depth.
+
+Without a bound, a walk would follow all ways to their ends, and the filter would then remove most
+of them. What the filters say of the greatest depth is therefore also a condition inside the walk.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,18 @@ __all__ = ["bound_of_depth"]
 _DEPTH: Final = "depth"
 
 _BOUNDS: Final[Mapping[str, str]] = {"==": "<=", "<=": "<=", "<": "<", "!>": "<=", "!>=": "<"}
-"""What must hold of a depth where an operator may hold of it, or of a greater one."""
+"""By operator, the comparison that a depth must pass for the walk to go on from there.
+
+A way at that depth, or a longer one that begins with it, may then still pass the filter. Operators
+that set no upper bound, such as ``>``, are absent. ``!>`` is a negated ``>``.
+"""
 
 
 def bound_of_depth(tree: Tree, depth: str, parameters: Parameters) -> str:
-    """A condition that holds up to the greatest depth that can pass filters.
+    """A condition that holds for every depth up to the greatest one that can pass the filters.
 
-    What is not plainly a bound is ignored: the filters still apply to each row.
+    It need not be exact, because the filters are applied to each row of the walk as well: where a
+    filter is not plainly an upper bound, it is left out here.
 
     Args:
         tree: The filters of the way between ancestor and descendant.
@@ -72,7 +81,8 @@ def _combined(how: str, parts: Iterable[object], bound: Callable[..., str | None
     each = [bound(one) for one in parts if one]
     if how == "and":
         return _every(each)
-    # One of them without a bound is enough for there to be none.
+    # With "or", one alternative without a bound lets the walk go on without end; a negated
+    # combination is not plainly a bound.
     if how != "or" or not each or None in each:
         return None
     alternatives = [one for one in each if one]

@@ -290,9 +290,12 @@ class ColumnField:
         pattern = self._parameters.value(place, "text", self._as_pattern)
         column = self._column
         if column.name == "node_type" and operator == "like":
-            # Nearly every vertex has such a pattern; that of any node is `%`. In a plan for all
-            # patterns the planner takes a `like` for a two hundredth of the rows, and a `case`
-            # for half of them. A plan for one pattern has no `case`.
+            # Nearly every vertex has such a pattern, and for a vertex of any node it is `%`, which
+            # all nodes match. A plan that is made once for all patterns cannot know that: the
+            # planner assumes that `like` with an unknown pattern keeps one row in two hundred, and
+            # joins in an order that is bad if all are kept. Of a `case` it assumes that half of the
+            # rows are kept, which does no harm in either case. In a plan that is made for one
+            # pattern the `case` is decided beforehand, and an index can be used.
             return (
                 f"case when {pattern} = '%' then {self._sql} is not null "
                 f"else {self._sql} like {pattern} end"
@@ -306,7 +309,8 @@ class ColumnField:
         alike = f"{self._sql}::text like {pattern}"
         if column.kind != "UUID":
             return alike
-        # An index on UUIDs serves those that begin in a way, but no pattern.
+        # The index on UUIDs cannot be searched for a pattern, but for a range: the one of all UUIDs
+        # that begin as the pattern does.
         first = self._parameters.value(place, "uuid", first_uuid)
         last = self._parameters.value(place, "uuid", last_uuid)
         return f"({self._sql} between {first} and {last} and {alike})"
@@ -414,7 +418,7 @@ class _JsonField:
             )
         asked = self._parameters.value(place, "text", as_json_type)
         found = f"jsonb_typeof({self._json})"
-        # To AiiDA, what is not there is null, and nothing else.
+        # As in AiiDA, a key that does not exist is of the type null.
         return f"({found} = {asked} or ({asked} = 'null' and {found} is null))"
 
     def _length(self, operator: str, kind: Kind, place: int) -> str:
@@ -446,7 +450,8 @@ class _JsonField:
         if kind is type(None):
             return "false" if operator == "==" else self._where("object", _NEVER)
         if operator == "==" and _is(kind, str, bool) and self._has_names_only():
-            # The same as the guarded comparison, at less cost, and an index can serve it.
+            # `column @> {"step": {"step": value}}` says the same as the comparison of the value at
+            # that path, costs less, and can be served by a GIN index.
             before = "".join([f"{{{text_as_json(step)}:" for step in self._steps])
             around = partial(wrapped, before=before, after="}" * len(self._steps))
             holder = self._parameters.value(place, "text::jsonb", around)
@@ -458,7 +463,10 @@ class _JsonField:
         return self._where(json_type, f"{cell} {sign} {value}")
 
     def _has_names_only(self) -> bool:
-        """Whether no step can be the place of an item in a list."""
+        """Whether all steps are keys of dictionaries, and none can be an index into a list.
+
+        In ``attributes.a.0`` the step ``0`` may be either, which ``@>`` cannot express.
+        """
         return bool(self._steps) and all(
             step[:1].isascii() and (step[:1].isalpha() or step[:1] == "_") for step in self._steps
         )
@@ -478,7 +486,11 @@ class _JsonField:
         raise InvalidTypeError(f"{quote(self._key)} is JSON, which cannot hold {_named(kind)}")
 
     def _where(self, json_type: str, condition: str) -> str:
-        """A condition that holds for one type only, and is false for all others."""
+        """A condition on values of one JSON type, which is false for all others.
+
+        The ``case`` makes sure that the type is looked at first. PostgreSQL may evaluate the sides
+        of an ``and`` in any order, and a cast of a value of another type would be an error.
+        """
         return (
             f"case when jsonb_typeof({self._json}) = '{json_type}' then {condition} else false end"
         )

@@ -51,7 +51,7 @@ def tables_of(vertex: Vertex, stages: Stages, version: SchemaVersion) -> list[st
 
 
 def _walk(number: int, edge: str, stages: Stages) -> str:
-    """The table of a walk, and where it is not enough also the rows of the stage before."""
+    """The table of a walk, joined to the rows of the stage before if these are needed as well."""
     stage, walk = stages[number], f"walk{number} as {edge}"
     if stage.stands_alone or stage.carries:
         return walk
@@ -61,17 +61,20 @@ def _walk(number: int, edge: str, stages: Stages) -> str:
 def _is_one_by_one(number: int, stages: Stages, version: SchemaVersion) -> bool:
     """Whether what is joined in a stage is looked up for each row by itself.
 
-    Where each way is a row there may be more than anyone will read. Planners like to gather them
-    all in a hash table, and no row would come before that is done.
+    Where each way is a row of its own, there may be far more rows than are ever read, for example
+    when they are streamed. Left to itself, the planner often puts all of them into a hash table
+    first, and the first row comes only when that is done.
     """
-    # Databases that were made by the SQLAlchemy backend do not have all the indexes for it.
+    # This needs an index on each column that is joined by. Databases of the SQLAlchemy backend do
+    # not have all of them, and a whole table could be read for each row.
     is_indexed = version.line != "sqlalchemy"
     return number > 0 and stages[number].each_way and is_indexed
 
 
 def _joined(join: str, table: str, alias: str, here: str, there: str, *, one_by_one: bool) -> str:
-    """A table joined by one of its columns, and if so looked up for each row by itself."""
+    """A table joined by one of its columns, if asked for by a look-up for each row."""
     if one_by_one:
+        # `offset 0` keeps the planner from turning the subquery into an ordinary join.
         found = f"select * from {table} where {here} = {there} offset 0"  # noqa: S608 - of ours
         return f"{join} lateral ({found}) as {alias} on true"
     return f"{join} {table} as {alias} on {alias}.{here} = {there}"

@@ -1,4 +1,9 @@
-"""A page of rows: those behind the last one of the page before, with what they are ordered by."""
+"""A page of rows: those behind the last one of the page before, with what they are ordered by.
+
+A page does not begin at an offset, for which the server would have to read all rows before it. It
+begins behind the last row of the page before, whose values of the order are parameters, so that an
+index can lead to its first row. For this no two rows may be equal in their order.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,8 @@ def write_page(
         columns = [stages.at_end(one.value) for one in selected]
         body = writer.last([*columns, *map(_key, sql)], after(orders, sql))
     else:
-        # Distinct rows are known only when all that is projected is: their order is outside.
+        # Rows are compared by all that is projected, so the distinct ones are found first, in a
+        # query of their own. The order, the keys and the place where the page begins are around it.
         inner = indented(writer.last([stages.at_end(one.value) for one in selected]))
         columns = [f"c{place}" for place in range(len(selected))]
         values = [one.value for one in selected]
@@ -90,7 +96,8 @@ def behind(
     directions = {one.is_descending for one in orders}
     is_never_null = not any(nulls) and all(one.is_never_null for one in orders)
     if len(directions) == 1 and is_never_null:
-        # A comparison of rows begins at its place in an index on the first of the columns.
+        # Without nulls, and with one direction for all columns, one comparison of rows does it. For
+        # it the server can start in the middle of an index on the first column.
         sign = "<" if True in directions else ">"
         return [f"({', '.join(sql)}) {sign} ({', '.join(values)})"]
     found = "false"
@@ -100,7 +107,8 @@ def behind(
     first = orders[0]
     if nulls[0] or not (first.is_descending or first.is_never_null):
         return [found]
-    # For the planner, which finds no range of an index inside an `or`.
+    # The second condition follows from the first. It is there for the planner, which cannot see
+    # inside an `or` that a range of an index is enough.
     return [found, f"{sql[0]} {'<=' if first.is_descending else '>='} {values[0]}"]
 
 

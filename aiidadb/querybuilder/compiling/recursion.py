@@ -1,15 +1,19 @@
 """The walk from nodes to their ancestors or descendants, as recursive common table expressions.
 
-Two things make it quick. It starts from the nodes that the joins leave, once from each; and for
-every node reached it looks into the index on links, once: ``offset 0`` keeps the planner from
-reading the whole table of links for every level instead.
+Two things make it quick:
 
-A way never goes over a link twice, so that it ends also in a damaged database, where links form a
-cycle. A way would have to carry all its links for that, and a long one would take a time that grows
-with the square of its length. So it carries only the first of them. Where a way gets longer than
-that, and only then, the server finds out whether there can be a cycle at all: from the starts it
-goes on to the set of all nodes one link away, from these to the next set, and so on, which ends
-unless there is one.
+- It starts only from the nodes that the joins and filters before it leave, once from each.
+- Each node that it reaches is looked up once in the index on links. ``offset 0`` keeps the planner
+  from reading the whole table of links for every level instead.
+
+Provenance has no cycles, but the links of a damaged database can form one, and a walk must end
+there too. The simple way would be that each way carries all its links, and never goes over one
+twice. For a long way that takes a time that grows with the square of its length, as the list is
+copied and searched at each step. So there are two measures:
+
+- A way carries only its first links, :data:`_CARRIED` of them.
+- Only if a way gets longer than that, the server looks, once, whether there can be a cycle at all
+  (:func:`_search_for_cycle`). If so, ways carry all their links after all.
 """
 
 from __future__ import annotations
@@ -31,8 +35,11 @@ FAR: Final = "16"
 """SQL for a depth from which on ways can be too many to be looked at one by one."""
 
 _FOLLOWED: Final = "type in ('create', 'input_calc')"
-_CARRIED: Final = 32  # links of each way, where there is no cycle
-_SETS: Final = 32  # as many nodes as are in so many sets of all are looked at to rule a cycle out
+_CARRIED: Final = 32
+"""How many links each way carries, if there is no cycle."""
+
+_SETS: Final = 32
+"""The search for a cycle looks at this many times as many nodes as can be reached."""
 
 
 class WalkNames(NamedTuple):
@@ -160,7 +167,10 @@ def _carried_links(names: WalkNames) -> _Column:
         return _Column("links", first, further)
     has_cycle = f"(select is_there from {names.cycle})"  # noqa: S608 - a name of ours
     if names.rows == "depths":
-        # Ways of one depth are one row if they carry nothing. A few may be several.
+        # Ways with the same ends and depth are one row, because `union` removes duplicates; but
+        # only if the links that they carry are equal too. So they carry none, as long as
+        # there is no cycle. Near the start, where a bound on the depth lets no way
+        # get far, there are few ways, and carrying their links spares the search for a cycle.
         carries = f"not ({names.goes_far}) or {has_cycle}" if names.goes_far else has_cycle
         first = f"case when {carries} then {first} else array[]::int[] end"
     else:
@@ -170,7 +180,14 @@ def _carried_links(names: WalkNames) -> _Column:
 
 
 def _search_for_cycle(relation: Walk, names: WalkNames) -> list[str]:
-    """Tables that say whether there may be a cycle, and are only looked at if that is asked."""
+    """Tables that say whether the links may form a cycle; the server makes them only if needed.
+
+    From the set of all starts the search goes to the set of all nodes one link away, from these to
+    the next set, and so on. Without a cycle, some set is empty, and it ends. With one it would go
+    on forever, so it stops after :data:`_SETS` times the number of nodes that can be reached, and
+    takes that for a cycle. Nodes that can be reached at very many different depths may be taken for
+    one as well; ways then carry all their links, which costs time and changes no answer.
+    """
     far = f"link.{relation.far}"
     node = [_Column("node_id", far, far)]
     reached, sets = f"reached{names.number}", f"sets{names.number}"

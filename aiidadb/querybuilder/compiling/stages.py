@@ -1,7 +1,16 @@
 """The stages that a query with walks is written in, and what each needs of those before it.
 
-All stages but the last are common table expressions, which hand on what later ones need of them in
-columns ``x0``, ``x1``, ….
+Each walk to ancestors or descendants begins a stage. All stages but the last are common table
+expressions. What later stages need of one, such as a projected column, it hands on in columns
+``x0``, ``x1``, ….
+
+In general a walk keeps where it started, and its ends are joined back to the rows of the stage
+before (``base``). Two special cases, which are common, do without that join:
+
+- If later stages need nothing of those before but the start of the walk, the walk itself has it:
+  the stage stands alone.
+- If equal rows are one anyway, the walk can carry the needed columns instead of the start. Starts
+  that have the same columns, such as all nodes of one group, then lead to the same rows once.
 """
 
 from __future__ import annotations
@@ -116,10 +125,12 @@ def stages_of(
         assert first.edge is not None
         later = {one for one in starts[number + 1 :] if one is not None}
         of_before = {one for one in needed | later if one.stage < number}
-        # Where equal rows are not one, each row before must come once for each way.
+        # Without `distinct`, each row of the stage before must come once for each way of the walk.
+        # A walk that starts once from each node has that only if each row has a start of its own.
         is_one_each = number == 1 and len(vertices[0]) == 1
         stands_alone = of_before <= {start} and (is_set or is_one_each)
-        # Many nodes may be of one group, and lead to the same ones.
+        # Carrying pays if many starts share what is carried, as the nodes of one group do. JSON
+        # would be copied to each node of the walk, and the start itself is shared by no other.
         is_light = of_before.isdisjoint(heavy) and start not in of_before
         carries = is_set and is_light and not (stands_alone or first.each_way)
         is_bare = stands_alone and not of_before

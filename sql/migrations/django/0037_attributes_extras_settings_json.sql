@@ -376,9 +376,9 @@ alter table db_dbnode
     add column extras jsonb;
 
 
--- The new columns are filled by `alter column … type … using …`, which rewrites the table. This is
--- half the work of an update, and leaves no dead rows behind. And it stays the same table, which
--- others refer to.
+-- The new columns are filled by `alter column ... type ... using ...`, which rewrites the table.
+-- This is half the work of an update, and leaves no dead rows behind. And it stays the same table,
+-- which others refer to.
 -- The expression behind `using` can read another table only through a function. A function that
 -- searched for the document of each node would cost as much as all the rest. So there are two
 -- cursors over the documents, in the order in which the nodes lie in the table, and the function

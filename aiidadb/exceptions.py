@@ -294,6 +294,12 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "40": (ConcurrencyError, "nothing was changed; try again"),
     "40003": (UnknownOutcome, "look at the database before trying again"),
     "42501": (PermissionDenied, "use a role with the rights needed"),
+    "42804": (
+        DatabaseError,
+        "a criterion must be true or false, as nodes.label == 'a' is, and both sides of a "
+        "comparison of one type",
+    ),
+    "42883": (DatabaseError, "give functions and operators what they take, or cast it"),
     "42P05": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
     "53": (ResourceError, "the server ran out of disk, memory or connections"),
     "53300": (ResourceError, "all of the server's connections are taken; use smaller pools"),

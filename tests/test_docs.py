@@ -14,6 +14,7 @@ import ssl
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
@@ -22,9 +23,9 @@ import pytest
 import pytest_asyncio
 
 import aiidadb
+from aiidadb.connecting.served import served
 from aiidadb.demo.server_programs import find_programs
-from aiidadb.pks import as_many_pks
-from aiidadb.sql import load_queries
+from aiidadb.sql import QUERIES, load_queries
 from tests.helpers.databases import connected, fetchval, run_script
 from tests.helpers.documents import (
     DOCUMENTS,
@@ -127,23 +128,23 @@ async def test_the_cells_of_the_page_on_notebooks_run(campaign, tmp_path):
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
-async def test_the_question_that_contributing_shows_can_be_asked(backend, tmp_path):
+async def test_the_question_that_contributing_shows_can_be_asked(backend, tmp_path, monkeypatch):
     blocks = re.findall(r"^   ```(\w+)\n(.*?)^   ```$", CONTRIBUTING, re.MULTILINE | re.DOTALL)
-    (sql,), functions = (
+    (sql,), (module, method, test) = (
         [textwrap.dedent(text) for kind, text in blocks if kind == wanted]
         for wanted in ("sql", "python")
     )
     (tmp_path / "label_counts.sql").write_text(sql)
-    names = {
-        **vars(aiidadb),
-        "QUERIES": load_queries(tmp_path),
-        "as_many_pks": as_many_pks,
-        "Session": object,
-    }
-    exec(functions[0], names)
-    assert await names["get_label_counts"](backend._session, [1, 2]) == {}
-    for function in functions[1:]:
-        compile(function, "CONTRIBUTING.md", "exec")
+    monkeypatch.setitem(QUERIES, "label_counts", load_queries(tmp_path)["label_counts"])
+    labels = ModuleType("labels")
+    exec(module, vars(labels))
+    manager = {"labels": labels, "served": served}
+    exec(f"from __future__ import annotations\n{method}", manager)
+    added = manager["get_label_counts"]
+    monkeypatch.setattr(aiidadb.QueryManager, "get_label_counts", added, raising=False)
+    tests: dict[str, Any] = {}
+    exec(test, tests)
+    await tests["test_labels_are_counted"](backend)
 
 
 @pytest.mark.quick

@@ -382,3 +382,22 @@ async def test_node_types_are_spelled_as_the_database_does(filled):
     other = Table("db_dbnode").as_("other")
     query = Query.from_(other).select(other.id).where(other.node_type == "data.core.int.Int.")
     assert len(await filled.queries.fetch(query)) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what_to_do"),
+    [
+        (fn.Upper(nodes.label), "a criterion must be true or false"),
+        (~fn.Length(nodes.label), "a criterion must be true or false"),
+        ((nodes.id == 1) & Case().when(nodes.id == 1, 1).else_(2), "must be true or false"),
+        (nodes.label == nodes.id, "give functions and operators what they take"),
+        (fn.Upper(nodes.id) == "X", "give functions and operators what they take"),
+    ],
+    ids=["function", "negation", "case", "comparison", "argument"],
+)
+async def test_what_only_the_server_can_refuse_says_what_to_do(bare_dsn, wrong, what_to_do):
+    async with aiidadb.open_backend(bare_dsn) as backend:
+        query = backend.query().append("", tag="node").add_filter("node", wrong)
+        for asked in (backend.queries.get_closest_parents([1], wrong), query.all()):
+            with pytest.raises(DatabaseError, match=what_to_do):
+                await asked

@@ -296,8 +296,7 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
     "42501": (PermissionDenied, "use a role with the rights needed"),
     "42804": (
         DatabaseError,
-        "a criterion must be true or false, as nodes.label == 'a' is, and both sides of a "
-        "comparison of one type",
+        "a criterion must be true or false, as nodes.label == 'a' is; compare or cast the rest",
     ),
     "42883": (DatabaseError, "give functions and operators what they take, or cast it"),
     "42P05": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),

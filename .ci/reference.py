@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout is enough: the package need not be installed
 
 DOCS = Path("aiidadb/docs")
+TEMPLATES = Path(__file__).parent / "reference_templates"
 PICTURES = ("benchmarks/results/figures.png",)
 MODULES = ("aiidadb", "aiidadb.tables")
 
@@ -36,6 +37,11 @@ OF_AIIDA = {
     "AiiDA's provenance rules": "topics/provenance/consistency.html",
     "AiiDA's rules": "topics/provenance/consistency.html",
 }
+
+
+# How pdoc writes the type of JSON values, which refers to itself.
+JSON_UNION = "None | bool | int | float | str | list[{0}] | dict[str, {0}]"
+JSON_VALUE = JSON_UNION.format(f"ForwardRef('{JSON_UNION.format('JsonValue')}')")
 
 
 def page(name: str, path: Path) -> pdoc.doc.Module:
@@ -70,18 +76,41 @@ def with_links_to_aiida(html: str) -> str:
     return re.sub(pattern, linked, html.replace("AiiDA&#39;s", "AiiDA's"), flags=re.DOTALL)
 
 
+def with_json_values(html: str) -> str:
+    """The same with the type of JSON values by its name, as the source has it."""
+    tokens = re.findall(r"\w+|'[^']+'|[^\w\s]", JSON_VALUE)
+    # As text, or highlighted with tags around each of its parts.
+    pattern = r"(?:\s|<[^>]+>)*".join(map(re.escape, tokens)).replace("'", "(?:'|&#39;)")
+    meaning = "None, a bool, int, float or str, or a list or dict of such values"
+    return re.sub(pattern, f'<abbr title="{meaning}">JsonValue</abbr>', html)
+
+
+def title_of(name: str) -> str:
+    """What a page is called where all are listed."""
+    known = {
+        "index": "Overview",
+        "aiidadb": "All names",
+        "aiidadb.docs.djsite": "djsite",
+        "aiidadb.docs.querybuilder": "QueryBuilder",
+    }
+    return known.get(name) or name.rpartition(".")[2].replace("_", " ").capitalize()
+
+
 def write_reference(directory: Path) -> None:
     """Write all of it into a directory."""
     modules = {"index": page("index", Path("README.md"))}
     modules |= {name: pdoc.doc.Module.from_name(name) for name in MODULES}
     for path in sorted((ROOT / DOCS).glob("*.md")):
         modules[f"aiidadb.docs.{path.stem}"] = page(f"aiidadb.docs.{path.stem}", DOCS / path.name)
-    pdoc.render.configure(docformat="google", show_source=False, search=True)
+    pdoc.render.configure(
+        docformat="google", show_source=False, search=True, template_directory=TEMPLATES
+    )
+    pdoc.render.env.globals["titles"] = {name: title_of(name) for name in modules}
     for name, module in modules.items():
         file = directory / f"{name.replace('.', '/')}.html"
         file.parent.mkdir(parents=True, exist_ok=True)
         html = pdoc.render.html_module(module, modules)
-        file.write_text(with_links_to_aiida(html), encoding="utf-8")
+        file.write_text(with_json_values(with_links_to_aiida(html)), encoding="utf-8")
     (directory / "search.js").write_text(pdoc.render.search_index(modules), encoding="utf-8")
     for picture in PICTURES:
         (directory / picture).parent.mkdir(parents=True, exist_ok=True)

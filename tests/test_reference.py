@@ -82,3 +82,20 @@ def test_names_of_aiida_lead_to_its_documentation(reference):
         assert re.search(
             rf'<a href="https://aiida\.readthedocs\.io/[^"]+">{re.escape(name)}</a>', text
         ), name
+
+
+def test_every_page_leads_to_all_others_and_has_one_heading(reference):
+    pages = sorted(reference.rglob("*.html"))
+    for path in pages:
+        text = path.read_text("utf-8")
+        assert len(re.findall("<h1", text)) == 1, path.name
+        listed = re.search('<p class="all-pages">(.*?)</p>', text, re.DOTALL)
+        assert listed is not None
+        found = {(path.parent / one).resolve() for one in re.findall('href="(.*?)"', listed[1])}
+        assert found == {one.resolve() for one in pages} - {path.resolve()}
+
+
+def test_the_type_of_json_values_is_shown_by_its_name(reference):
+    text = (reference / "aiidadb.html").read_text("utf-8")
+    assert ">JsonValue</abbr>" in text
+    assert "ForwardRef" not in text

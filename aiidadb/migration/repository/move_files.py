@@ -31,6 +31,7 @@ from aiidadb.migration.repository.container_mark import check_place, remove_mark
 from aiidadb.migration.repository.container_objects import ObjectWriter
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import (
+    NO_FILES,
     SHARDS,
     SYMBOLS_FILE,
     list_shard,
@@ -171,7 +172,7 @@ class _Move:
         async with _one_ahead(self._list_shards()) as listings:
             async for found in listings:
                 uuids = {row["uuid"] for row in await self._nodes_of(found)}
-                if any(folder.uuid in uuids for one in found for folder in one.shard.folders):
+                if not all(uuids.isdisjoint(one.shard.folders) for one in found):
                     return True
         return False
 
@@ -209,12 +210,19 @@ class _Move:
         _LOGGER.info("moved the files of %s in %.1f seconds", nodes, seconds)
 
     async def _run(self) -> None:
+        stored: list[_Moved] = []
         async with _one_ahead(self._list_shards()) as listings:
             async for found in listings:
                 waiting = await self._match(found)
                 async with _one_ahead(self._store(waiting)) as batches:
+                    # The server writes what was stored last while the next is stored in a thread,
+                    # be it of these shards or the first of the next ones.
+                    await self._write_metadata(stored)
+                    stored = []
                     async for batch in batches:
-                        await self._write_metadata(batch)
+                        await self._write_metadata(stored)
+                        stored = batch
+        await self._write_metadata(stored)
         await self._mismatches.publish()
 
     def outcome(self, container_id: str | None, *, moved: bool) -> StepOutcome:
@@ -266,27 +274,29 @@ class _Move:
         """Compare the folders of some shards with the database."""
         rows = await self._nodes_of(found)
         symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
+        without_folder = set(symbols_moved)
+        without_node = []
         waiting = []
         for one in found:
-            for folder in one.shard.folders:
-                # None where it is not a node's. Looked up once: there are very many.
-                moved = symbols_moved.get(folder.uuid)
+            without_folder.difference_update(one.shard.folders)
+            for uuid, content in one.shard.folders.items():
+                moved = symbols_moved.get(uuid)
+                if moved is None:
+                    without_node.append(content)
+                # Most nodes have no files: where that was seen ahead, nothing is left to do.
+                if one.trees.get(content) is NO_FILES and not moved:
+                    self._matched += moved is not None
+                    continue
                 leave_out = _SYMBOLS if moved else _NOTHING
-                waiting.append(
-                    _Waiting(folder.uuid, folder.content, moved is not None, leave_out, one)
-                )
+                waiting.append(_Waiting(uuid, content, moved is not None, leave_out, one))
         without_content = [path for one in found for path in one.shard.without_content]
-        without_folder = symbols_moved.keys() - {folder.uuid for folder in waiting}
         without_folder -= {"".join(path.parts[-3:]) for path in without_content}
         await self._mismatches.add("node_without_folder", sorted(without_folder))
         await self._mismatches.add("folder_without_content", map(str, without_content))
         await self._mismatches.add(
             "no_folder_of_a_node", (str(path) for one in found for path in one.shard.strange)
         )
-        await self._mismatches.add(
-            "folder_without_node",
-            (folder.content for folder in waiting if not folder.is_node),
-        )
+        await self._mismatches.add("folder_without_node", without_node)
         return waiting
 
     def _store(self, folders: Iterable[_Waiting]) -> Iterator[list[_Moved]]:

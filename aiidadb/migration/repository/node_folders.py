@@ -11,18 +11,18 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import StorageMigrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
+    "NO_FILES",
     "SHARDS",
     "SYMBOLS_FILE",
     "Metadata",
-    "NodeFolder",
     "Shard",
     "Tree",
     "file_of_node",
@@ -44,31 +44,21 @@ Metadata = dict[str, "str | dict[str, Metadata]"]
 """What aiida-core 2.x keeps of a file, ``{"k": hash}``, or a directory, ``{"o": {name: …}}``."""
 
 
-class NodeFolder(NamedTuple):
-    """The folder of one node.
-
-    Attributes:
-        uuid: The node's, with dashes, lower case.
-        content: The path of the directory that holds its files, ``path`` or ``raw_input``.
-    """
-
-    uuid: str
-    content: str
-
-
 @dataclass(frozen=True, slots=True)
 class Shard:
     """The part of a repository in which the uuids begin with the same two digits.
 
     Attributes:
         name: The two digits.
-        folders: The folders of nodes.
+        folders: The path of the directory that holds a node's files, ``path`` or ``raw_input``, by
+            the node's uuid, with dashes, lower case; in the order of the uuids. Text alone: there
+            are very many.
         without_content: Folders that have neither ``path`` nor ``raw_input``.
         strange: What else is there, and is not a node's folder.
     """
 
     name: str
-    folders: tuple[NodeFolder, ...]
+    folders: Mapping[str, str]
     without_content: tuple[Path, ...]
     strange: tuple[Path, ...]
 
@@ -88,6 +78,10 @@ class Tree:
     files: list[tuple[str, Metadata]] = field(default_factory=list)
     linked_directories: list[str] = field(default_factory=list)
     left_out: int = 0
+
+
+NO_FILES: Final = Tree()
+"""That of most nodes: one will do for all of them."""
 
 
 def nodes_path(repository: Path) -> Path:
@@ -130,7 +124,7 @@ def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_ov
             so that it is not known which of them are the node's files.
         OSError: A directory cannot be read.
     """
-    folders: list[NodeFolder] = []
+    folders: dict[str, str] = {}
     without_content: list[Path] = []
     strange: list[Path] = []
     both: list[Path] = []
@@ -151,7 +145,7 @@ def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_ov
             if len(contents) > 1:
                 both.append(Path(last.path))
             elif contents:
-                folders.append(NodeFolder(uuid, contents[0]))
+                folders[uuid] = contents[0]
             else:
                 without_content.append(Path(last.path))
     if both:
@@ -161,7 +155,7 @@ def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_ov
             + ", ".join(map(str, both[:10]))
             + (", …" if len(both) > 10 else "")
         )
-    return Shard(shard, tuple(folders), tuple(without_content), tuple(strange))
+    return Shard(shard, folders, tuple(without_content), tuple(strange))
 
 
 def read_tree(

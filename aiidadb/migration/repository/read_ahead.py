@@ -22,8 +22,8 @@ from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.repository.container_objects import read_small
 from aiidadb.migration.repository.node_folders import (
+    NO_FILES,
     SHARDS,
-    Tree,
     list_shard,
     nodes_path,
     read_tree,
@@ -35,11 +35,10 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.repository.container_objects import SmallFile
-    from aiidadb.migration.repository.node_folders import Shard
+    from aiidadb.migration.repository.node_folders import Shard, Tree
 
 __all__ = ["ReadAhead", "ShardAhead", "reading_ahead"]
 
-_EMPTY: Final = Tree()
 # What is kept at most: folders, of about 1 kB each, and contents of files.
 _FOLDERS = 40_000
 _BYTES = 32 * 1024 * 1024
@@ -135,12 +134,12 @@ class ReadAhead:
 
         mark(str(self._nodes))  # for a shard that is not there yet
         ahead = ShardAhead(list_shard(self._nodes, name, mark), marks=marks, read_at=read_at)
-        for folder in ahead.shard.folders:
+        for content in ahead.shard.folders.values():
             if self._is_over:
                 return
-            tree = read_tree(folder.content, before=mark)
+            tree = read_tree(content, before=mark)
             # Most nodes have no files: one tree will do for all of them.
-            ahead.trees[folder.content] = tree if tree.metadata else _EMPTY
+            ahead.trees[content] = tree if tree.metadata else NO_FILES
             self._folders += 1
             for path, _ in tree.files:
                 if self._is_over:

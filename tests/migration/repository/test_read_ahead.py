@@ -69,7 +69,7 @@ def test_what_is_as_it_was_need_not_be_read_again(
     assert found.files == {path: read_small(path) for path in small}
     empty = ahead.take("bb")
     assert empty is not None
-    assert empty.shard.folders == ()
+    assert empty.shard.folders == {}
 
 
 def _add_file(folder: Path) -> None:

@@ -38,6 +38,7 @@ from aiidadb.migration.repository.container_mark import MARK
 from aiidadb.migration.repository.container_objects import ObjectWriter, SmallFile
 from aiidadb.migration.repository.directory_lock import lock_directory
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
+from aiidadb.migration.repository.read_ahead import ReadAhead
 from tests.helpers.aiida_storage import aiida_profile_dictionary
 from tests.helpers.cancelling import cancel_when
 from tests.helpers.choices import some_of
@@ -738,6 +739,36 @@ async def test_progress_counts_the_nodes_of_the_database(
     assert done == sorted(done)
     assert len(done) >= 4
     assert told[-1][1:] == (30, 30)
+
+
+async def test_folders_that_were_seen_ahead_to_be_empty_count(
+    at: At, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "_NODES_AT_ONCE", 4)
+    connection = await at(46)
+    nodes = await add_some(connection, repository, 5)
+    for _ in range(20):
+        _, uuid = await add_node(connection, "data.Data.")
+        add_files(repository, uuid, {})
+    orphan = add_files(repository, str(uuids.uuid4()), {})
+    for path in (*repository.rglob("*"), repository):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+    ahead = ReadAhead(repository)
+    ahead.run()
+    told: list[tuple[str, int, int | None]] = []
+    context = StepContext(
+        connection,
+        MigrationOptions(repository=repository, export_directory=repository),
+        lambda *what: told.append(what),
+        ahead=ahead,
+    )
+    async with connection.transaction():
+        outcome = await step.MOVE_REPOSITORY.run(context)
+    assert told[-1][1:] == (25, 25)
+    assert outcome.rows == 5
+    assert any(str(orphan) in note for note in outcome.notes)
+    found = await metadata(connection)
+    assert {uuid for uuid, what in found.items() if what} == set(nodes)
 
 
 # ---------------------------------------------------------------- faults

@@ -23,7 +23,7 @@ from aiidadb.exceptions import (
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
 from aiidadb.querybuilder.canonical import is_canonical
-from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, Asked, Guest
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, COUNTED, Asked, Guest
 from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.entities import columns_of
 from aiidadb.querybuilder.execution import fetch, stream, too_many
@@ -430,6 +430,39 @@ class QueryBuilder:
         """
         return await self._count(self._shape())
 
+    @overload
+    async def all_and_count(self, flat: Literal[False] = False) -> tuple[list[list[Any]], int]: ...
+
+    @overload
+    async def all_and_count(self, flat: Literal[True]) -> tuple[list[Any], int]: ...
+
+    async def all_and_count(self, flat: bool = False) -> tuple[list[Any], int]:
+        """All rows, and how many there would be without the limit, as a list in parts needs both.
+
+        Where distinct rows are asked for, or filters look into JSON, one statement gives both: the
+        server does once what :meth:`all` and :meth:`count` after each other have it do twice.
+
+        Args:
+            flat: Whether all rows are put into one list.
+
+        Returns:
+            The rows as :meth:`all` gives them, and the number, from which the rows that the offset
+            leaves out are missing too.
+
+        Raises:
+            InvalidInputError: Something in the query is not valid.
+            ResourceError: There are more rows than ``max_rows``.
+            DatabaseError: What the server reported.
+        """
+        shape = self._shape()
+        *_, limit, offset = shape.values
+        if limit is None:
+            rows = await self._rows(as_lists, None)
+            number = len(rows)
+        else:
+            rows, number = await self._counted(shape, limit, offset)
+        return [one for row in rows for one in row] if as_flag(flat, "flat") else rows, number
+
     def iterall(self, batch_size: int | None = _BATCH) -> AsyncGenerator[list[Any], None]:
         """The rows of :meth:`all` one after the other, from a cursor on the server.
 
@@ -539,6 +572,25 @@ class QueryBuilder:
         rows = await fetch(self._session, compiled, shape.values, seconds=self._timeout)
         number: int = rows[0][0]
         return number
+
+    async def _counted(
+        self, shape: Shape, limit: int, offset: int | None
+    ) -> tuple[list[list[Any]], int]:
+        """The rows of a query with a limit, and how many there would be without it."""
+        most = self._max_rows
+        asked_for = shape if most is None or limit <= most else _limited(shape, most + 1)
+        compiled = self._statement(asked_for, COUNTED)
+        records = await fetch(self._session, compiled, asked_for.values, seconds=self._timeout)
+        if most is not None and len(records) > most:
+            raise too_many(most)
+        if compiled.has_number and records:
+            number = records[0][-1] - (offset or 0)
+        elif len(records) < limit:
+            number = len(records)
+        else:
+            bounds, values = (False, shape.bounds[1]), [*shape.values[:-2], None, offset]
+            number = await self._count(shape._replace(bounds=bounds, values=values))
+        return await in_steps(as_lists, records, compiled.fields), number
 
     async def _some(self, number: int) -> list[list[Any]]:
         shape = _limited(self._shape(), number)

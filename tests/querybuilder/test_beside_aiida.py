@@ -78,6 +78,9 @@ async def test_a_question_of_a_user_is_answered_as_by_aiida(aiida_world, world, 
     query = placed(example["query"], places)
     theirs, ours = await answers(aiida_world, world, query, example["mode"])
     assert ours == theirs
+    some, number = await world.query({**query, "limit": 3}).all_and_count()
+    assert number == oracle(aiida_world, {**query, "limit": None}).count()
+    assert len(some) == min(number, 3)
     assert ours or example["name"] in WITHOUT_ROWS
 
 

@@ -28,9 +28,13 @@ async def ours(dsn: str, drawn: list[dict[str, Any]]) -> list[Any]:
                 rows = await backend.query(query).all()
                 number = await backend.query(query).count()
                 records = await backend.query(query).dict()
+                some, in_all = await backend.query(query).all_and_count()
+                without_limit = await backend.query({**query, "limit": None}).count()
             except AiidaDbError as error:
                 found.append(error)
             else:
+                assert in_all == without_limit, query
+                assert in_order(plain(some), query) == in_order(plain(rows), query), query
                 found.append((plain(rows), number, with_quoted_keys(plain(records))))
         return found
 
@@ -73,9 +77,13 @@ def in_one_order(answer: Any, query: dict[str, Any]) -> Any:
     if isinstance(answer, Exception):
         return "an error"
     rows, number, records = answer
-    if query["order_by"]:
-        return list(map(repr, rows)), number, list(map(repr, records))
-    return sorted(map(repr, rows)), number, sorted(map(repr, records))
+    return in_order(rows, query), number, in_order(records, query)
+
+
+def in_order(rows: list[Any], query: dict[str, Any]) -> list[str]:
+    """Rows as texts; those that are not ordered in one order."""
+    found = map(repr, rows)
+    return list(found) if query["order_by"] else sorted(found)
 
 
 @pytest.mark.hypothesis

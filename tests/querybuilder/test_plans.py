@@ -214,3 +214,20 @@ async def test_a_join_is_planned_for_its_values_unless_it_begins_with_one_node(
         kept = "select statement from pg_prepared_statements"
         statements = [row["statement"] for row in await connection.fetch(kept)]
     assert len([one for one in statements if one == query.sql()[0]]) == number
+
+
+@pytest.mark.parametrize("limit", [1, 10_000])
+async def test_what_no_index_serves_is_read_once_for_rows_and_their_number(filled, limit):
+    filters = {"attributes.some": {"!in": ["x", "y"]}}
+    query = filled.query().append("", tag="n", filters=filters, project=["uuid", "attributes.some"])
+    query.order_by({"n": "label"}).limit(limit)
+    sent: list[asyncpg.connection.LoggedQuery] = []
+    async with filled.transaction() as connection:
+        with connection.query_logger(sent.append):
+            rows, number = await query.all_and_count()
+    assert (len(rows), number) == (limit, NODES)
+    (only,) = sent
+    plan = await plan_of(filled, only.query, only.args)
+    scans = [one for one in plan.nodes if one.get("Relation Name") == "db_dbnode"]
+    (whole,) = [one for one in scans if "Filter" in one]
+    assert whole["Actual Loops"] == 1

@@ -161,6 +161,8 @@ async def query(backend: aiidadb.Backend) -> None:
     assert_type(made.append("data.core.int.Int.", project="id"), aiidadb.QueryBuilder)
     assert_type(await made.limit(10).all(), list[list[Any]])
     assert_type(await made.all(flat=True), list[Any])
+    assert_type(await made.all_and_count(), tuple[list[list[Any]], int])
+    assert_type(await made.all_and_count(flat=True), tuple[list[Any], int])
     assert_type(await made.first(), list[Any] | None)
     assert_type(await made.one(), list[Any])
     assert_type(await made.count(), int)

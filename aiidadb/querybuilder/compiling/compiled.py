@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aiidadb.querybuilder.compiling.parameters import Convert
 
-__all__ = ["ALL_ROWS", "COUNT", "Asked", "Compiled", "Field", "Guest"]
+__all__ = ["ALL_ROWS", "COUNT", "COUNTED", "Asked", "Compiled", "Field", "Guest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +21,18 @@ class Asked:
     """What is asked of a query.
 
     Attributes:
-        what: Its rows, how many they are, or those of one page.
+        what: Its rows, how many they are, those of one page, or rows with the number of all where
+            that is best asked for together.
         after: For a page that is not the first: which of the last row's keys are null.
     """
 
-    what: Literal["rows", "count", "page"]
+    what: Literal["rows", "count", "page", "counted"]
     after: tuple[bool, ...] | None = None
 
 
 ALL_ROWS: Final = Asked("rows")
 COUNT: Final = Asked("count")
+COUNTED: Final = Asked("counted")
 
 
 class Field(NamedTuple):
@@ -79,6 +81,8 @@ class Compiled(NamedTuple):
         is_for_values: Whether the server should make a new plan for the values of each query. A
             plan for all values would be a bad one where the number of rows that are joined depends
             on the values: it may be one, or very many.
+        has_number: Whether the last column is the number of all rows, including those that limit
+            and offset leave out.
     """
 
     text: str
@@ -88,6 +92,7 @@ class Compiled(NamedTuple):
     fields: tuple[Field, ...]
     keys: int = 0
     is_for_values: bool = False
+    has_number: bool = False
 
     def arguments(self, values: Sequence[object]) -> list[object]:
         """The parameters for the values of a query.

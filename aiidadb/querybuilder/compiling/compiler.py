@@ -19,6 +19,7 @@ A statement is made in this order, by the modules beside this one:
    ``filters``). The last stage is the statement itself. The others stand in front of it as common
    table expressions, with their walks (``walks``, ``depth``, ``recursion``).
 5. For a page, ``pages`` adds where it begins: behind the last row of the page before.
+6. For rows with their number, ``counted`` writes both as one statement.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import quote
 from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, Asked, Compiled
 from aiidadb.querybuilder.compiling.conditions import Conditions, require_tables
+from aiidadb.querybuilder.compiling.counted import is_counted_with_rows, write_counted
 from aiidadb.querybuilder.compiling.ordering import orders_of, terms_of, with_ties_broken
 from aiidadb.querybuilder.compiling.pages import behind, write_page
 from aiidadb.querybuilder.compiling.parameters import Parameters
@@ -95,7 +97,16 @@ def compile_query(
         version,
         is_distinct=query["distinct"],
     )
-    if asked.what == "page":
+    further: list[str] = []
+    has_number = asked.what == "counted" and is_counted_with_rows(
+        vertices, by_tag, is_set=rows.is_set, has_functions=rows.has_functions
+    )
+    if has_number:
+        limits = _bounds(number, parameters, has_limit=bounds[0], has_offset=bounds[1])
+        further, text = write_counted(
+            rows.selected, rows.orders, stages, writer, vertices, limits, is_set=rows.is_set
+        )
+    elif asked.what == "page":
         after = partial(behind, nulls=asked.after, number=number, parameters=parameters)
         text = write_page(
             rows.selected, rows.orders, stages, writer, after, is_distinct=query["distinct"]
@@ -109,13 +120,14 @@ def compile_query(
         if asked.what == "count":
             text = f"select count(*)\nfrom (\n{indented(text)}\n) as asked"
     return Compiled(
-        text=writer.with_others(text),
+        text=writer.with_others(text, further),
         slots=tuple(parameters.slots),
         subjects=tuple(parameters.subjects),
         constants=tuple(parameters.constants),
         fields=tuple(rows.fields),
         keys=len(rows.orders) if asked.what == "page" else 0,
         is_for_values=len(vertices.by_tag) > 1 and not vertices.have_one_row(by_tag),
+        has_number=has_number,
     )
 
 
@@ -128,6 +140,7 @@ class _Rows(NamedTuple):
         orders: What they are ordered by.
         parameters: Those of the statement, as yet with what is in the columns.
         is_set: Whether equal rows are one.
+        has_functions: Whether functions make one row of all.
     """
 
     fields: Sequence[Field]
@@ -135,6 +148,7 @@ class _Rows(NamedTuple):
     orders: Sequence[Order]
     parameters: Parameters
     is_set: bool
+    has_functions: bool = False
 
 
 def _require_tags(filters: Iterable[str], query: QueryDict) -> None:
@@ -172,8 +186,9 @@ def _rows(
             if orders:
                 orders = orders_of(query, vertices.sources, projection, version, parameters)
             return _Rows(projection.fields, (), orders, parameters, is_set=False)
-    is_set = query["distinct"] and not projection.has_functions
-    return _Rows(projection.fields, projection.selected, orders, parameters, is_set)
+    has_functions = projection.has_functions
+    is_set = query["distinct"] and not has_functions
+    return _Rows(projection.fields, projection.selected, orders, parameters, is_set, has_functions)
 
 
 def _all_rows(rows: _Rows, stages: Stages, writer: StageWriter) -> str:

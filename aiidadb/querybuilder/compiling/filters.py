@@ -489,8 +489,13 @@ class _JsonField:
         """A condition on values of one JSON type, which is false for all others.
 
         The ``case`` makes sure that the type is looked at first. PostgreSQL may evaluate the sides
-        of an ``and`` in any order, and a cast of a value of another type would be an error.
+        of an ``and`` in any order, and a cast of a value of another type would be an error. A text
+        needs no cast: it is compared first, and only the type of values that match is looked at.
         """
+        if json_type == "string":
+            return (
+                f"case when {condition} then jsonb_typeof({self._json}) = 'string' else false end"
+            )
         return (
             f"case when jsonb_typeof({self._json}) = '{json_type}' then {condition} else false end"
         )

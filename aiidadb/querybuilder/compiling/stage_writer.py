@@ -54,9 +54,14 @@ class StageWriter:
         select = f"{self._select} {', '.join(columns)}" if columns else self._select
         return self._stage(self._stages.last, select, further)
 
-    def with_others(self, last: str) -> str:
-        """The statement: the last stage, with those before it and their walks in front of it."""
-        expressions: list[str] = []
+    def with_others(self, last: str, further: Sequence[str] = ()) -> str:
+        """The statement: the last stage, with those before it and their walks in front of it.
+
+        Args:
+            last: What stands at the end.
+            further: Common table expressions in front of that.
+        """
+        expressions = [*further]
         for number in range(self._stages.last, 0, -1):
             expressions = [*self._before(number), *expressions]
         return f"with recursive {', '.join(expressions)}\n{last}" if expressions else last

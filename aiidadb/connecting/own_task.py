@@ -27,35 +27,49 @@ T = TypeVar("T")
 _tasks: Final[set[asyncio.Task[None]]] = set()
 
 
+class _End:
+    """What stands behind the last item."""
+
+
 class InOwnTask(Generic[T]):
     """What a generator gives, with the generator in a task of its own.
 
-    It is entered to be iterated over, and ends the generator where it is left. Each item is made
-    when it is asked for, not before.
+    It is entered to be iterated over, by one task at a time, and ends the generator where it is
+    left.
 
     Args:
         items: The generator; nothing else iterates over it.
+        ahead: Whether, from the second item on, the next one is made while its user works on the
+            one before. Whoever takes the first alone causes no work in vain. Otherwise each item
+            is made when it is asked for, not before.
     """
 
-    def __init__(self, items: AsyncGenerator[T, None]) -> None:
+    def __init__(self, items: AsyncGenerator[T, None], *, ahead: bool = False) -> None:
         self._items = items
+        self._ahead = ahead
+        self._number = 0  # of items that were asked for
 
     async def __aenter__(self) -> Self:
-        self._asked: asyncio.Queue[asyncio.Future[T]] = asyncio.Queue()
-        self._task = asyncio.create_task(_give(self._items, self._asked))
+        self._asked = asyncio.Semaphore(0)
+        self._made: asyncio.Queue[T | _End] = asyncio.Queue()
+        self._task = asyncio.create_task(_make(self._items, self._asked, self._made))
         _tasks.add(self._task)
         self._task.add_done_callback(_tasks.discard)
+        self._task.add_done_callback(lambda _: self._made.put_nowait(_End()))
         return self
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.put_nowait(answer)
-        await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
+        self._number += 1
+        self._asked.release()
+        if self._ahead and self._number == 2:
+            self._asked.release()
+        item = await self._made.get()
+        if not isinstance(item, _End):
+            return item
+        self._made.put_nowait(item)
         self._task.result()  # its error, if it has one
         raise StopAsyncIteration
 
@@ -65,21 +79,24 @@ class InOwnTask(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None or self._task.done():
+        if error is None:
             return
+        # Also where it is done: what failed ahead is of no use to those who do not come to it.
         self._task.cancel()
         await clean_up_after(error, _ended(self._task), within=None)
 
 
-async def _give(items: AsyncGenerator[T, None], asked: asyncio.Queue[asyncio.Future[T]]) -> None:
+async def _make(
+    items: AsyncGenerator[T, None], asked: asyncio.Semaphore, made: asyncio.Queue[T | _End]
+) -> None:
     async with contextlib.aclosing(items):
         while True:
-            answer = await asked.get()
+            await asked.acquire()
             try:
                 item = await anext(items)
             except StopAsyncIteration:
                 return
-            answer.set_result(item)
+            made.put_nowait(item)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -467,11 +467,14 @@ class QueryBuilder:
         """The rows of :meth:`all` one after the other, from a cursor on the server.
 
         Args:
-            batch_size: How many rows are fetched at a time; None: a hundred.
+            batch_size: How many rows are fetched at a time; None: a hundred. Where rows come
+                quickly, up to 400 are fetched together.
 
         Returns:
             An asynchronous iterator. It holds a connection, outside of a transaction that of a
-            snapshot, until it ends or is closed; a break closes it with the generator.
+            snapshot, until it ends or is closed; a break closes it with the generator. Outside of
+            a transaction rows are fetched while those before are worked on, once more than the
+            first ones are asked for.
 
         Raises:
             InvalidInputError: Something in the query is not valid.

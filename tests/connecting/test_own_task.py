@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -92,3 +93,92 @@ async def test_an_error_and_a_cancellation_go_both_ways() -> None:
             async for _ in own:
                 pass
     assert ended == ["cancelled", "closed"]
+
+
+@pytest.mark.quick
+async def test_from_the_second_item_on_one_is_made_ahead() -> None:
+    made = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        for number in range(5):
+            await asyncio.sleep(0)
+            made.append(number)
+            yield number
+
+    async with InOwnTask(items(), ahead=True) as own:
+        await asyncio.sleep(0.01)
+        assert made == []
+        for number, so_far in enumerate(([0], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4])):
+            assert await anext(own) == number
+            await asyncio.sleep(0.01)
+            assert made == so_far
+        assert [item async for item in own] == [4]
+        with pytest.raises(StopAsyncIteration):
+            await anext(own)
+
+
+async def test_an_error_of_an_item_made_ahead_comes_in_its_place_or_not_at_all() -> None:
+    ended = []
+
+    async def fails() -> AsyncGenerator[int, None]:
+        try:
+            yield 0
+            yield 1
+            raise KeyError("ahead")
+        finally:
+            ended.append("closed")
+
+    async with InOwnTask(fails(), ahead=True) as own:
+        assert [await anext(own), await anext(own)] == [0, 1]
+        await asyncio.sleep(0.01)
+        assert ended == ["closed"]
+        for _ in range(2):
+            with pytest.raises(KeyError, match="ahead"):
+                await anext(own)
+    reports: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    with pytest.raises(ZeroDivisionError):
+        async with InOwnTask(fails(), ahead=True) as own:
+            assert [await anext(own), await anext(own)] == [0, 1]
+            await asyncio.sleep(0.01)
+            raise ZeroDivisionError
+    del own
+    gc.collect()
+    assert (ended, reports) == (["closed"] * 2, [])
+
+
+async def test_an_item_that_is_being_made_ahead_is_ended() -> None:
+    ended = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 0
+            yield 1
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("closed")
+
+    with pytest.raises(ZeroDivisionError):
+        async with InOwnTask(items(), ahead=True) as own:
+            assert [await anext(own), await anext(own)] == [0, 1]
+            await asyncio.sleep(0.01)
+            raise ZeroDivisionError
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), InOwnTask(items(), ahead=True) as own:
+            async for _ in own:
+                pass
+    assert ended == ["closed"] * 2
+
+
+async def test_what_was_waited_for_in_vain_is_given_next() -> None:
+    async def items() -> AsyncGenerator[int, None]:
+        await asyncio.sleep(0.05)
+        yield 0
+        yield 1
+
+    async with InOwnTask(items()) as own:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(own)
+        assert [item async for item in own] == [0, 1]

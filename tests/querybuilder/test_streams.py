@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 import aiidadb
-from aiidadb.exceptions import AiidaDbError, QueryTimeout, ResourceError
+from aiidadb.connecting.connection import connect
+from aiidadb.connecting.row_cursor import RowCursor
+from aiidadb.exceptions import AiidaDbError, ClosedError, QueryTimeout, ResourceError
+from aiidadb.querybuilder import execution
+from aiidadb.querybuilder.compiling.compiled import Compiled, Field
+from aiidadb.querybuilder.execution import stream
+from aiidadb.querybuilder.rows import as_lists
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 LIMIT = 30
 
@@ -78,9 +84,15 @@ async def by_a_sibling(backend: aiidadb.Backend) -> None:
 
 
 async def by_its_timeout(backend: aiidadb.Backend) -> None:
-    with pytest.raises(QueryTimeout):
-        async for _ in nodes(backend, timeout=1e-6).iterall(2):
-            pass
+    other = await connect(backend.profile)
+    try:
+        async with other.transaction():
+            await other.execute("lock table db_dbnode in access exclusive mode")
+            with pytest.raises(QueryTimeout):
+                async for _ in nodes(backend, timeout=0.05).iterall(2):
+                    pass
+    finally:
+        await other.close()
 
 
 async def by_max_rows(backend: aiidadb.Backend) -> None:
@@ -116,6 +128,212 @@ async def test_the_connection_comes_back(
         finally:
             await connection.close()
         assert busy == 0
+
+
+# Two rows at a time: each takes long enough for no more to be fetched together. The third two take
+# as long as nobody waits.
+SLOW = "select n, pg_sleep(case when n > 4 then 60 else 0.005 end) from generate_series(1, 9) as n"
+
+
+def slow_rows(backend: aiidadb.Backend, **options: Any) -> AsyncGenerator[list[Any], None]:
+    fields = (Field("n", "id", 1, None), Field("n", "slept", 1, None))
+    given = {"batch_size": 2, "most": None, "seconds": None, **options}
+    return stream(backend._session, Compiled(SLOW, (), (), (), fields), (), as_lists, **given)
+
+
+async def read_until_one_is_under_way(backend: aiidadb.Backend) -> None:
+    """Work on the third of the slow rows, while the fifth is fetched."""
+    async with contextlib.aclosing(slow_rows(backend)) as rows:
+        async for row in rows:
+            if row[0] == 3:
+                await has_under_way(backend, 1)
+                await asyncio.sleep(LIMIT)
+
+
+async def has_under_way(backend: aiidadb.Backend, number: int) -> None:
+    """Wait until so many of the slow statements are under way on the server."""
+    connection = await connect(backend.profile)
+    try:
+        async with asyncio.timeout(LIMIT):
+            while number != await connection.fetchval(
+                """
+                select count(*) from pg_stat_activity
+                where datname = current_database() and state = 'active' and wait_event = 'PgSleep'
+                """
+            ):
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
+async def ahead_by_closing(backend: aiidadb.Backend) -> None:
+    async with contextlib.aclosing(slow_rows(backend)) as rows:
+        found = [(await anext(rows))[0] for _ in range(4)]  # all that come before the long sleep
+        await has_under_way(backend, 1)
+    assert found == [1, 2, 3, 4]
+
+
+async def ahead_by_break(backend: aiidadb.Backend) -> None:
+    async for row in slow_rows(backend):
+        if row[0] == 3:
+            await has_under_way(backend, 1)
+            break
+    gc.collect()
+
+
+async def ahead_by_error(backend: aiidadb.Backend) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with contextlib.aclosing(slow_rows(backend)) as rows:
+            async for row in rows:
+                if row[0] == 3:
+                    await has_under_way(backend, 1)
+                    raise ZeroDivisionError
+
+
+async def ahead_by_cancelling(backend: aiidadb.Backend) -> None:
+    task = asyncio.create_task(read_until_one_is_under_way(backend))
+    await has_under_way(backend, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def ahead_by_time(backend: aiidadb.Backend) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await read_until_one_is_under_way(backend)
+
+
+async def ahead_by_a_sibling(backend: aiidadb.Backend) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read_until_one_is_under_way(backend))
+            await has_under_way(backend, 1)
+            raise ZeroDivisionError
+    assert [type(one) for one in caught.value.exceptions] == [ZeroDivisionError]
+
+
+async def ahead_by_its_timeout(backend: aiidadb.Backend) -> None:
+    found = []
+    with pytest.raises(QueryTimeout):
+        async for number, _ in slow_rows(backend, seconds=0.5):
+            found += [number]
+    assert found == [1, 2, 3, 4]  # the error comes in the place of the rows that it is of
+
+
+async def ahead_by_max_rows(backend: aiidadb.Backend) -> None:
+    found = []
+    with pytest.raises(ResourceError, match="max_rows"):
+        async for number, _ in slow_rows(backend, most=3):
+            found += [number]
+    assert found == [1, 2]
+
+
+AHEAD = [
+    ahead_by_closing, ahead_by_break, ahead_by_error, ahead_by_cancelling, ahead_by_time,
+    ahead_by_a_sibling, ahead_by_its_timeout, ahead_by_max_rows,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", AHEAD, ids=lambda one: one.__name__)
+async def test_what_is_fetched_ahead_ends_on_the_server(
+    narrow, end: Callable[..., Awaitable[None]]
+):
+    async with asyncio.timeout(LIMIT):
+        await end(narrow)
+        assert await nodes(narrow).count() > 30  # on the only connection
+        await has_under_way(narrow, 0)
+
+
+async def test_closing_the_backend_ends_what_is_fetched_ahead(aiida_world_dsn):
+    async with asyncio.timeout(LIMIT):
+        backend = await aiidadb.open_backend(aiidadb.Profile.from_dsn(aiida_world_dsn))
+        async with contextlib.aclosing(slow_rows(backend)) as rows:
+            found = [(await anext(rows))[0] for _ in range(3)]
+            await has_under_way(backend, 1)
+            await backend.close(timeout=0.1)
+            await has_under_way(backend, 0)
+            with pytest.raises(ClosedError):
+                async for number, _ in rows:
+                    found += [number]
+    assert found == [1, 2, 3, 4]
+
+
+async def test_two_are_fetched_ahead_in_one_task(aiida_world_dsn):
+    profile = aiidadb.Profile.from_dsn(aiida_world_dsn)
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(profile, max_size=2) as backend,
+        contextlib.aclosing(slow_rows(backend)) as first,
+        contextlib.aclosing(slow_rows(backend)) as second,
+    ):
+        found = [[(await anext(one))[0] for one in (first, second)] for _ in range(3)]
+        assert found == [[1, 1], [2, 2], [3, 3]]
+        await has_under_way(backend, 2)
+        await first.aclose()
+        await has_under_way(backend, 1)
+        assert (await anext(second))[0] == 4
+        await second.aclose()
+        await has_under_way(backend, 0)
+
+
+async def test_in_a_transaction_nothing_is_fetched_ahead(narrow):
+    async with (
+        asyncio.timeout(LIMIT),
+        narrow.transaction() as connection,
+        contextlib.aclosing(slow_rows(narrow)) as rows,
+    ):
+        for number in range(1, 5):
+            assert (await anext(rows))[0] == number
+            await asyncio.sleep(0.01)
+            assert await connection.fetchval("select 1") == 1
+
+
+async def test_rows_that_come_quickly_are_fetched_more_at_a_time(world, monkeypatch):
+    numbers = []
+    fetch = RowCursor.fetch
+
+    async def noted(self: RowCursor, number: int) -> list[asyncpg.Record]:
+        numbers.append(number)
+        return await fetch(self, number)
+
+    monkeypatch.setattr(RowCursor, "fetch", noted)
+    for quick, slow, expected in (
+        (60.0, 60.0, [5, 10, 20, 20]),  # each is quick; up to the most
+        (0.0, 0.0, [5] * 8),  # each is slow; never fewer than were asked for
+        (0.0, 60.0, [5] * 8),
+    ):
+        monkeypatch.setattr(execution, "_QUICK", quick)
+        monkeypatch.setattr(execution, "_SLOW", slow)
+        monkeypatch.setattr(execution, "_MOST_TOGETHER", 20)
+        numbers.clear()
+        rows = [row async for row in nodes(world).limit(37).iterall(5)]
+        assert rows == (await nodes(world).all())[:37]
+        assert numbers == expected
+
+
+async def test_others_have_their_turn_between_the_rows_of_one_fetch(world):
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+    begin, since = 0, []
+    text = "select n from generate_series(1, 1000) as n"
+    compiled = Compiled(text, (), (), (), (Field("n", "id", 1, None),))
+    given: dict[str, Any] = {"batch_size": 1000, "most": None, "seconds": None}
+    async with contextlib.aclosing(stream(world._session, compiled, (), as_lists, **given)) as rows:
+        async for (number,) in rows:
+            if number % 100 == 1:
+                since.append(turns - begin)
+                begin = turns
+    other.cancel()
+    assert len(since) == 10
+    assert min(since) > 0
 
 
 async def test_several_are_read_side_by_side(world):

@@ -23,6 +23,7 @@ __all__ = [
     "made_of_rows",
     "sort_distinct",
     "text_array_text",
+    "used_up",
     "without",
 ]
 
@@ -86,11 +87,23 @@ def without(numbers: Sequence[int], others: Set[int]) -> Steps[list[int]]:
     return found
 
 
-def made_of_rows(make: Callable[..., T], rows: Sequence[Iterable[Any]]) -> Steps[list[T]]:
-    """What ``[make(*row) for row in rows]`` is."""
-    made: list[T] = []
+def used_up(rows: list[Any]) -> Generator[list[Any], None, None]:
+    """Some rows for each step, in their order; the list no longer has what was given before.
+
+    Rows and what is made of them would together be twice as many objects for Python to look
+    through again and again, each time without a pause.
+    """
     for at in range(0, len(rows), STEP):
-        made += [make(*row) for row in rows[at : at + STEP]]
+        some = rows[at : at + STEP]
+        rows[at : at + STEP] = [None] * len(some)
+        yield some
+
+
+def made_of_rows(make: Callable[..., T], rows: list[Any]) -> Steps[list[T]]:
+    """What ``[make(*row) for row in rows]`` is; the rows are used up."""
+    made: list[T] = []
+    for some in used_up(rows):
+        made += [make(*row) for row in some]
         yield
     return made
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import weakref
 
 import hypothesis.strategies as st
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 
 from aiidadb.exceptions import InvalidTypeError
 from aiidadb.pks import as_many_pks, as_pks
-from aiidadb.turns import array_text, grow, in_turn, made_of_rows, sort_distinct
+from aiidadb.turns import STEP, array_text, grow, in_turn, made_of_rows, sort_distinct
 from tests.helpers.examples import examples
 
 MANY = 50_000
@@ -56,6 +57,30 @@ async def test_others_get_their_turn_during_every_kind_of_work():
     turns, pairs = await turns_during(in_turn(made_of_rows(complex, [(pk, 1) for pk in pks])))
     assert turns >= 20
     assert pairs == [complex(pk, 1) for pk in pks]
+
+
+@pytest.mark.quick
+def test_rows_are_gone_as_soon_as_they_are_used():
+    """With what is made of them they would be twice as many objects for Python to look through."""
+
+    class Row:
+        def __init__(self, number):
+            self.number = number
+
+        def __iter__(self):
+            return iter((self.number, 1))
+
+    alive = weakref.WeakSet()
+    rows = [Row(number) for number in range(5 * STEP + 7)]
+    alive.update(rows)
+    left = []
+    work = made_of_rows(complex, rows)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(work)
+            left.append(len(alive))
+    assert left == [number * STEP + 7 for number in (5, 4, 3, 2, 1, 0)]
+    assert end.value.value == [complex(number, 1) for number in range(5 * STEP + 7)]
 
 
 async def test_an_array_may_be_empty():

@@ -11,7 +11,7 @@ from aiidadb.messages import did_you_mean, quote
 from aiidadb.pks import as_node_pks
 from aiidadb.queries.link_types import as_link_types
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn
+from aiidadb.turns import STEP, array_text, in_turn, used_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -107,10 +107,10 @@ def _is_incoming(direction: LinkDirection) -> bool:
     return direction == "incoming"
 
 
-def _links_by_node(rows: Sequence[asyncpg.Record]) -> Steps[dict[int, list[NodeLink]]]:
+def _links_by_node(rows: list[asyncpg.Record]) -> Steps[dict[int, list[NodeLink]]]:
     found: dict[int, list[NodeLink]] = {}
-    for at in range(0, len(rows), STEP):
-        for start, _, type_, label, pk, uuid, node_type, node_label in rows[at : at + STEP]:
+    for some in used_up(rows):
+        for start, _, type_, label, pk, uuid, node_type, node_label in some:
             links = found.setdefault(start, [])
             if pk is not None:
                 links.append(NodeLink(type_, label, pk, uuid, node_type, node_label))

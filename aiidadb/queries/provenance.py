@@ -12,11 +12,11 @@ from aiidadb.queries.relatives import MOST_DEPTH
 from aiidadb.queries.walk import Walk
 from aiidadb.querybuilder.records import Link
 from aiidadb.sql import QUERIES
-from aiidadb.turns import STEP, array_text, in_turn, made_of_rows, sort_distinct
+from aiidadb.turns import STEP, array_text, in_turn, made_of_rows, sort_distinct, used_up
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     import asyncpg
 
@@ -121,11 +121,11 @@ def _nearest(levels: list[array[int]], most: int) -> Steps[tuple[dict[int, int],
 
 
 def _as_nodes(
-    rows: Sequence[asyncpg.Record], depths: dict[int, int]
+    rows: list[asyncpg.Record], depths: dict[int, int]
 ) -> Steps[list[ProvenanceNode]]:
     found: dict[int, ProvenanceNode] = {}
-    for at in range(0, len(rows), STEP):
-        for pk, uuid, node_type, process_type, label in rows[at : at + STEP]:
+    for some in used_up(rows):
+        for pk, uuid, node_type, process_type, label in some:
             found[pk] = ProvenanceNode(pk, uuid, node_type, process_type, label, depths[pk])
         yield
     return [found[pk] for pk in depths]

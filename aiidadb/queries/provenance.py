@@ -120,9 +120,7 @@ def _nearest(levels: list[array[int]], most: int) -> Steps[tuple[dict[int, int],
     return depths, False
 
 
-def _as_nodes(
-    rows: list[asyncpg.Record], depths: dict[int, int]
-) -> Steps[list[ProvenanceNode]]:
+def _as_nodes(rows: list[asyncpg.Record], depths: dict[int, int]) -> Steps[list[ProvenanceNode]]:
     found: dict[int, ProvenanceNode] = {}
     for some in used_up(rows):
         for pk, uuid, node_type, process_type, label in some:

@@ -19,6 +19,7 @@ from aiidadb.querybuilder import execution
 from aiidadb.querybuilder.compiling.compiled import Compiled, Field
 from aiidadb.querybuilder.execution import stream
 from aiidadb.querybuilder.rows import as_lists
+from tests.helpers.sleepers import wait_for_sleepers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -132,99 +133,89 @@ async def test_the_connection_comes_back(
 
 # Two rows at a time: each takes long enough for no more to be fetched together. The third two take
 # as long as nobody waits.
-SLOW = "select n, pg_sleep(case when n > 4 then 60 else 0.005 end) from generate_series(1, 9) as n"
+SLOW = "select pg_sleep(case when n > 4 then 60 else 0.005 end), n from generate_series(1, 9) as n"
 
 
 def slow_rows(backend: aiidadb.Backend, **options: Any) -> AsyncGenerator[list[Any], None]:
-    fields = (Field("n", "id", 1, None), Field("n", "slept", 1, None))
+    fields = (Field("n", "slept", 1, None), Field("n", "id", 1, None))
     given = {"batch_size": 2, "most": None, "seconds": None, **options}
     return stream(backend._session, Compiled(SLOW, (), (), (), fields), (), as_lists, **given)
 
 
-async def read_until_one_is_under_way(backend: aiidadb.Backend) -> None:
+async def read_to_the_third(
+    backend: aiidadb.Backend, dsn: str, is_there: asyncio.Event | None = None
+) -> None:
     """Work on the third of the slow rows, while the fifth is fetched."""
     async with contextlib.aclosing(slow_rows(backend)) as rows:
-        async for row in rows:
-            if row[0] == 3:
-                await has_under_way(backend, 1)
+        async for _, number in rows:
+            if number == 3:
+                await wait_for_sleepers(dsn, 1)
+                if is_there is not None:
+                    is_there.set()
                 await asyncio.sleep(LIMIT)
 
 
-async def has_under_way(backend: aiidadb.Backend, number: int) -> None:
-    """Wait until so many of the slow statements are under way on the server."""
-    connection = await connect(backend.profile)
-    try:
-        async with asyncio.timeout(LIMIT):
-            while number != await connection.fetchval(
-                """
-                select count(*) from pg_stat_activity
-                where datname = current_database() and state = 'active' and wait_event = 'PgSleep'
-                """
-            ):
-                await asyncio.sleep(0.01)
-    finally:
-        await connection.close()
-
-
-async def ahead_by_closing(backend: aiidadb.Backend) -> None:
+async def ahead_by_closing(backend: aiidadb.Backend, dsn: str) -> None:
     async with contextlib.aclosing(slow_rows(backend)) as rows:
-        found = [(await anext(rows))[0] for _ in range(4)]  # all that come before the long sleep
-        await has_under_way(backend, 1)
+        found = [(await anext(rows))[1] for _ in range(4)]  # all that come before the long sleep
+        await wait_for_sleepers(dsn, 1)
     assert found == [1, 2, 3, 4]
 
 
-async def ahead_by_break(backend: aiidadb.Backend) -> None:
-    async for row in slow_rows(backend):
-        if row[0] == 3:
-            await has_under_way(backend, 1)
+async def ahead_by_break(backend: aiidadb.Backend, dsn: str) -> None:
+    async for _, number in slow_rows(backend):
+        if number == 3:
+            await wait_for_sleepers(dsn, 1)
             break
     gc.collect()
 
 
-async def ahead_by_error(backend: aiidadb.Backend) -> None:
+async def ahead_by_error(backend: aiidadb.Backend, dsn: str) -> None:
     with pytest.raises(ZeroDivisionError):
         async with contextlib.aclosing(slow_rows(backend)) as rows:
-            async for row in rows:
-                if row[0] == 3:
-                    await has_under_way(backend, 1)
+            async for _, number in rows:
+                if number == 3:
+                    await wait_for_sleepers(dsn, 1)
                     raise ZeroDivisionError
 
 
-async def ahead_by_cancelling(backend: aiidadb.Backend) -> None:
-    task = asyncio.create_task(read_until_one_is_under_way(backend))
-    await has_under_way(backend, 1)
+async def ahead_by_cancelling(backend: aiidadb.Backend, dsn: str) -> None:
+    is_there = asyncio.Event()
+    task = asyncio.create_task(read_to_the_third(backend, dsn, is_there))
+    await is_there.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def ahead_by_time(backend: aiidadb.Backend) -> None:
+async def ahead_by_time(backend: aiidadb.Backend, dsn: str) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.0):
-            await read_until_one_is_under_way(backend)
+        async with asyncio.timeout(0.5):
+            await read_to_the_third(backend, dsn)
 
 
-async def ahead_by_a_sibling(backend: aiidadb.Backend) -> None:
+async def ahead_by_a_sibling(backend: aiidadb.Backend, dsn: str) -> None:
+    is_there = asyncio.Event()
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
-            group.create_task(read_until_one_is_under_way(backend))
-            await has_under_way(backend, 1)
+            group.create_task(read_to_the_third(backend, dsn, is_there))
+            await is_there.wait()
             raise ZeroDivisionError
     assert [type(one) for one in caught.value.exceptions] == [ZeroDivisionError]
 
 
-async def ahead_by_its_timeout(backend: aiidadb.Backend) -> None:
+async def ahead_by_its_timeout(backend: aiidadb.Backend, dsn: str) -> None:
     found = []
     with pytest.raises(QueryTimeout):
-        async for number, _ in slow_rows(backend, seconds=0.5):
+        async for _, number in slow_rows(backend, seconds=1.0):
             found += [number]
     assert found == [1, 2, 3, 4]  # the error comes in the place of the rows that it is of
 
 
-async def ahead_by_max_rows(backend: aiidadb.Backend) -> None:
+async def ahead_by_max_rows(backend: aiidadb.Backend, dsn: str) -> None:
     found = []
     with pytest.raises(ResourceError, match="max_rows"):
-        async for number, _ in slow_rows(backend, most=3):
+        async for _, number in slow_rows(backend, most=3):
             found += [number]
     assert found == [1, 2]
 
@@ -237,24 +228,24 @@ AHEAD = [
 
 @pytest.mark.parametrize("end", AHEAD, ids=lambda one: one.__name__)
 async def test_what_is_fetched_ahead_ends_on_the_server(
-    narrow, end: Callable[..., Awaitable[None]]
+    narrow, aiida_world_dsn, end: Callable[..., Awaitable[None]]
 ):
     async with asyncio.timeout(LIMIT):
-        await end(narrow)
+        await end(narrow, aiida_world_dsn)
         assert await nodes(narrow).count() > 30  # on the only connection
-        await has_under_way(narrow, 0)
+        await wait_for_sleepers(aiida_world_dsn, 0)
 
 
 async def test_closing_the_backend_ends_what_is_fetched_ahead(aiida_world_dsn):
     async with asyncio.timeout(LIMIT):
         backend = await aiidadb.open_backend(aiidadb.Profile.from_dsn(aiida_world_dsn))
         async with contextlib.aclosing(slow_rows(backend)) as rows:
-            found = [(await anext(rows))[0] for _ in range(3)]
-            await has_under_way(backend, 1)
+            found = [(await anext(rows))[1] for _ in range(3)]
+            await wait_for_sleepers(aiida_world_dsn, 1)
             await backend.close(timeout=0.1)
-            await has_under_way(backend, 0)
+            await wait_for_sleepers(aiida_world_dsn, 0)
             with pytest.raises(ClosedError):
-                async for number, _ in rows:
+                async for _, number in rows:
                     found += [number]
     assert found == [1, 2, 3, 4]
 
@@ -267,14 +258,14 @@ async def test_two_are_fetched_ahead_in_one_task(aiida_world_dsn):
         contextlib.aclosing(slow_rows(backend)) as first,
         contextlib.aclosing(slow_rows(backend)) as second,
     ):
-        found = [[(await anext(one))[0] for one in (first, second)] for _ in range(3)]
+        found = [[(await anext(one))[1] for one in (first, second)] for _ in range(3)]
         assert found == [[1, 1], [2, 2], [3, 3]]
-        await has_under_way(backend, 2)
+        await wait_for_sleepers(aiida_world_dsn, 2)
         await first.aclose()
-        await has_under_way(backend, 1)
-        assert (await anext(second))[0] == 4
+        await wait_for_sleepers(aiida_world_dsn, 1)
+        assert (await anext(second))[1] == 4
         await second.aclose()
-        await has_under_way(backend, 0)
+        await wait_for_sleepers(aiida_world_dsn, 0)
 
 
 async def test_in_a_transaction_nothing_is_fetched_ahead(narrow):
@@ -284,7 +275,7 @@ async def test_in_a_transaction_nothing_is_fetched_ahead(narrow):
         contextlib.aclosing(slow_rows(narrow)) as rows,
     ):
         for number in range(1, 5):
-            assert (await anext(rows))[0] == number
+            assert (await anext(rows))[1] == number
             await asyncio.sleep(0.01)
             assert await connection.fetchval("select 1") == 1
 

@@ -158,6 +158,31 @@ async def test_bands_come_one_after_the_other_and_leave_nothing_behind(pooled: P
     assert await prepared_statements(pooled) == []
 
 
+async def test_streams_that_are_left_while_more_is_fetched_leave_nothing_behind(
+    pooled: Pooler,
+) -> None:
+    async with connected(pooled.server_dsn) as connection:
+        await write_users(connection)
+        await write_nodes(connection, (Node(pk, BANDS) for pk in range(1, 501)), line="main")
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(pooled.dsn), max_size=5) as backend:
+        query = backend.query().append("", tag="n", project="id").order_by({"n": "id"})
+
+        async def read(most: int) -> list[int]:
+            found: list[int] = []
+            async with contextlib.aclosing(query.iterall(5)) as rows:
+                async for (pk,) in rows:
+                    found.append(pk)
+                    if pk == most:
+                        break
+            return found
+
+        assert await asyncio.gather(*map(read, range(1, 500, 7))) == [
+            list(range(1, most + 1)) for most in range(1, 500, 7)
+        ]
+        assert await query.count() == 500
+    assert await prepared_statements(pooled) == []
+
+
 async def prepared_statements(way: Pooler) -> list[str]:
     """The names of the prepared statements in all sessions that PgBouncer has open."""
     names: list[str] = []

@@ -252,6 +252,9 @@ async def test_what_an_old_database_lacks_does_not_spoil_a_transaction(databases
             backend.queries.get_creation_statistics,
             backend.queries.get_bands_and_parents_structure,
             lambda: backend.preview_deletion([1]),
+            backend.queries.get_groups,
+            lambda: backend.queries.add_to_group("a", [1]),
+            lambda: backend.queries.remove_from_group("a", [1]),
         ):
             with pytest.raises(
                 IncompatibleStorageSchema, match=r"1\.0\.8; supported are .*migrate"

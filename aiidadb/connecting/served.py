@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SERVED_VERSIONS",
+    "WITH_GROUP_LABELS",
     "WITH_JSON_COLUMNS",
     "WITH_NODE_TYPE",
     "refuse_unserved",
@@ -34,6 +35,9 @@ __all__ = [
 
 SERVED_VERSIONS: Final = (DJANGO_HEAD, SQLALCHEMY_HEAD, SchemaVersion("main", 1), MAIN_HEAD)
 """The versions that every manager can serve; ``backend.schema`` serves them all."""
+
+WITH_GROUP_LABELS: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_group_labels")
+"""For what reads the columns ``label`` and ``type_string`` of groups."""
 
 WITH_NODE_TYPE: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_node_type")
 """For what reads the column ``node_type``."""

@@ -35,6 +35,8 @@ _RENAMED: Final[Mapping[str, str]] = {
 class GroupRow:
     """A group, and how large it is.
 
+    What is null in the database is an empty text, but for the user.
+
     Attributes:
         pk: Its primary key.
         uuid: Its UUID, as text.

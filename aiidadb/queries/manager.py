@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.connecting.served import WITH_JSON_COLUMNS, WITH_NODE_TYPE, served
+from aiidadb.connecting.served import (
+    WITH_GROUP_LABELS,
+    WITH_JSON_COLUMNS,
+    WITH_NODE_TYPE,
+    served,
+)
 from aiidadb.criteria import group_and_age, selection
 from aiidadb.queries import (
     bands_listing,
@@ -462,7 +467,7 @@ class QueryManager:
         Raises:
             InvalidInputError: An argument cannot be used.
         """
-        with served(self._session):
+        with served(self._session, since=WITH_GROUP_LABELS):
             return await groups.get_groups(
                 self._session, type_string=type_string, label_contains=label_contains, limit=limit
             )
@@ -616,7 +621,7 @@ class QueryManager:
             MultipleObjectsError: Groups of several types have this label; nothing was changed.
             UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
-        with served(self._session):
+        with served(self._session, since=WITH_GROUP_LABELS):
             return await edits.add_to_group(self._session, group, pks)
 
     async def remove_from_group(self, group: int | HasPk | uuid.UUID | str, pks: Pks) -> int:
@@ -638,5 +643,5 @@ class QueryManager:
             MultipleObjectsError: Groups of several types have this label; nothing was changed.
             UnknownOutcome: The connection was lost before the answer, outside of a transaction.
         """
-        with served(self._session):
+        with served(self._session, since=WITH_GROUP_LABELS):
             return await edits.remove_from_group(self._session, group, pks)

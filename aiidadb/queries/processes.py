@@ -46,7 +46,7 @@ class ProcessRow:
 
     Attributes:
         pk: The primary key of its node.
-        uuid: The UUID of its node, as text.
+        uuid: The UUID of its node, as text; empty where it is null in the database.
         process_label: What it is called, such as ``PwCalculation``.
         process_type: Such as ``aiida.calculations:core.arithmetic.add``, spelled as it is stored.
         state: ``created``, ``running``, ``waiting``, ``finished``, ``excepted`` or ``killed``.

@@ -127,6 +127,14 @@ class SchemaVersion:
         return self._has_since(django=48, sqlalchemy=47)
 
     @property
+    def has_group_labels(self) -> bool:
+        """Whether groups have ``label`` and ``type_string``, not ``name`` and ``type``.
+
+        They do from 1.0.21 and b8b23ddefad4 on.
+        """
+        return self._has_since(django=21, sqlalchemy=18)
+
+    @property
     def has_node_type(self) -> bool:
         """Whether nodes have a column ``node_type``, not ``type`` (from 1.0.30, 5ddd24e52864)."""
         return self._has_since(django=30, sqlalchemy=30)

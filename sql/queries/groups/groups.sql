@@ -4,7 +4,7 @@
 --     $2 label_contains text: literal text that the label must hold, null for any
 --     $3 most bigint: how many rows at most, null for all
 -- result: pk bigint, uuid text, label text, type_string text, user_pk bigint, size bigint; one row
---     per group, by pk
+--     per group, by pk; null is an empty text
 with listed as (
     -- Those left out by the limit need not be counted.
     select
@@ -16,16 +16,16 @@ with listed as (
     from db_dbgroup as grouping
     where ($1::text[] is null or grouping.type_string = any($1::text[]))
         -- Not `like`, for which some characters have a special meaning.
-        and ($2::text is null or strpos(grouping.label, $2::text) > 0)
+        and ($2::text is null or strpos(coalesce(grouping.label, ''), $2::text) > 0)
     order by grouping.id
     limit $3::bigint
 )
 
 select
     listed.id::bigint as pk,
-    listed.uuid::text,
-    listed.label::text,
-    listed.type_string::text,
+    coalesce(listed.uuid::text, '') as uuid,
+    coalesce(listed.label, '')::text as label,
+    coalesce(listed.type_string, '')::text as type_string,
     listed.user_id::bigint as user_pk,
     members.number as size
 from listed

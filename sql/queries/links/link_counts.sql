@@ -26,6 +26,8 @@ left join lateral (
         count(*) as links
     from db_dblink
     where db_dblink.output_id = node.pk
+        -- In the sqlalchemy line a link may lack an end: it is a link of no node.
+        and db_dblink.input_id is not null
     group by coalesce(db_dblink.type, '')::text
 
     union all
@@ -36,6 +38,7 @@ left join lateral (
         count(*)
     from db_dblink
     where db_dblink.input_id = node.pk
+        and db_dblink.output_id is not null
     group by coalesce(db_dblink.type, '')::text
 ) as counted on true
 order by

@@ -38,6 +38,8 @@ left join lateral (
         from db_dblink
         where $2::bool
             and db_dblink.output_id = node.pk
+            -- In the sqlalchemy line a link may lack an end: it is a link of no node.
+            and db_dblink.input_id is not null
             and ($3::text[] is null or db_dblink.type = any($3::text[]))
         limit $4::bigint
     )
@@ -51,6 +53,7 @@ left join lateral (
         from db_dblink
         where not $2::bool
             and db_dblink.input_id = node.pk
+            and db_dblink.output_id is not null
             and ($3::text[] is null or db_dblink.type = any($3::text[]))
         limit $4::bigint
     )

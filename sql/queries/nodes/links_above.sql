@@ -11,4 +11,6 @@ from db_dblink as link
 -- In a subquery, where the planner cannot see how many there are: for so many it would read the
 -- whole table, once for each part of a large closure. One pass over the index finds them all.
 where link.output_id = any((select $1::int[])::int[])
+    -- In the sqlalchemy line a link may lack an end; it would shift inputs against outputs.
+    and link.input_id is not null
     and ($2::text[] is null or link.type = any($2::text[]))

@@ -65,6 +65,8 @@ with recursive walk (node, is_start, level) as (
         from db_dblink
         where $3::bool
             and db_dblink.output_id = reached.node
+            -- In the sqlalchemy line a link may lack an end; null here would begin a level.
+            and db_dblink.input_id is not null
             and ($2::text[] is null or db_dblink.type = any($2::text[]))
 
         union all
@@ -76,6 +78,7 @@ with recursive walk (node, is_start, level) as (
         from db_dblink
         where $4::bool
             and db_dblink.input_id = reached.node
+            and db_dblink.output_id is not null
             and ($2::text[] is null or db_dblink.type = any($2::text[]))
     ) as found on true
     where $5::int is null

@@ -26,7 +26,7 @@ with found as (
 
 select
     node.id::bigint as pk,
-    node.uuid::text,
+    coalesce(node.uuid::text, '') as uuid,
     case
         when jsonb_typeof(node.attributes -> 'process_label') = 'string'
             then node.attributes ->> 'process_label'

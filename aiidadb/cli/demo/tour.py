@@ -84,9 +84,11 @@ def run_tour(number: int, *, keep: bool, as_json: bool) -> None:
 
 def _how_to_stop(server: EmbeddedServer) -> list[str]:
     pid_file = shlex.quote(str(server.data / "postmaster.pid"))
+    remove = shlex.join(["rm", "-rf", *map(str, server.directories)])
     return [
         f"kill -INT $(head -n 1 {pid_file})",
-        shlex.join(["rm", "-r", *map(str, server.directories)]),
+        # Pasted together with the line before: the server writes until it ends.
+        f"while [ -e {pid_file} ]; do sleep 0.1; done; {remove}",
     ]
 
 

@@ -16,6 +16,8 @@
 --             pattern: of varchar_pattern_ops, what Django calls "_like"
 --         foreign_key(table, columns[, referenced, name, on_delete])
 --             to column id, deferrable and initially deferred
+--   aiidadb_leave_room(table), aiidadb_fill_up(table)   between them a rewrite leaves part of each
+--       page free
 --   aiidadb_refuse(table, rows, problem, remedy)   stops the migration with one message
 --   aiidadb_unique_uuids(table)    makes uuid unique, or refuses the step
 --   aiidadb_uuid_column(table)     makes uuid of type uuid and unique, or refuses the step
@@ -377,6 +379,46 @@ begin
         array(select pg_temp.aiidadb_find_constraints(table_name, 'f', columns)),
         wanted
     );
+end
+$$;
+
+
+-- An update puts the new row next to the old one where there is room in the page, and then makes no
+-- entries in indexes, of which db_dbnode has many. A table that was just rewritten has no room at
+-- all. What is left of it is taken by later updates, as the room of dead rows would be.
+create or replace function pg_temp.aiidadb_leave_room(table_name text) returns void
+language plpgsql as $$
+begin
+    perform set_config(
+        'aiidadb.fillfactor',
+        coalesce(
+            (
+                select substr(option, length('fillfactor=') + 1)
+                from pg_catalog.pg_class as class
+                inner join lateral unnest(class.reloptions) as option on true
+                where class.oid = pg_temp.aiidadb_table(table_name)
+                    and option like 'fillfactor=%'
+            ),
+            ''
+        ),
+        true
+    );
+    execute format('alter table %I set (fillfactor = 70)', table_name);
+end
+$$;
+
+
+-- The user may have set it too.
+create or replace function pg_temp.aiidadb_fill_up(table_name text) returns void
+language plpgsql as $$
+declare
+    before constant text := current_setting('aiidadb.fillfactor');
+begin
+    if before = '' then
+        execute format('alter table %I reset (fillfactor)', table_name);
+    else
+        execute format('alter table %I set (fillfactor = %s)', table_name, before);
+    end if;
 end
 $$;
 

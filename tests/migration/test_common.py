@@ -294,3 +294,45 @@ async def test_any_json_that_python_writes_becomes_json(
 )
 async def test_what_is_no_json_is_null(connection: asyncpg.Connection, text: str) -> None:
     assert await connection.fetchval("select pg_temp.aiidadb_jsonb($1::text)", text) is None
+
+
+@pytest.mark.parametrize("given", [None, "fillfactor=95", "fillfactor=70"])
+async def test_a_table_rewritten_with_room_keeps_its_updates_beside_the_old_rows(
+    connection: asyncpg.Connection, given: str | None
+) -> None:
+    await connection.execute(
+        "insert into child (a, b) select repeat('a', 50), 'b' from generate_series(1, 1000)"
+    )
+    if given is not None:
+        await connection.execute(f"alter table child set ({given})")
+    async with connection.transaction():
+        await call(connection, "leave_room('child')")
+        await connection.execute("alter table child alter column a type varchar(255) using a || a")
+        await call(connection, "fill_up('child')")
+
+    options = await connection.fetchval(
+        "select array_to_string(reloptions, ', ') from pg_class where oid = 'child'::regclass"
+    )
+    assert options == given
+    async with connection.transaction():
+        await connection.execute("update child set b = 'c' where id % 5 = 0")
+        assert (
+            await connection.fetchval(
+                "select pg_stat_get_xact_tuples_hot_updated('child'::regclass)"
+            )
+            == 200
+        )
+
+
+async def test_the_room_of_a_table_is_that_of_the_transaction(
+    connection: asyncpg.Connection,
+) -> None:
+    await connection.execute("alter table child set (fillfactor = 95)")
+    for table in ("parent", "child", "parent"):
+        async with connection.transaction():
+            await call(connection, f"leave_room('{table}')")
+            await call(connection, f"fill_up('{table}')")
+    options = await connection.fetch(
+        "select relname, reloptions from pg_class where relname in ('parent', 'child')"
+    )
+    assert dict(options) == {"parent": None, "child": ["fillfactor=95"]}

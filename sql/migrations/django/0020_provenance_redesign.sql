@@ -27,20 +27,28 @@
 --            )
 --     )
 --     select (select count(*) from process)
---         + count(*) filter (where link.type in ('createlink', 'returnlink'))
---         + count(*) filter (
---             where link.type = 'inputlink' and link.output_id in (select id from process)
+--         + (select count(*) from db_dblink where type in ('createlink', 'returnlink'))
+--         + (
+--             select count(*)
+--             from db_dblink as link
+--             left join process as target on target.id = link.output_id
+--             where (link.type = 'inputlink' and target.id is not null)
+--                or (
+--                    link.type = 'calllink'
+--                    and (
+--                        target.id is not null
+--                        or exists (
+--                            select
+--                            from db_dbnode as source
+--                            where source.id = link.input_id
+--                              and (
+--                                  source.type like 'calculation.job%'
+--                                  or source.type like 'calculation.inline%'
+--                              )
+--                        )
+--                    )
+--                )
 --         )
---         + count(*) filter (
---             where link.type = 'calllink'
---               and (
---                   link.output_id in (select id from process)
---                   or source.type like 'calculation.job%'
---                   or source.type like 'calculation.inline%'
---               )
---         )
---     from db_dblink as link
---     join db_dbnode as source on source.id = link.input_id
 
 lock table db_dblink, db_dbnode in access exclusive mode;
 
@@ -75,9 +83,8 @@ delete from db_dblink as link
 using aiidadb_departing_links as departing
 where link.id = departing.link_id;
 
--- Of the calculations of a workflow those that came from a decorated function have its name.
-
 -- django alone:
+-- Of the calculations of a workflow those that came from a decorated function have its name.
 update db_dbnode as workflow
 set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
 where
@@ -90,15 +97,6 @@ where
         where attribute.dbnode_id = workflow.id
             and attribute.key = 'function_name'
     );
-
--- sqlalchemy alone:
-update db_dbnode as workflow
-set type = 'node.process.workflow.workfunction.WorkFunctionNode.'
-where
-    workflow.type in (
-        'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
-    )
-    and workflow.attributes ? 'function_name';
 
 -- both lines:
 -- `calculation.job.quantumespresso.pw.PwCalculation.` ran the plugin `quantumespresso.pw`. Where
@@ -136,6 +134,11 @@ begin
 end
 $$;
 
+-- sqlalchemy alone:
+-- The attributes of processes change in the next steps; with Django they are not here yet.
+select pg_temp.aiidadb_leave_room('db_dbnode');
+
+-- both lines:
 -- The table is rewritten once instead of updated: a third of the nodes changes, and each would
 -- leave a dead row behind and go into every index.
 alter table db_dbnode
@@ -150,6 +153,14 @@ alter table db_dbnode
             then 'node.process.calculation.calcfunction.CalcFunctionNode.'
         when type = 'calculation.function.FunctionCalculation.'
             then 'node.process.workflow.workfunction.WorkFunctionNode.'
+-- sqlalchemy alone:
+        -- As above: what came from a decorated function has its name.
+        when type in (
+            'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
+        )
+        and attributes ? 'function_name'
+            then 'node.process.workflow.workfunction.WorkFunctionNode.'
+-- both lines:
         when type in (
             'calculation.work.WorkCalculation.', 'calculation.process.ProcessCalculation.'
         )
@@ -157,26 +168,34 @@ alter table db_dbnode
         else type
     end;
 
-create or replace function pg_temp.aiidadb_link_type(link_type text, target_id integer) returns text
-language plpgsql stable as $$
-declare
-    target_type text;
-begin
-    if link_type in ('createlink', 'returnlink') then
-        return replace(link_type, 'link', '');
-    end if;
-    if link_type in ('inputlink', 'calllink') then
-        select node.type into target_type from db_dbnode as node where node.id = target_id;
-        if target_type like 'node.process.calculation%' then
-            return case link_type when 'inputlink' then 'input_calc' else 'call_calc' end;
-        elsif target_type like 'node.process.workflow%' then
-            return case link_type when 'inputlink' then 'input_work' else 'call_work' end;
-        end if;
-    end if;
-    return link_type;
-end
+-- sqlalchemy alone:
+select pg_temp.aiidadb_fill_up('db_dbnode');
+
+-- both lines:
+-- The processes of a kind, in order. They are a constant of the statement below, for which a
+-- function must call itself immutable: a subquery is not allowed there, and to look up the target
+-- of each link takes twice as long.
+create or replace function pg_temp.aiidadb_processes(kind text) returns integer[]
+language sql immutable as $$
+    select array_agg(node.id order by node.id)
+    from db_dbnode as node
+    where node.type like 'node.process.' || kind || '%'
+$$;
+
+create or replace function pg_temp.aiidadb_is_among(node_id integer, ordered integer[])
+returns boolean
+language sql immutable as $$
+    select ordered[width_bucket(node_id, ordered)] = node_id
 $$;
 
 -- Every link changes.
 alter table db_dblink
-    alter column type type varchar(255) using pg_temp.aiidadb_link_type(type, output_id);
+    alter column type type varchar(255) using case
+        when type in ('createlink', 'returnlink') then replace(type, 'link', '')
+        when type not in ('inputlink', 'calllink') then type
+        when pg_temp.aiidadb_is_among(output_id, pg_temp.aiidadb_processes('calculation'))
+            then case type when 'inputlink' then 'input_calc' else 'call_calc' end
+        when pg_temp.aiidadb_is_among(output_id, pg_temp.aiidadb_processes('workflow'))
+            then case type when 'inputlink' then 'input_work' else 'call_work' end
+        else type
+    end;

@@ -8,6 +8,11 @@
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type = 'data.parameter.ParameterData.'
 
+-- sqlalchemy alone:
+-- Attributes change and files are moved in the next steps; with Django 0037 comes before.
+select pg_temp.aiidadb_leave_room('db_dbnode');
+
+-- both lines:
 -- The table is rewritten once instead of updated: each calculation has several of them, and each
 -- would leave a dead row behind and go into every index.
 alter table db_dbnode
@@ -15,3 +20,6 @@ alter table db_dbnode
         when 'data.parameter.ParameterData.' then 'data.dict.Dict.'
         else type
     end;
+
+-- sqlalchemy alone:
+select pg_temp.aiidadb_fill_up('db_dbnode');

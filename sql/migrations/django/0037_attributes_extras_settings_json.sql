@@ -422,11 +422,16 @@ $$;
 -- Otherwise a scan may start in the middle of a table, to read along with another scan.
 set local synchronize_seqscans = off;
 
+-- Attributes change and files are moved in the next steps.
+select pg_temp.aiidadb_leave_room('db_dbnode');
+
 alter table db_dbnode
     alter column attributes type jsonb
         using pg_temp.aiidadb_next_document('aiidadb_attributes', id),
     alter column extras type jsonb
         using pg_temp.aiidadb_next_document('aiidadb_extras', id);
+
+select pg_temp.aiidadb_fill_up('db_dbnode');
 
 do $$
 declare

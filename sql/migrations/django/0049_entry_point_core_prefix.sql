@@ -69,6 +69,19 @@ language sql immutable as $$
     end
 $$;
 
+create or replace function pg_temp.aiidadb_core_process_type(process_type text) returns text
+language sql immutable as $$
+    select case process_type
+        when 'aiida.calculations:arithmetic.add' then 'aiida.calculations:core.arithmetic.add'
+        when 'aiida.calculations:templatereplacer' then 'aiida.calculations:core.templatereplacer'
+        when 'aiida.workflows:arithmetic.add_multiply'
+            then 'aiida.workflows:core.arithmetic.add_multiply'
+        when 'aiida.workflows:arithmetic.multiply_add'
+            then 'aiida.workflows:core.arithmetic.multiply_add'
+        else process_type
+    end
+$$;
+
 -- Most nodes change. To rewrite the table takes half as long as an update, which puts each of
 -- them into every index; but it copies what is stored out of line too, attributes of more than
 -- 2 kB, which an update leaves where they are: with more of that than of the table itself, the
@@ -83,28 +96,20 @@ begin
         raise feature_not_supported;
     end if;
     alter table db_dbnode
-        alter column node_type type varchar(255) using pg_temp.aiidadb_core_type(node_type);
+        alter column node_type type varchar(255) using pg_temp.aiidadb_core_type(node_type),
+        alter column process_type type varchar(255)
+            using pg_temp.aiidadb_core_process_type(process_type);
 exception
-    -- Also where a view depends on the column, which is then no reason to fail.
+    -- Also where a view depends on a column, which is then no reason to fail.
     when feature_not_supported then
         update db_dbnode
-        set node_type = pg_temp.aiidadb_core_type(node_type)
-        where node_type <> pg_temp.aiidadb_core_type(node_type);
+        set
+            node_type = pg_temp.aiidadb_core_type(node_type),
+            process_type = pg_temp.aiidadb_core_process_type(process_type)
+        where node_type <> pg_temp.aiidadb_core_type(node_type)
+            or process_type <> pg_temp.aiidadb_core_process_type(process_type);
 end
 $$;
-
-with renamed (old, new) as (
-    values
-        ('aiida.calculations:arithmetic.add', 'aiida.calculations:core.arithmetic.add'),
-        ('aiida.calculations:templatereplacer', 'aiida.calculations:core.templatereplacer'),
-        ('aiida.workflows:arithmetic.add_multiply', 'aiida.workflows:core.arithmetic.add_multiply'),
-        ('aiida.workflows:arithmetic.multiply_add', 'aiida.workflows:core.arithmetic.multiply_add')
-)
-
-update db_dbnode as process
-set process_type = renamed.new
-from renamed
-where process.process_type = renamed.old;
 
 with renamed (old, new) as (
     values

@@ -17,28 +17,31 @@
 --             ]
 --         )
 
-with renamed (old_key, new_key, of_jobs) as (
-    values
-        ('custom_environment_variables', 'environment_variables', true),
-        ('jobresource_params', 'resources', true),
-        ('parser', 'parser_name', true),
-        ('_process_label', 'process_label', false)
-),
-
--- What a node's attributes lose, and what they get.
-changed as (
-    select
-        process.id,
-        array_agg(renamed.old_key) as old_keys,
-        jsonb_object_agg(renamed.new_key, process.attributes -> renamed.old_key) as new_attributes
-    from db_dbnode as process
-    inner join renamed on process.attributes ? renamed.old_key
-    where process.type = 'node.process.calculation.calcjob.CalcJobNode.'
-        or (process.type like 'node.process.%' and not renamed.of_jobs)
-    group by process.id
-)
-
 update db_dbnode as process
-set attributes = (process.attributes - changed.old_keys) || changed.new_attributes
-from changed
-where process.id = changed.id;
+set
+    -- What the attributes lose, and what they get.
+    attributes = (
+        select
+            (process.attributes - array_agg(renamed.old_key))
+            || jsonb_object_agg(renamed.new_key, process.attributes -> renamed.old_key)
+        from (
+            values
+                ('custom_environment_variables', 'environment_variables', true),
+                ('jobresource_params', 'resources', true),
+                ('parser', 'parser_name', true),
+                ('_process_label', 'process_label', false)
+        ) as renamed (old_key, new_key, of_jobs)
+        where process.attributes ? renamed.old_key
+            and (
+                process.type = 'node.process.calculation.calcjob.CalcJobNode.'
+                or not renamed.of_jobs
+            )
+    )
+where
+    (process.type like 'node.process.%' and process.attributes ? '_process_label')
+    or (
+        process.type = 'node.process.calculation.calcjob.CalcJobNode.'
+        and process.attributes ?| array[
+            'custom_environment_variables', 'jobresource_params', 'parser'
+        ]
+    );

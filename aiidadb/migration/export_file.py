@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -37,7 +38,12 @@ class ExportFile:
         self._file = file
         self._directory = directory
         self._content = content
+        self._added: list[str] = []
         self.path: Path | None = None
+
+    def add(self, piece: str) -> None:
+        """Append a short text; it is written with what is written next, or at the end."""
+        self._added.append(piece)
 
     async def write(self, pieces: Iterable[str]) -> None:
         """Append pieces of text.
@@ -50,9 +56,10 @@ class ExportFile:
         """
 
         def write_all() -> None:
-            for piece in pieces:
+            for piece in chain(self._added, pieces):
                 if self._file is not None:
                     self._file.write(piece)
+            self._added.clear()
 
         await self._in_thread(write_all)
 
@@ -62,8 +69,16 @@ class ExportFile:
         Raises:
             StorageMigrationError: That failed, and there is no such file.
         """
-        if self._file is not None:
-            self.path = await self._in_thread(self._file.publish)
+        file = self._file
+        if file is None:
+            return
+
+        def finish() -> Path:
+            for piece in self._added:
+                file.write(piece)
+            return file.publish()
+
+        self.path = await self._in_thread(finish)
 
     async def begin(self) -> None:
         """Make the file, under a name aside.
@@ -76,7 +91,7 @@ class ExportFile:
 
     async def discard(self) -> None:
         """Remove what was written and not published."""
-        if self._file is not None:
+        if self._file is not None and self.path is None:
             # A cancelled step cleans up as well.
             await in_thread(self._file.discard)
 

@@ -156,13 +156,13 @@ async def _export_workflows(context: StepContext) -> StepOutcome:
         for opening, (key, model) in zip(("{", ", ", ", "), _WORKFLOW_TABLES.items(), strict=True):
             report = partial(_report, context, "workflows written to a file", written, total)
             encode = partial(encode_row, model)
-            await export.write([f'{opening}"{key}": {quote}'])
+            export.add(f'{opening}"{key}": {quote}')
             rows = read_in_batches(connection, f"legacy_{key}", size=_ROWS_AT_ONCE)
             number = await _write_array(export, rows, encode, report)
             _check_written(f"rows of {model}", number, counts[key])
             written += number
-            await export.write([quote])
-        await export.write(["}"])
+            export.add(quote)
+        export.add("}")
         await export.publish()
     return _with_file(StepOutcome(), context, export, content, written)
 
@@ -235,12 +235,12 @@ async def _write_array(
             yield encode(row) if first else f", {encode(row)}"
             first = False
 
-    await export.write(["["])
+    export.add("[")
     async for rows in batches:
         await export.write(pieces(rows, written == 0))
         written += len(rows)
         progress(written)
-    await export.write(["]"])
+    export.add("]")
     return written
 
 

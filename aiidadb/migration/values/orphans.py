@@ -87,7 +87,7 @@ async def _export(
             await export.write(_as_json(rows, is_first=written == 0))
             written += len(rows)
             context.progress("rows written to a file", written, total)
-        await export.write(["\n]\n"])
+        export.add("\n]\n")
         if written != total:
             raise StorageMigrationError(
                 f"{content}: only {written} of these could be written to a file; nothing was "

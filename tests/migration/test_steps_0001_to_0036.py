@@ -371,6 +371,11 @@ async def test_0008_keeps_an_extra_of_that_name_and_the_attribute(at: At) -> Non
             {"data.parameter.ParameterData.": "data.dict.Dict."},
             ["data.parameter.ParameterData.Mine.", "data.dict.Dict.", DATA],
         ),
+        (  # few nodes are updated, many rewritten
+            29,
+            {"data.parameter.ParameterData.": "data.dict.Dict."},
+            ["data.parameter.ParameterData.Mine.", "data.dict.Dict.", DATA, JOB],
+        ),
     ],
 )
 async def test_types_of_nodes_are_renamed(

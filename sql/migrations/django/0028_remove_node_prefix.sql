@@ -8,6 +8,11 @@
 -- remakes: db_dbnode.type
 -- rows: select count(*) from db_dbnode where type like 'node.data.%' or type like 'node.process.%'
 
+-- sqlalchemy alone:
+-- Attributes change and files are moved in the next steps; with Django 0037 comes before.
+select pg_temp.aiidadb_leave_room('db_dbnode');
+
+-- both lines:
 -- The table is rewritten once instead of updated: all nodes change, and each would leave a dead
 -- row behind and go into every index.
 alter table db_dbnode
@@ -16,3 +21,6 @@ alter table db_dbnode
             then substr(type, length('node.') + 1)
         else type
     end;
+
+-- sqlalchemy alone:
+select pg_temp.aiidadb_fill_up('db_dbnode');

@@ -9,17 +9,30 @@
 -- rows: select count(*) from db_dbnode where type = 'data.parameter.ParameterData.'
 
 -- sqlalchemy alone:
--- Attributes change and files are moved in the next steps; with Django 0037 comes before.
+-- As the step before.
 select pg_temp.aiidadb_leave_room('db_dbnode');
 
 -- both lines:
--- The table is rewritten once instead of updated: each calculation has several of them, and each
--- would leave a dead row behind and go into every index.
-alter table db_dbnode
-    alter column type type varchar(255) using case type
-        when 'data.parameter.ParameterData.' then 'data.dict.Dict.'
-        else type
-    end;
+-- Where a quarter of the nodes change or more, the table is rewritten instead of updated: each of
+-- them would leave a dead row behind and go into every index.
+do $$
+begin
+    if (
+        select count(*) filter (where type = 'data.parameter.ParameterData.') * 4 < count(*)
+        from db_dbnode
+    ) then
+        update db_dbnode
+        set type = 'data.dict.Dict.'
+        where type = 'data.parameter.ParameterData.';
+    else
+        alter table db_dbnode
+            alter column type type varchar(255) using case type
+                when 'data.parameter.ParameterData.' then 'data.dict.Dict.'
+                else type
+            end;
+    end if;
+end
+$$;
 
 -- sqlalchemy alone:
 select pg_temp.aiidadb_fill_up('db_dbnode');

@@ -28,6 +28,7 @@ from aiidadb.connecting.transaction import COMMITTED, OpenTransaction, transacti
 from aiidadb.connecting.uninterrupted import Stop
 from aiidadb.exceptions import (
     ClosedError,
+    ConcurrencyError,
     DatabaseError,
     IncompatibleStorageSchema,
 )
@@ -58,6 +59,11 @@ CLOSE_TIMEOUT: Final = 5.0
 _NO_LANE: Final = contextlib.nullcontext()
 
 _WRITTEN: Final = "the change was made all the same: it is in the database"
+
+_UNDONE: Final = frozenset({"40001", "40P01"})
+"""SQLSTATEs of a statement that may go through the next time: not serialisable, and deadlocks."""
+
+_TRIES: Final = 5
 
 
 class Session:
@@ -352,7 +358,10 @@ class Session:
         """Run one statement that changes rows.
 
         Outside of a transaction the end of it is a COMMIT. Cancelled, it is cancelled on the
-        server, whose answer says whether that came in time.
+        server, whose answer says whether that came in time. A deadlock undoes it, and it is sent
+        again, a few times at most. (Locks in the order of pks do not prevent all of them: the
+        statement comes to a row by the version that it saw at first, and may find there someone
+        waiting in line for the very lock that it has on the next version.)
 
         Args:
             query: One of :data:`aiidadb.sql.QUERIES`.
@@ -379,6 +388,12 @@ class Session:
             self._taken.done[connection] = _WRITTEN
             return rows
 
+        for _ in range(_TRIES - 1):
+            try:
+                return await self.run(send, query.name)
+            except ConcurrencyError as error:
+                if error.sqlstate not in _UNDONE:
+                    raise
         return await self.run(send, query.name)
 
     async def fetch_traversal(

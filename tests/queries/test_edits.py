@@ -313,6 +313,34 @@ async def test_edits_of_the_same_nodes_at_once_all_end_well(head_dsn, filled, ed
 
 
 @one_line
+@each_edit
+async def test_one_that_is_undone_by_a_deadlock_is_sent_again(head_dsn, filled, edit):
+    lock = """
+        select from db_dbnode where id = {pk} for update;
+        select from db_dbgroup_dbnodes where dbnode_id = {pk} for update
+        """
+    other = await asyncpg.connect(head_dsn)
+    profile = aiidadb.Profile.from_dsn(head_dsn)
+    soon = {"deadlock_timeout": "500ms"}  # so that the edit is the one that is undone
+    try:
+        async with (
+            aiidadb.PoolRegistry() as registry,
+            aiidadb.open_backend(profile, registry=registry, server_settings=soon) as backend,
+            asyncio.timeout(LIMIT),
+        ):
+            async with other.transaction():
+                await other.execute("set local deadlock_timeout = '60s'")
+                await other.execute(lock.format(pk=7))
+                editing = asyncio.create_task(edit(backend.queries, [6, 7, 8]))
+                while not await other.fetchval(IS_BLOCKING):
+                    await asyncio.sleep(0.02)
+                await other.execute(lock.format(pk=6))
+            assert await editing == 3
+    finally:
+        await other.close()
+
+
+@one_line
 async def test_of_two_that_add_or_remove_the_same_each_counts_what_it_did(head_dsn, filled):
     profile = aiidadb.Profile.from_dsn(head_dsn)
     async with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ import aiidadb
 from tests.helpers.campaigns import NODES, make_campaign
 from tests.helpers.documents import DOCUMENTS, campaign_as_default, execute, programs_of
 from tests.helpers.faults import proxy
+from tests.helpers.migrating import migrate
 from tests.querybuilder.oracle import oracle
 
 if TYPE_CHECKING:
@@ -254,9 +256,106 @@ async def test_what_is_wrong_with_a_request_is_said(client):
         refused = await client.post("/querybuilder", json=dictionary)
         assert refused.status_code == 422, (dictionary, refused.text)
         assert refused.json()["errors"][0]["detail"]
+    for body in (
+        b"", b"{", b"[]", b"5", b"NaN", b"1e400", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 10_000,
+    ):  # fmt: skip
+        unreadable = await client.post("/querybuilder", content=body)
+        assert unreadable.status_code == 422, body[:10]
+        assert unreadable.json()["errors"][0]["title"] == "InvalidInputError"
     # What FastAPI refuses itself.
     for url in ("/nodes?page_size=0", "/nodes/x/links", "/processes?limit=1001"):
         assert (await client.get(url)).status_code == 422
+
+
+@pytest.mark.parametrize("client", ["main_0002"], indirect=True)
+async def test_of_a_long_body_no_more_is_read_than_a_query_can_have(client):
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b" " * 100_000
+
+    refused = await client.post("/querybuilder", content=body())
+    assert refused.status_code == 422
+    assert "more than 1,048,576 bytes" in refused.json()["errors"][0]["detail"]
+    assert sent == 11
+
+
+@pytest.mark.parametrize("client", ["main_0002"], indirect=True)
+async def test_a_client_that_hangs_up_before_its_body_is_whole_is_no_error(client):
+    scope = {
+        "type": "http", "method": "POST", "path": "/querybuilder", "query_string": b"",
+        "headers": [], "server": ("test", 80), "scheme": "http",
+    }  # fmt: skip
+    told = [
+        {"type": "http.request", "body": b'{"pa', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return told.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        answered.append(message)
+
+    answered: list[dict[str, Any]] = []
+    await asyncio.wait_for(client._transport.app(scope, receive, send), 30)
+    assert answered[0]["status"] == 400
+
+
+@pytest.mark.parametrize("client", ["main_0002"], indirect=True)
+async def test_a_node_is_named_as_others_name_it_however_it_was_spelled(client):
+    backend = backend_of(client)
+    (uuid,) = await backend.query().append(WORKFLOW, project="uuid").first()
+    for spelled in (uuid.upper(), uuid.replace("-", "")):
+        for url in ("links?direction=outgoing", "links?direction=incoming", "neighbours"):
+            plain = (await document(client, f"/nodes/{uuid}/{url}"))["data"]
+            other = (await document(client, f"/nodes/{spelled}/{url}"))["data"]
+            assert plain == other
+            assert plain
+
+
+@pytest.mark.parametrize("client", ["main_0002"], indirect=True)
+async def test_a_node_that_is_deleted_during_a_request_does_not_exist(client, monkeypatch):
+    backend = backend_of(client)
+    rows = await backend.query().append(WORKFLOW, project=["id", "uuid"]).limit(3).all()
+    ask = aiidadb.QueryManager.get_link_counts
+    others: list[int] = []
+
+    async def deleted_before(
+        queries: aiidadb.QueryManager, pks: Any
+    ) -> dict[int, aiidadb.LinkCounts]:
+        first = pks if isinstance(pks, int) else pks[0]
+        await backend.delete_nodes_and_connections(others or [first])
+        return await ask(queries, pks)
+
+    monkeypatch.setattr(aiidadb.QueryManager, "get_link_counts", deleted_before)
+    for (_, uuid), url in zip(rows[:2], ("links?direction=incoming", "neighbours"), strict=True):
+        gone = await client.get(f"/nodes/{uuid}/{url}")
+        assert (gone.status_code, gone.json()["errors"][0]["title"]) == (404, "NotExistent")
+    # One of its neighbours.
+    pk, uuid = rows[2]
+    around = (await backend.queries.get_links(pk, "outgoing"))[pk]
+    others.append(around[0].pk)
+    told = (await document(client, f"/nodes/{uuid}/neighbours"))["data"]["attributes"]
+    assert [one["pk"] for one in told["outgoing"]] == [one.pk for one in around[1:]]
+
+
+@pytest.mark.parametrize("client", ["django_0045"], indirect=True)
+async def test_a_database_that_was_migrated_meanwhile_is_answered_with_503(client):
+    profile = dataclasses.replace(backend_of(client).profile, name="another process")
+    computers = {
+        "path": [{"entity_type": "computer", "orm_base": "computer", "tag": "c"}],
+        "project": {"c": ["label"]},
+    }
+    assert (await query(client, computers))["meta"]["total"] > 0
+    await migrate(profile)
+    refused = await client.post("/querybuilder", json=computers)
+    assert (refused.status_code, refused.json()["errors"][0]["title"]) == (
+        503, "IncompatibleStorageSchema",
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------ beside aiida-core

@@ -56,13 +56,13 @@ _ENCODED_IN_ONE_STEP: Final = 32
 async def set_labels(session: Session, mapping: Mapping[int, str]) -> int:
     """See :meth:`aiidadb.queries.manager.QueryManager.set_labels`."""
     given = await in_turn(_read(mapping, "labels", _as_label))
-    return await _set(session, QUERIES["set_node_labels"], given)
+    return await _set(session, QUERIES["set_node_texts"], given, True)
 
 
 async def set_descriptions(session: Session, mapping: Mapping[int, str]) -> int:
     """See :meth:`aiidadb.queries.manager.QueryManager.set_descriptions`."""
     given = await in_turn(_read(mapping, "descriptions", _as_description))
-    return await _set(session, QUERIES["set_node_descriptions"], given)
+    return await _set(session, QUERIES["set_node_texts"], given, False)
 
 
 async def update_extras(session: Session, mapping: Mapping[int, Mapping[str, JsonValue]]) -> int:
@@ -104,14 +104,15 @@ async def remove_from_group(
     return await _change_members(session, QUERIES["remove_from_group"], group, pks)
 
 
-async def _set(session: Session, query: Query, given: Mapping[int, str]) -> int:
+async def _set(session: Session, query: Query, given: Mapping[int, str], *further: object) -> int:
+    """Give each node its text; ``further`` are more parameters of the query."""
     session.require_version()
     if not given:
         return 0
     pks = await in_turn(array_text(list(given)))
     texts = await in_turn(text_array_text(list(given.values())))
     async with session.lane(starts=len(given)):
-        (row,) = await session.write(query, pks, texts)
+        (row,) = await session.write(query, pks, texts, *further)
     _require_all_nodes(row)
     if row.get("odd"):
         raise CorruptStorage(

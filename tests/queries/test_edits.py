@@ -523,8 +523,7 @@ async def test_nodes_and_memberships_are_found_by_their_indexes(filled, head_dsn
         """,
     )
     pks, texts = "{" + ",".join(map(str, range(200, 203))) + "}", "{" + ",".join("a" * 3) + "}"
-    calls = dict.fromkeys(("set_node_labels", "set_node_descriptions"), (pks, texts))
-    calls["update_node_extras"] = (pks, texts)
+    calls = {"set_node_texts": (pks, texts, True), "update_node_extras": (pks, texts)}
     for name in ("add_to_group", "remove_from_group"):
         calls[name] = (2, None, None, pks)
     async with filled.transaction() as connection:

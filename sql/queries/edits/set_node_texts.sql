@@ -1,8 +1,10 @@
--- name: set_node_descriptions
--- purpose: Give nodes descriptions: all of them, or none where one of the nodes does not exist
+-- name: set_node_texts
+-- purpose: Give nodes labels or descriptions: all of them, or none where one of the nodes does not
+--     exist
 -- parameters: $1 pks text: the nodes, none of them twice, as the text of an array, since asyncpg
 --         writes a long array in one go
---     $2 texts text: the description of each, in the same order, as the text of an array
+--     $2 texts text: the label or description of each, in the same order, as the text of an array
+--     $3 are_labels bool: whether the texts are labels, else they are descriptions
 -- result: missing bigint, first_missing bigint[]; one row: how many of the nodes do not exist, and
 --     the first ten of them
 with given as (
@@ -36,7 +38,8 @@ missing as (
 changed as (
     update db_dbnode as node
     set
-        description = locked.text,
+        label = case when $3::bool then locked.text else node.label end,
+        description = case when $3::bool then node.description else locked.text end,
         mtime = clock_timestamp()
     from locked
     where node.id = locked.id

@@ -503,9 +503,11 @@ class QueryManager:
         States are in no index of AiiDA's. The active processes are found by a look at all
         processes, though at none of the data, the first time, and then once in a quarter of an
         hour. In between this backend looks at those that it knows to be active, and at nodes that
-        are new, or were changed since an hour before its last look. (So a process that became
-        active in another way than AiiDA's, by SQL that leaves ``mtime`` as it was, or on a machine
-        whose clock is more than an hour slow, may show a quarter of an hour late.) Inside
+        are new, or were changed since an hour before its last look; where a transaction was open
+        then that has written, since before that one, for up to a day. (So a process that became
+        active in another way than AiiDA's, by SQL that leaves ``mtime`` as it was, on a machine
+        whose clock is more than an hour slow, or in a transaction that was open at the first look,
+        may show a quarter of an hour late.) Inside
         :meth:`aiidadb.Backend.transaction`, in the sqlalchemy line, and for terminated states, all
         processes are looked at each time. A database where that takes too long can be given an
         index, which is used as soon as it is there; AiiDA does not mind it::

@@ -33,6 +33,9 @@ _TRUSTED: Final = 900.0
 """Seconds for which a look at all processes is enough: it bounds how long a change can be missed
 that is against AiiDA's rules, such as one that leaves ``mtime`` as it was."""
 
+_LONGEST_OPEN: Final = datetime.timedelta(days=1)
+"""For how long changes are looked for that a transaction may have made which is still open."""
+
 _MOST_REMEMBERED: Final = 20_000
 """Active processes; of more, a look at each costs what a look at all does."""
 
@@ -72,20 +75,49 @@ class ProcessRow:
 
 
 @dataclass(frozen=True, slots=True)
+class _Mark:
+    """When a look was.
+
+    Attributes:
+        highest: The highest pk that there was.
+        changed_since: A time before it.
+        oldest_open: The number of the oldest transaction that was open.
+        next_to_begin: The number of the first one that began after it.
+    """
+
+    highest: int
+    changed_since: datetime.datetime
+    oldest_open: int
+    next_to_begin: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """What a look at the active processes found, for the next one.
 
     Attributes:
         pks: Those that were active, as the text of an array.
-        highest: The highest pk that there was.
-        changed_since: From when on changes may not have been seen.
+        unseen_from: The mark from which on changes may not have been seen: that of a look before
+            all transactions that were open at this one.
+        waiting: The mark to take next, once the transactions that were open at it have ended.
         until: By the clock of the event loop, when all processes are looked at again.
     """
 
     pks: str
-    highest: int
-    changed_since: datetime.datetime
+    unseen_from: _Mark
+    waiting: _Mark
     until: float
+
+
+def _marks_after(last: _Look | None, here: _Mark) -> tuple[_Mark, _Mark]:
+    """The marks of a look: from which on changes may not have been seen, and the waiting one."""
+    if last is None or here.oldest_open >= here.next_to_begin:
+        return here, here
+    if here.oldest_open >= last.waiting.next_to_begin:
+        return last.waiting, here
+    if here.changed_since - last.unseen_from.changed_since > _LONGEST_OPEN:
+        return here, here
+    return last.unseen_from, last.waiting
 
 
 class ProcessReader:
@@ -134,17 +166,18 @@ class ProcessReader:
         now = asyncio.get_running_loop().time()
         last = self._last
         if last is not None and now < last.until:
-            rows = await self._ask("active_processes", last.pks, last.highest, last.changed_since)
+            mark = last.unseen_from
+            rows = await self._ask("active_processes", last.pks, mark.highest, mark.changed_since)
             until = last.until
         else:
             async with self._session.lane():
                 rows = await self._ask("active_processes", None, None, None)
             until = now + _TRUSTED
-        (row,) = rows
-        pks = pks_of_bytes(row["pks"])
+        ((found, *mark_of_this),) = rows
+        pks = pks_of_bytes(found)
         text = await in_turn(array_text(pks))
         if len(pks) <= _MOST_REMEMBERED:
-            self._last = _Look(text, row["highest"], row["changed_since"], until)
+            self._last = _Look(text, *_marks_after(last, _Mark(*mark_of_this)), until)
         else:
             self._last = None
         return text

@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 from typing import TYPE_CHECKING
 
+import asyncpg
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -387,6 +388,49 @@ async def test_what_a_transaction_takes_back_is_not_remembered(backend):
             assert await active(backend) == [2]
             raise KeyError
     assert await active(backend) == [1]
+
+
+async def test_what_a_transaction_changed_that_was_open_at_a_look_is_seen_at_its_end(
+    head_dsn, backend
+):
+    await fill(backend, {1: {"process_state": "waiting"}, 2: {"process_state": "finished"}})
+    assert backend.version is not None
+    line, new = backend.version.line, {"process_state": "running"}
+    assert await active(backend) == [1]
+    other = await asyncpg.connect(head_dsn)
+    try:
+        async with other.transaction():
+            # As what is imported: with old times, and pks lower than what others make meanwhile.
+            await write_nodes(other, [Node(2001, WORKFLOW, attributes=new)], line=line)
+            for pk in (2002, 2003):
+                await write_nodes(backend._session, [Node(pk, WORKFLOW, attributes=new)], line=line)
+                assert await active(backend) == [1, *range(2002, pk + 1)]
+        assert await active(backend) == [1, 2001, 2002, 2003]
+    finally:
+        await other.close()
+
+
+@pytest.mark.parametrize("days", [0.9, 1.1])
+async def test_the_time_from_which_on_changes_are_looked_for_does_not_stay_for_ever(days):
+    def mark(at: float, oldest: int, following: int) -> processes._Mark:
+        return processes._Mark(1, BEGIN + dt.timedelta(days=at), oldest, following)
+
+    marks_after = processes._marks_after
+    first = mark(0, 10, 12)  # at which two transactions are open
+    look = processes._Look("{}", *marks_after(None, first), 0)
+    assert (look.unseen_from, look.waiting) == (first, first)
+    second = mark(0.1, 11, 15)
+    assert marks_after(look, second) == (first, first)
+    third = mark(0.2, 12, 16)  # the two have ended
+    look = processes._Look("{}", *marks_after(look, third), 0)
+    assert (look.unseen_from, look.waiting) == (first, third)
+    fourth = mark(0.3, 17, 18)
+    look = processes._Look("{}", *marks_after(look, fourth), 0)
+    assert (look.unseen_from, look.waiting) == (third, fourth)
+    late = mark(0.2 + days, 17, 30)  # one has not ended for very long
+    assert marks_after(look, late) == ((late, late) if days > 1 else (third, fourth))
+    idle = mark(5, 40, 40)
+    assert marks_after(look, idle) == (idle, idle)
 
 
 async def test_more_than_are_remembered_are_all_told(backend, monkeypatch):

@@ -59,6 +59,9 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
     # What is wrong with a function shows where it is called. To check it when it is made as well
     # takes four times as long.
     "check_function_bodies": "off",
+    # The index of a smaller table is made before a parallel worker has started, of which there
+    # would be one for each index.
+    "min_parallel_table_scan_size": "32MB",
     # Text of dates and floats is the same on every server.
     "timezone": "UTC",
     "datestyle": "ISO, MDY",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +15,7 @@ import pytest
 
 import aiidadb
 from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.migration.checks import files
 from aiidadb.migration.checks.files import _Walk
 from aiidadb.migration.repository.node_folders import nodes_path
 from tests.helpers.databases import connected
@@ -199,3 +202,59 @@ async def test_a_check_of_files_can_be_stopped(databases: Databases, tmp_path: P
         assert caught.value is raised
         assert await backend.schema.check() == aiidadb.MigrationCheck()
     await databases.drop(dsn)
+
+
+def _with_faults(repository: Path, digits: str) -> None:
+    """A node of a shard, with faults whose kinds and number depend on the shard."""
+    place = add_files(repository, f"{digits}{UUIDS[0][2:]}", {"sub/a": b"a"})
+    for number in range(int(digits, 16) % 5):
+        (place / f"link {number}").symlink_to("nowhere")
+    if int(digits, 16) % 3 == 0:
+        os.mkfifo(place / "pipe")
+
+
+async def test_several_threads_find_what_one_finds(tmp_path: Path) -> None:
+    shards = [f"{number:02x}" for number in range(24)]
+    for digits in shards:
+        _with_faults(tmp_path, digits)
+    one, several = (_Walk(nodes_path(tmp_path), threads=number) for number in (1, 3))
+    for walk in (one, several):
+        await in_thread(walk.look_at_shards, shards)
+    assert one.counts == {"broken_link": 46, "special_file": 8}
+    assert several.counts == one.counts
+    assert list(several.found.items()) == list(one.found.items())
+
+
+async def test_where_the_disk_is_waited_for_several_threads_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = _Walk(nodes_path(tmp_path))
+    monkeypatch.setattr(time, "thread_time", lambda: 0.0)
+    await in_thread(walk.look_at_shards, ["00"])
+    assert walk.threads > 1
+    await in_thread(walk.look_at_shards, ["01"])
+    assert not walk.found
+
+
+async def test_threads_that_wait_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(256):
+        (nodes_path(tmp_path) / "aa" / f"{number:02x}" / "rest").mkdir(parents=True)
+    begun, given_up = threading.Event(), threading.Event()
+    looked = []
+
+    def look(_self: _Walk, folder: str) -> None:
+        looked.append(folder)
+        begun.set()
+        assert given_up.wait(20)
+
+    monkeypatch.setattr(files, "Event", lambda: given_up)
+    monkeypatch.setattr(_Walk, "_look_at_folder", look)
+    walk = _Walk(nodes_path(tmp_path), threads=2)
+    looking = asyncio.ensure_future(in_thread(walk.look_at_shards, ["aa", "bb"]))
+    assert await asyncio.to_thread(begun.wait, 20)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    assert len(looked) == 1  # there is nothing in the other shard

@@ -4,9 +4,9 @@ import logging
 
 from aiidadb import tables
 from aiidadb.backend import Backend, BackendOpening, ServerFacts, open_backend
-from aiidadb.connecting.aiida_config import load_profile
-from aiidadb.connecting.pool import PoolRegistry, get_pool, reset_pools
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.pools.pool import PoolRegistry, get_pool, reset_pools
+from aiidadb.connecting.profiles.aiida_config import load_profile
+from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.criteria.tables import nodes
 from aiidadb.criteria.to_sql import bind
 from aiidadb.exceptions import (

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiidadb.arguments import as_flag, require_wait
-from aiidadb.connecting.aiida_config import load_profile
-from aiidadb.connecting.commit import COMMIT_TIMEOUT
-from aiidadb.connecting.connection import COMMAND_TIMEOUT, require_asyncio, require_seconds
-from aiidadb.connecting.connector import CONNECT_TIMEOUT
-from aiidadb.connecting.loan import Loan
-from aiidadb.connecting.pool import PoolRegistry, default_registry
-from aiidadb.connecting.pool_options import hide_secrets, require_known
-from aiidadb.connecting.profile import Profile, name_of, require_profile
-from aiidadb.connecting.served import (
+from aiidadb.connecting.driver.slow_statements import SLOW_STATEMENT
+from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT, require_asyncio, require_seconds
+from aiidadb.connecting.opening.connector import CONNECT_TIMEOUT
+from aiidadb.connecting.opening.pool_options import hide_secrets, require_known
+from aiidadb.connecting.pools.loan import Loan
+from aiidadb.connecting.pools.pool import PoolRegistry, default_registry
+from aiidadb.connecting.profiles.aiida_config import load_profile
+from aiidadb.connecting.profiles.profile import Profile, name_of, require_profile
+from aiidadb.connecting.sessions.commit import COMMIT_TIMEOUT
+from aiidadb.connecting.sessions.served import (
     SERVED_VERSIONS,
     WITH_NODE_TYPE,
     refuse_unserved,
     served,
 )
-from aiidadb.connecting.session import CLOSE_TIMEOUT, Session
-from aiidadb.connecting.slow_statements import SLOW_STATEMENT
+from aiidadb.connecting.sessions.session import CLOSE_TIMEOUT, Session
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.to_sql import bind_as_spelled

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from aiidadb.arguments import require_function, require_path, require_wait
-from aiidadb.connecting.connection import COMMAND_TIMEOUT
-from aiidadb.connecting.pool import expire_connections
+from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
+from aiidadb.connecting.pools.pool import expire_connections
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
     ConcurrencyError,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.findings import MigrationCheck
     from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.database_version import Bookkeeping

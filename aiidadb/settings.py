@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
-from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
+from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.criteria.held_times import problem_of_time
 from aiidadb.exceptions import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["Setting", "SettingsManager"]

@@ -26,7 +26,7 @@ from common import Report, Server, aiida_storage, parser, profile_of, run
 from concurrency import watch
 
 import aiidadb
-from aiidadb.connecting.connection import COMMAND_TIMEOUT
+from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 
 if TYPE_CHECKING:
     import argparse

@@ -22,7 +22,7 @@ import asyncpg
 from common import Report, Server, aiida_storage, parser, profile_of, run
 
 import aiidadb
-from aiidadb.connecting.connection import COMMAND_TIMEOUT
+from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 from aiidadb.messages import plural
 
 if TYPE_CHECKING:

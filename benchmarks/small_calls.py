@@ -24,7 +24,7 @@ from common import STRUCTURE, Report, Server, bands_of, parser, profile_of, run
 from concurrency import all_at_once, recorded
 
 import aiidadb
-from aiidadb.connecting.connection import COMMAND_TIMEOUT
+from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 
 if TYPE_CHECKING:
     import argparse

@@ -15,7 +15,7 @@ from pypika import Query
 import aiidadb
 from aiidadb import backend as backend_module
 from aiidadb import nodes
-from aiidadb.connecting.pool import PoolRegistry
+from aiidadb.connecting.pools.pool import PoolRegistry
 from aiidadb.exceptions import (
     ClosedError,
     ConfigurationError,

@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 
 import aiidadb
-from aiidadb.connecting.served import served
+from aiidadb.connecting.sessions.served import served
 from aiidadb.demo.server_programs import find_programs
 from aiidadb.sql import QUERIES, load_queries
 from tests.helpers.databases import connected, fetchval, run_script

@@ -27,7 +27,7 @@ from pypika import Query
 
 import aiidadb
 from aiidadb import nodes
-from aiidadb.connecting.connection import connect
+from aiidadb.connecting.opening.connection import connect
 from aiidadb.criteria.tables import TABLE_NAMES
 from aiidadb.pks import as_pks
 from tests.helpers.campaigns import make_campaign

@@ -17,7 +17,7 @@ from pypika.functions import Function
 
 import aiidadb
 from aiidadb import nodes
-from aiidadb.connecting.slow_statements import SlowStatements
+from aiidadb.connecting.driver.slow_statements import SlowStatements
 from aiidadb.exceptions import PoolOptionsError, QueryTimeout, UnreachableStorage
 from aiidadb.sql import QUERIES
 from tests.helpers.campaigns import write_config
@@ -105,9 +105,9 @@ async def test_the_program_of_the_document(
     )
     assert ended.stdout == "0\n"
     said = ended.stderr.splitlines()
-    assert " INFO aiidadb.connecting.pool: opened the pool of profile " in said[0]
+    assert " INFO aiidadb.connecting.pools.pool: opened the pool of profile " in said[0]
     assert any(" WARNING aiidadb.slow: creation_statistics took " in line for line in said)
-    assert " INFO aiidadb.connecting.pool: closed the pool of profile " in said[-1]
+    assert " INFO aiidadb.connecting.pools.pool: closed the pool of profile " in said[-1]
 
 
 def test_the_document_names_every_logger() -> None:
@@ -138,7 +138,7 @@ async def test_a_pool_that_opens_and_closes(
             backends(profile, max_size=size, max_long=min(size, 2)),
         ):
             pass
-        first, last = said_by(logged, "aiidadb.connecting.pool")
+        first, last = said_by(logged, "aiidadb.connecting.pools.pool")
         assert first.startswith(f"opened the pool of {name}: {where}on ")
         assert most in first
         assert last == f"closed the pool of {name}"
@@ -152,7 +152,7 @@ async def test_a_connection_that_is_lost_and_replaced(
             with pytest.raises(asyncpg.PostgresError):
                 await connection.execute("select pg_terminate_backend(pg_backend_pid())")
         await backend.settings.get_all()
-    pool = said_by(logged, "aiidadb.connecting.pool")
+    pool = said_by(logged, "aiidadb.connecting.pools.pool")
     assert [text.split(" in the pool")[0] for text in pool[1:-1]] == [
         "lost a connection",
         "replaced a lost connection",
@@ -169,9 +169,9 @@ async def test_what_the_pool_itself_replaces_was_not_lost(
         for _ in range(3):
             await backend.settings.get_all()
             await asyncio.sleep(0.2)
-        await aiidadb.connecting.pool.expire_connections()
+        await aiidadb.connecting.pools.pool.expire_connections()
         await backend.settings.get_all()
-    assert len(said_by(logged, "aiidadb.connecting.pool")) == 2
+    assert len(said_by(logged, "aiidadb.connecting.pools.pool")) == 2
 
 
 async def test_no_password_is_logged(bare_dsn: str, logged: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 import aiidadb
-from aiidadb.connecting.connection import connect
+from aiidadb.connecting.opening.connection import connect
 from aiidadb.demo.campaign import fill_with_campaign
 from aiidadb.exceptions import (
     DatabaseNotEmpty,

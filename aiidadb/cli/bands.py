@@ -12,7 +12,7 @@ from aiidadb.cli.names import find_groups, require_elements, require_user_email
 from aiidadb.cli.options import command_options_but_p, group_options, link_types_option
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
-from aiidadb.connecting.profile import name_of
+from aiidadb.connecting.profiles.profile import name_of
 from aiidadb.messages import plural
 from aiidadb.queries.formula import FORMULA_MODES
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from aiidadb.cli.options import Database
-    from aiidadb.connecting.profile import Profile
+    from aiidadb.connecting.profiles.profile import Profile
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.report import MigrationProgress, MigrationReport

@@ -16,8 +16,8 @@ import click
 from aiidadb.backend import open_backend
 from aiidadb.cli.output.progress import working
 from aiidadb.cli.signals import run_until_signal
-from aiidadb.connecting.aiida_config import load_profile
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.profiles.aiida_config import load_profile
+from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.exceptions import AiidaDbError
 from aiidadb.queries.manager import LINK_TYPES
 

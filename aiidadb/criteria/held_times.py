@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pypika.terms import AtTimezone, Case, Function, LiteralValue, Not
 
-from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
+from aiidadb.connecting.rows.held_rows import FIRST_TIME, LAST_TIME
 
 if TYPE_CHECKING:
     from pypika.terms import BetweenCriterion, Field

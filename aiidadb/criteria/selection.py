@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from pypika.queries import QueryBuilder
 from pypika.terms import Term
 
-from aiidadb.connecting.held_rows import fetch_held
-from aiidadb.connecting.row_cursor import RowCursor
+from aiidadb.connecting.rows.held_rows import fetch_held
+from aiidadb.connecting.rows.row_cursor import RowCursor
 from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.pypika_internals import (
     SetOperation,
@@ -23,7 +23,7 @@ from aiidadb.messages import show
 if TYPE_CHECKING:
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
 
 __all__ = ["SelectionCursor", "fetch_selection", "is_select"]
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from aiidadb.connecting.session import NO_TIME_LIMIT
+from aiidadb.connecting.sessions.session import NO_TIME_LIMIT
 from aiidadb.demo.compounds import COMPOUNDS
 from aiidadb.demo.template import WORKCHAIN, Template, one_block, shared_nodes
 from aiidadb.exceptions import DatabaseNotEmpty, InvalidInputError

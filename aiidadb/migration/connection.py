@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from aiidadb.connecting.connection import connect
+from aiidadb.connecting.opening.connection import connect
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 from aiidadb.exceptions import (
     PermissionDenied,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.profile import Profile
+    from aiidadb.connecting.profiles.profile import Profile
 
 __all__ = [
     "MINIMAL_SERVER",

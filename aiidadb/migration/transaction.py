@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from aiidadb.connecting.commit import COMMIT_TIMEOUT, committed
-from aiidadb.connecting.statement import cut
+from aiidadb.connecting.driver.statement import cut
+from aiidadb.connecting.sessions.commit import COMMIT_TIMEOUT, committed
 from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pypika import Query
 
 from aiidadb.arguments import as_count, as_flag
-from aiidadb.connecting.lanes import MOST_STARTS
 from aiidadb.connecting.own_task import InOwnTask
-from aiidadb.connecting.profile import name_of
-from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
+from aiidadb.connecting.pools.lanes import MOST_STARTS
+from aiidadb.connecting.profiles.profile import name_of
+from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
 from aiidadb.criteria.selection import SelectionCursor, fetch_selection
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import asyncpg
     from pypika.queries import QueryBuilder
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.pks import Pks
     from aiidadb.queries.formula import FormulaMode
     from aiidadb.queries.species import Species

@@ -11,7 +11,7 @@ from aiidadb.pks import as_single_pk
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.pks import HasPk
 
 __all__ = ["CreationStatistics", "StatisticsReader"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_flag, require_function
-from aiidadb.connecting.session import NO_TIME_LIMIT
+from aiidadb.connecting.sessions.session import NO_TIME_LIMIT
 from aiidadb.exceptions import NotExistent
 from aiidadb.messages import list_first, printable
 from aiidadb.pks import as_many_pks
@@ -23,7 +23,7 @@ from aiidadb.turns import array_text, grow, in_turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.pks import Pks
 
 __all__ = [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.jsonvalue import JsonValue
     from aiidadb.pks import HasPk, Pks
     from aiidadb.sql import Query

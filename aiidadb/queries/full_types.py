@@ -10,7 +10,7 @@ from aiidadb.pks import as_single_pk
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.pks import HasPk
 
 __all__ = ["FullType", "get_full_types"]

@@ -15,7 +15,7 @@ from aiidadb.turns import in_turn, made_of_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
 
 __all__ = ["GroupRow", "get_groups"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.connecting.served import (
+from aiidadb.connecting.sessions.served import (
     WITH_GROUP_LABELS,
     WITH_JSON_COLUMNS,
     WITH_NODE_TYPE,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import asyncpg
     from pypika.terms import Criterion, Term
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.jsonvalue import JsonValue
     from aiidadb.pks import HasPk, Pks
     from aiidadb.queries.bands_listing import BandsListing

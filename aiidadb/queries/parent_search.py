@@ -16,7 +16,7 @@ from aiidadb.turns import array_text, grow, in_turn, sort_distinct, without
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.criteria.node_criteria import Binder
     from aiidadb.sql import Query
 

@@ -18,7 +18,7 @@ from aiidadb.turns import in_turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.pks import Pks
 
 __all__ = ["CHUNK_SIZE", "get_closest_parents"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.criteria.node_columns import Columns
     from aiidadb.pks import Pks
     from aiidadb.turns import Steps

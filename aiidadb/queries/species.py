@@ -20,7 +20,7 @@ from aiidadb.turns import STEP
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.queries.formula import FormulaMode
 
 __all__ = ["Elements", "Species", "SpeciesReader"]

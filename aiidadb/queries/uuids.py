@@ -12,7 +12,7 @@ from aiidadb.pks import as_pk
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.sql import Query
 
 __all__ = ["UUID_TABLES", "apply_new_uuid_mapping", "get_duplicate_uuids"]

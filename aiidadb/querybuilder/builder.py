@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.querybuilder.compiling.compiled import Compiled, Field
     from aiidadb.querybuilder.dictionary import QueryDict
     from aiidadb.querybuilder.shape import Shape

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiidadb.callers_own import is_callers_own
-from aiidadb.connecting.connection import leaving_out_unreadable_json
+from aiidadb.connecting.opening.connection import leaving_out_unreadable_json
 from aiidadb.connecting.own_task import InOwnTask
-from aiidadb.connecting.row_cursor import RowCursor
-from aiidadb.connecting.served import WITH_JSON_COLUMNS, served
+from aiidadb.connecting.rows.row_cursor import RowCursor
+from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.exceptions import CorruptStorage, ResourceError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.connecting.session import Session
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.querybuilder.compiling.compiled import Compiled, Field
 
 __all__ = ["fetch", "stream", "too_many"]

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb.connecting import connector
+from aiidadb.connecting.opening import connector
 from aiidadb.exceptions import ClosedError
 from tests.helpers.databases import fetchval
 from tests.helpers.processes import started
@@ -134,7 +134,7 @@ async def test_closing_inside_a_transaction_ends_what_other_tasks_do_in_it(main_
 async def test_a_reset_cancels_what_is_under_way(
     main_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiidadb.connecting.pool.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("aiidadb.connecting.pools.pool.CLOSE_TIMEOUT", 0.1)
     async with asyncio.timeout(LIMIT), aiidadb.PoolRegistry() as registry:
         pool = await registry.get_pool(aiidadb.Profile.from_dsn(main_dsn))
         call = asyncio.create_task(pool.fetch(SLEEP))

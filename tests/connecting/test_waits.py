@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 import aiidadb
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.pool import PoolRegistry
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.pools.pool import PoolRegistry
 from aiidadb.exceptions import (
     PoolError,
     PoolOptionsError,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.demo import server_programs
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import EmbeddedServerError, MissingExtraError

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.demo.campaign import USERS, fill_with_campaign
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import run_script

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.profiles.profile import Profile
 from tests.helpers.processes import started
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def locked(dsn: str, table: str, mode: str = "access exclusive") -> Iterator[Non
     """Another session holds a table meanwhile."""
     script = (
         "import asyncio, sys, asyncpg\n"
-        "from aiidadb.connecting.connection import connect\n"
-        "from aiidadb.connecting.profile import Profile\n"
+        "from aiidadb.connecting.opening.connection import connect\n"
+        "from aiidadb.connecting.profiles.profile import Profile\n"
         "async def main():\n"
         "    connection = await connect(Profile.from_dsn(sys.argv[1]))\n"
         "    await connection.execute('begin; lock table ' + sys.argv[2])\n"

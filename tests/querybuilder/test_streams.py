@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 import aiidadb
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.row_cursor import RowCursor
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.rows.row_cursor import RowCursor
 from aiidadb.exceptions import AiidaDbError, ClosedError, QueryTimeout, ResourceError
 from aiidadb.querybuilder import execution
 from aiidadb.querybuilder.compiling.compiled import Compiled, Field

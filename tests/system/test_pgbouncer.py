@@ -18,7 +18,7 @@ import pytest
 
 import aiidadb
 from aiidadb.cli import aiidadb as command_line
-from aiidadb.connecting.pool import PoolRegistry
+from aiidadb.connecting.pools.pool import PoolRegistry
 from aiidadb.exceptions import PoolOptionsError, StorageMigrationError
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import Databases, connected, run_script

@@ -18,8 +18,8 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar, working
 from aiidadb.cli.output.tables import table
 from aiidadb.cli.signals import run_until_signal
-from aiidadb.connecting.connection import connect
-from aiidadb.connecting.profile import Profile
+from aiidadb.connecting.opening.connection import connect
+from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.criteria.tables import links, nodes
 from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign
 from aiidadb.demo.embedded_server import embedded_server

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aiidadb.connecting.held_rows import FIRST_TIME, LAST_TIME
+from aiidadb.connecting.rows.held_rows import FIRST_TIME, LAST_TIME
 from aiidadb.querybuilder.entities import (
     ENTITIES,
     MEMBERSHIP,

@@ -1,0 +1,1 @@
+"""How one connection is made: its options, hosts, encryption, and what kept it from being made."""

@@ -1,0 +1,109 @@
+"""Takes PostgreSQL URIs apart, by libpq's rules.
+
+``+`` is a plus, and a key in the query wins over the same in front of it. What the keys mean is
+:mod:`aiidadb.connecting.profiles.libpq_keys`'s subject. No message quotes the URI.
+
+Source: PostgreSQL 18's manual, "Database Connection Control Functions".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from aiidadb.connecting.profiles.libpq_keys import translate_keys
+from aiidadb.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from aiidadb.connecting.profiles.libpq_keys import ConnectionParameters
+
+__all__ = ["parse_dsn"]
+
+
+def parse_dsn(dsn: str) -> ConnectionParameters:
+    """Take a PostgreSQL URI apart.
+
+    Args:
+        dsn: ``postgresql://[user[:password]@][host[:port][,…]][/database][?key=value[&…]]``. What
+            is special in a URI is percent-encoded; a Unix socket's directory is ``%2Fvar%2Frun`` as
+            the host, or ``/var/run`` as the key ``host``.
+
+    Returns:
+        What it says, in asyncpg's terms.
+
+    Raises:
+        ConfigurationError: It is not a PostgreSQL URI, or has a key that cannot be honoured. The
+            message does not quote it.
+    """
+    scheme, separator, rest = dsn.partition("://")
+    if not separator or scheme not in ("postgresql", "postgres"):
+        driver = re.fullmatch(r"postgres(?:ql)?(\+\w{1,20})", scheme)
+        raise ConfigurationError(
+            f"a DSN is a URI that begins with postgresql:// or postgres://: drop {driver[1]!r}, "
+            "which names a driver for SQLAlchemy"
+            if driver and separator
+            else "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's "
+            "name behind it and not in the form key=value"
+        )
+    # The first "@", if no "/" is before it, ends user and password. Another is most likely in a
+    # password that is not encoded: then the parts are not what they seem, and none may show.
+    behind = rest.partition("@")[2] if "@" in rest.partition("/")[0] else rest
+    if "@" not in behind:
+        return translate_keys(_split(rest), where="the DSN")
+    if "@" not in behind.partition("?")[0]:
+        with contextlib.suppress(ConfigurationError):
+            return translate_keys(_split(rest), where="the DSN")
+    raise ConfigurationError(
+        "the DSN cannot be read: percent-encode what is special in user, password and database "
+        "(%2F for /, %40 for @, %3A for :, %3F for ?, %23 for #, %25 for %)"
+    )
+
+
+def _split(rest: str) -> dict[str, str]:
+    """Give the keys that a URI without its scheme has, decoded, as libpq's parser does."""
+    keys: dict[str, str] = {}
+    if "@" in rest.partition("/")[0]:
+        credentials, _, rest = rest.partition("@")
+        user, _, password = credentials.partition(":")
+        keys |= {"user": _decode(user), "password": _decode(password)}
+    location, _, query = rest.partition("?")
+    netlocs, _, database = location.partition("/")
+    hosts: list[str] = []
+    ports: list[str] = []
+    for netloc in netlocs.split(","):
+        if netloc.startswith("["):
+            host, bracket, behind = netloc[1:].partition("]")
+            if not host or not bracket or behind[:1] not in ("", ":"):
+                raise ConfigurationError("the DSN has an IPv6 address that is not in [brackets]")
+            port = behind[1:]
+        else:
+            host, _, port = netloc.partition(":")
+        hosts.append(host)
+        ports.append(port)
+    keys["host"] = _decode(",".join(hosts))
+    if any(ports):
+        keys["port"] = _decode(",".join(ports))
+    keys["dbname"] = _decode(database)
+    for pair in filter(None, query.split("&")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigurationError("the DSN has something in its query that is not key=value")
+        key, value = _decode(key), _decode(value)
+        if (key, value) == ("ssl", "true"):  # as libpq, for the sake of JDBC's URIs
+            key, value = "sslmode", "require"
+        keys["dbname" if key == "database" else key] = value
+    return keys
+
+
+def _decode(text: str) -> str:
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigurationError("the DSN has percent-encoded bytes that are not UTF-8") from None
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise ConfigurationError(
+            "the DSN has a % that does not begin a percent-encoding: write % itself as %25"
+        )
+    return decoded

@@ -1,0 +1,1 @@
+"""Rows as they come: from a cursor on the server, or with cells that Python cannot hold."""

@@ -1,0 +1,1 @@
+"""What an opened backend works with: its connections, its transaction, its version."""

@@ -134,6 +134,74 @@ async def test_a_walk_begins_with_what_is_in_a_group_alone(filled):
     assert all(one.startswith("(input_id = ") for one in plan.conditions("db_dblink"))
 
 
+@pytest.mark.parametrize("keyword", ["with_ancestors", "with_descendants"])
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize(
+    ("filters", "starts"), [({"id": {"in": [2, 9_952]}}, 2), ({"label": "2"}, 1)], ids=str
+)
+async def test_a_walk_begins_at_the_end_of_which_certain_nodes_are_asked_for(
+    filled, keyword, distinct, filters, starts
+):
+    near, far = ("input_id", "output_id")[:: 1 if keyword == "with_descendants" else -1]
+    query = filled.query().append(STRUCTURE, tag="s", project="id")
+    query.append(BANDS, tag="b", filters=filters, edge_tag="way", **{keyword: "s"})
+    query.add_projection("b", "id").distinct(distinct).add_filter("way", {"depth": {"<": 90}})
+    query.add_projection("way", ["ancestor_id", "descendant_id", "depth"])
+    plan = await plan_of(filled, *query.sql())
+    (found,) = [one for one in plan.nodes if one.get("Subplan Name") == "CTE starts1"]
+    assert found["Actual Rows"] == starts
+    assert all(one.startswith(f"({near} = ") for one in plan.conditions("db_dblink"))
+    # Where the path is asked for as well, it is walked from the structures.
+    as_written = filled.query(query.as_dict())
+    as_written.add_projection("way", ["ancestor_id", "descendant_id", "depth", "path"])
+    plan = await plan_of(filled, *as_written.sql())
+    assert all(one.startswith(f"({far} = ") for one in plan.conditions("db_dblink"))
+    rows = [row[:-1] for row in await as_written.all()]
+    if distinct:
+        rows = [list(row) for row in {tuple(row) for row in rows}]
+    assert rows or starts == 1
+    assert sorted(await query.all()) == sorted(rows)
+    assert await query.count() == len(rows)
+    assert sorted((await query.page(10_000)).rows) == sorted(rows)
+
+
+async def test_what_is_joined_to_a_turned_walk_stays_joined(filled):
+    query = filled.query().append(
+        BANDS, tag="b", project="id", filters={"extras": {"of_type": "object"}}
+    )
+    query.append("user", tag="u", with_node="b", project="email")
+    query.append(STRUCTURE, tag="s", with_descendants="b", project="id")
+    query.append("group.core", tag="g", with_node="s", filters={"label": "few"}, project="label")
+    query.distinct()
+    plan = await plan_of(filled, *query.sql())
+    assert all(one.startswith("(input_id = ") for one in plan.conditions("db_dblink"))
+    other = filled.query().append("group.core", tag="g", filters={"label": "few"})
+    other.append(STRUCTURE, tag="s", with_group="g")
+    other.append(BANDS, tag="b", with_ancestors="s", project="id")
+    other.append("user", tag="u", with_node="b", project="email").distinct()
+    other.add_projection("s", "id").add_projection("g", "label")
+    expected = [[bands, email, pk, label] for label, pk, bands, email in await other.all()]
+    assert expected
+    assert sorted(await query.all()) == sorted(expected)
+
+
+@pytest.mark.parametrize("order", [{}, {"n": {"id": "desc"}}], ids=["any", "ordered"])
+async def test_a_few_of_what_a_walk_leads_to_cost_no_more_than_all(filled, order):
+    query = filled.query().append(BANDS, tag="b", filters={"id": 402})
+    query.append("", tag="n", with_descendants="b", project=["id", "node_type"]).distinct()
+    query.order_by(order)
+    every, whole = await query.all(), await plan_of(filled, *query.sql())
+    few = query.limit(5).offset(2)
+    plan = await plan_of(filled, *few.sql())
+    assert plan.buffers <= whole.buffers + 20
+    # They are taken from all, which are found by themselves and not with a few in view.
+    assert [one["CTE Name"] for one in plan.nodes if "CTE Name" in one][-1] == "asked"
+    rows = await few.all()
+    assert len(rows) == 5
+    assert rows == every[2:7] if order else all(row in every for row in rows)
+    assert await few.count() == 5
+
+
 SOME_UUID = "00000000-0000-4000-8000-000000000042"
 
 
@@ -214,6 +282,21 @@ async def test_a_join_is_planned_for_its_values_unless_it_begins_with_one_node(
         kept = "select statement from pg_prepared_statements"
         statements = [row["statement"] for row in await connection.fetch(kept)]
     assert len([one for one in statements if one == query.sql()[0]]) == number
+
+
+async def test_some_rows_of_what_no_index_serves_are_planned_for_the_values(filled):
+    query = filled.query().append("", tag="n", project="id", filters={"attributes.some": "x"})
+    query.order_by({"n": "id"})
+    async with filled.transaction() as connection:
+        await query.all()
+        for _ in range(2):
+            await query.limit(3).all()
+            await query.offset(3).all()
+            await query.page(3)
+        kept = "select statement from pg_prepared_statements"
+        statements = [row["statement"] for row in await connection.fetch(kept)]
+    assert not [one for one in statements if "limit" in one or "offset" in one]
+    assert len([one for one in statements if "@>" in one]) == 1
 
 
 @pytest.mark.parametrize("limit", [1, 10_000])

@@ -11,14 +11,16 @@ what is joined before it, and what is joined to where it leads.
 A statement is made in this order, by the modules beside this one:
 
 1. ``vertices`` finds the vertices and edges of the path, each of which is a source of columns
-   (``sources``), and the stages that they are in.
+   (``sources``), and the stages that they are in; ``turned`` lets a walk begin at its other end if
+   far fewer nodes are asked for there.
 2. ``projection`` and ``ordering`` find the columns of the rows and what rows are ordered by; both
    use ``fields`` to turn names into SQL.
 3. ``stages`` finds out which of these expressions each stage must hand on to later ones.
 4. ``stage_writer`` writes each stage: its ``from`` (``joins``) and its ``where`` (``conditions``,
    ``filters``). The last stage is the statement itself. The others stand in front of it as common
    table expressions, with their walks (``walks``, ``depth``, ``recursion``).
-5. For a page, ``pages`` adds where it begins: behind the last row of the page before.
+5. For a page, ``pages`` adds where it begins: behind the last row of the page before. ``apart``
+   finds all distinct rows before some of them are given.
 6. For rows with their number, ``counted`` writes both as one statement.
 """
 
@@ -29,15 +31,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiidadb.exceptions import InvalidInputError
 from aiidadb.messages import quote
+from aiidadb.querybuilder.compiling.apart import write_apart
 from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, Asked, Compiled
 from aiidadb.querybuilder.compiling.conditions import Conditions, require_tables
-from aiidadb.querybuilder.compiling.counted import is_counted_with_rows, write_counted
+from aiidadb.querybuilder.compiling.counted import (
+    is_counted_with_rows,
+    looks_into_json,
+    write_counted,
+)
 from aiidadb.querybuilder.compiling.ordering import orders_of, terms_of, with_ties_broken
 from aiidadb.querybuilder.compiling.pages import behind, write_page
 from aiidadb.querybuilder.compiling.parameters import Parameters
 from aiidadb.querybuilder.compiling.projection import projection_of
 from aiidadb.querybuilder.compiling.stage_writer import StageWriter, indented
 from aiidadb.querybuilder.compiling.stages import stages_of
+from aiidadb.querybuilder.compiling.turned import from_narrow_end
 from aiidadb.querybuilder.compiling.vertices import vertices_of
 from aiidadb.querybuilder.compiling.walks import ways_asked
 
@@ -87,6 +95,8 @@ def compile_query(
     vertices = vertices_of(query, by_tag, version)
     _require_tags(by_tag, query)
     require_tables(guests, vertices.sources)
+    if not guests:
+        vertices = from_narrow_end(vertices, query, by_tag, version)
     rows = _rows(query, by_tag, vertices, number, version, asked, bounds)
     stages = stages_of(vertices.stages, rows.selected, rows.orders, is_set=rows.is_set)
     parameters = rows.parameters
@@ -115,10 +125,19 @@ def compile_query(
     elif asked.what == "count" and not (rows.selected or any(bounds)):
         text = writer.last(["count(*)"])
     else:
-        text = _all_rows(rows, stages, writer)
+        if rows.is_set and stages.last and any(bounds):
+            # All that walks lead to has to be found before the first distinct row is known. Asked
+            # for a few rows, the planner may still choose a plan that is quick for the first ones,
+            # such as to look at all nodes in the order of their pks.
+            every, text = write_apart(rows.selected, rows.orders, stages, writer)
+            further = [every]
+        else:
+            text = _all_rows(rows, stages, writer)
         text += _bounds(number, parameters, has_limit=bounds[0], has_offset=bounds[1])
         if asked.what == "count":
             text = f"select count(*)\nfrom (\n{indented(text)}\n) as asked"
+    # Next to the number of all rows, those that are given are cut from rows that are all made.
+    is_cut = asked.what == "page" or (any(bounds) and not has_number)
     return Compiled(
         text=writer.with_others(text, further),
         slots=tuple(parameters.slots),
@@ -126,7 +145,7 @@ def compile_query(
         constants=tuple(parameters.constants),
         fields=tuple(rows.fields),
         keys=len(rows.orders) if asked.what == "page" else 0,
-        is_for_values=len(vertices.by_tag) > 1 and not vertices.have_one_row(by_tag),
+        is_for_values=_is_for_values(vertices, by_tag, is_cut=is_cut),
         has_number=has_number,
     )
 
@@ -149,6 +168,24 @@ class _Rows(NamedTuple):
     parameters: Parameters
     is_set: bool
     has_functions: bool = False
+
+
+def _is_for_values(vertices: Vertices, filters: Mapping[str, Tree], *, is_cut: bool) -> bool:
+    """Whether a plan for all values would be a bad one.
+
+    Where only some rows are given, by a limit or an offset, a plan for all values is made as if
+    these were a tenth of the rows. Next to a filter on JSON, of which the server has no statistics,
+    such a plan seems cheaper than it is, and reads the whole table in the order asked for.
+    """
+    if vertices.have_one_row(filters):
+        return False
+    return len(vertices.by_tag) > 1 or (
+        is_cut
+        and any(
+            looks_into_json(filters.get(tag, ()), source)
+            for tag, source in vertices.sources.items()
+        )
+    )
 
 
 def _require_tags(filters: Iterable[str], query: QueryDict) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.querybuilder.compiling.ordering import terms_of
-from aiidadb.querybuilder.compiling.stage_writer import indented
+from aiidadb.querybuilder.compiling.apart import expression, ordered, write_apart
 from aiidadb.querybuilder.filter_tree import COMBINATIONS
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.vertices import Vertices
     from aiidadb.querybuilder.filter_tree import Tree
 
-__all__ = ["is_counted_with_rows", "write_counted"]
+__all__ = ["is_counted_with_rows", "looks_into_json", "write_counted"]
 
 _NUMBER = "(select count(*) from asked)"
 
@@ -43,13 +42,14 @@ def is_counted_with_rows(
     if is_set:
         return True
     return len(vertices.stages) == 1 and any(
-        _looks_into_json(filters.get(tag, ()), source) for tag, source in vertices.sources.items()
+        looks_into_json(filters.get(tag, ()), source) for tag, source in vertices.sources.items()
     )
 
 
-def _looks_into_json(tree: Tree, source: Source) -> bool:
+def looks_into_json(tree: Tree, source: Source) -> bool:
+    """Whether some filter of a vertex or an edge is on a value in JSON."""
     return any(
-        any(_looks_into_json(one, source) for one in parts)
+        any(looks_into_json(one, source) for one in parts)
         if key in COMBINATIONS
         else source.entity.column(key.partition(".")[0]).kind == "JSON"
         for key, parts in tree
@@ -77,36 +77,24 @@ def write_counted(
         bounds: Its limit and offset.
         is_set: Whether equal rows are one.
     """
-    columns = [one.called(stages.at_end(one.value)) for one in selected]
     if is_set:
-        names = [f"c{place}" for place in range(len(columns))]
-        values = [one.value for one in selected]
-        cells = [f"asked.{names[values.index(one.value)]}" for one in orders]
-        every = _expression(f"asked ({', '.join(names)})", writer.last(columns))
-        text = f"select asked.*, {_NUMBER}\nfrom asked{_ordered(orders, cells)}"
+        every, text = write_apart(selected, orders, stages, writer, f", {_NUMBER}")
         return [every], text + bounds
+    columns = [one.called(stages.at_end(one.value)) for one in selected]
     # Pks are little to keep. What is projected is read of the rows that are given, and no others.
     tables = _tables(vertices)
     pks = [f"{alias}.id as {alias}" for alias in tables]
     keys = [f"{stages.at_end(one.value)} as o{place}" for place, one in enumerate(orders)]
-    every = _expression("asked", writer.last([*pks, *keys]))
+    every = expression("asked", writer.last([*pks, *keys]))
     names = [f"o{place}" for place in range(len(orders))]
-    first = _expression("page", f"select *\nfrom asked{_ordered(orders, names)}{bounds}")
+    first = expression("page", f"select *\nfrom asked{ordered(orders, names)}{bounds}")
     joins = "".join(
         f"\nleft join {table} as {alias} on {alias}.id = page.{alias}"
         for alias, table in tables.items()
     )
     cells = [f"page.{name}" for name in names]
-    text = f"select {', '.join([*columns, _NUMBER])}\nfrom page{joins}{_ordered(orders, cells)}"
+    text = f"select {', '.join([*columns, _NUMBER])}\nfrom page{joins}{ordered(orders, cells)}"
     return [every, first], text
-
-
-def _expression(name: str, text: str) -> str:
-    return f"{name} as materialized (\n{indented(text)}\n)"
-
-
-def _ordered(orders: Sequence[Order], cells: Sequence[str]) -> str:
-    return f"\norder by {terms_of(orders, cells)}" if orders else ""
 
 
 def _tables(vertices: Vertices) -> dict[str, str]:

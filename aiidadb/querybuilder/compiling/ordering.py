@@ -133,13 +133,19 @@ def with_ties_broken(
 
 
 def _primary_keys(vertices: Iterable[Vertex]) -> Iterator[tuple[Expression, str]]:
-    """Those of vertices and edges, with their types; a way has its links."""
+    """Those of vertices and edges, with their types; a way has its links, which come last."""
+    ways = []
     for vertex in vertices:
         source, edge = vertex.source, vertex.edge
         yield Expression(f"{source.alias}.id", source.stage), "bigint"
-        if edge is not None:
-            name, kind = ("links", "int[]") if edge.entity is WALK else ("id", "bigint")
-            yield Expression(f"{edge.alias}.{name}", edge.stage), kind
+        if edge is None:
+            continue
+        if edge.entity is WALK:
+            ways.append(Expression(f"{edge.alias}.links", edge.stage))
+        else:
+            yield Expression(f"{edge.alias}.id", edge.stage), "bigint"
+    for way in ways:
+        yield way, "int[]"
 
 
 def terms_of(orders: Sequence[Order], sql: Sequence[str]) -> str:

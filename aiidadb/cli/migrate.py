@@ -10,7 +10,7 @@ import click
 
 from aiidadb.cli.exit_status import FAILED, REFUSED
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import as_text, echo, paragraph, visible
+from aiidadb.cli.output.console import as_text, echo, paragraph, say, visible
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.progress import progress_bar
 from aiidadb.cli.output.questions import agreed
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from aiidadb.migration.report import MigrationProgress, MigrationReport
 
 __all__ = ["migrate"]
+
+_INDENT: Final = 2  # of what stands below a heading
 
 _AIIDA_OF: Final = {
     DJANGO_HEAD: "AiiDA 1.6",
@@ -286,6 +288,8 @@ def _tell_check(
     if database.as_json:
         echo_json({"from": str(plan.origin), "to": str(plan.target), "findings": check.findings})
     elif check.findings:
+        found = plural(len(check.findings), "finding")
+        echo(f"From {plan.origin} to {plan.target}: {found}")
         _show_findings(check.findings, repair=repair)
         _say_that_repair_is_needed(check, repair=repair)
     else:
@@ -301,13 +305,14 @@ def _tell_check(
 
 def _say_that_repair_is_needed(check: MigrationCheck, *, repair: bool) -> None:
     if check.repairable and not repair:
+        echo()
         paragraph(
             "aiidadb migrate refuses repairable findings unless asked to repair them: add --repair."
         )
 
 
 def _show_findings(findings: Sequence[Finding], *, repair: bool) -> None:
-    """What was found, each with what becomes of it, and what to do."""
+    """What was found, each with what becomes of it, and what to do, behind an empty line."""
     for finding in findings:
         outcome = (
             "repaired first, in a separate step"
@@ -315,12 +320,14 @@ def _show_findings(findings: Sequence[Finding], *, repair: bool) -> None:
             else finding.action
         )
         at = f" at {finding.step}" if finding.step else ""
-        paragraph(f"{finding.code}{at}: {outcome}. {finding.message}")
+        echo()
+        say(f"{finding.code}{at}: {outcome}", "bold")
+        paragraph(finding.message, indent=_INDENT)
         if finding.pks:
             more = ", …" if finding.count > len(finding.pks) else ""
-            paragraph(f"Ids: {', '.join(map(str, finding.pks))}{more}")
+            paragraph(f"Ids: {', '.join(map(str, finding.pks))}{more}", indent=_INDENT)
         if finding.remedy and finding.action != "exported":
-            paragraph(f"To do: {finding.remedy}")
+            paragraph(f"To do: {finding.remedy}", indent=_INDENT)
 
 
 def _nothing_to_do(plan: MigrationPlan) -> str:
@@ -344,16 +351,18 @@ def _show_plan(plan: MigrationPlan) -> None:
 
 
 def _show_report(report: MigrationReport) -> None:
-    if report.dry_run:  # what is to be thought of before it is done in earnest
+    if report.dry_run and report.findings:  # what is to be thought of before it is done in earnest
         _show_findings(report.findings, repair=True)
+        echo()
     table(
         "Rolled back, as requested" if report.dry_run else f"Now at {report.version}",
         {"Step": "left", "Seconds": "right", "Rows": "right"},
         ((step.name, f"{step.seconds:.3f}", f"{step.rows:,}") for step in report.steps),
     )
     echo(f"{plural(len(report.steps), 'step')} in {report.seconds:.2f} s.")
-    if not report.dry_run:
+    if not report.dry_run and report.findings:
         _show_findings(report.findings, repair=True)
+        echo()
     for path in report.files:
         echo(f"Wrote {path}")
     for note in report.notes:

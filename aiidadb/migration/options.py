@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from aiidadb.migration.report import MigrationProgress, ProgressCallback
 
-__all__ = ["PATIENCE", "CallersError", "MigrationOptions"]
+__all__ = ["OR_WITHOUT_FILES", "PATIENCE", "CallersError", "MigrationOptions"]
 
 PATIENCE: Final = 600.0
 """For how many seconds a migration waits for others by default."""
+
+OR_WITHOUT_FILES: Final = (
+    "or, if there are no files to migrate, use without_repository (--without-repository)"
+)
+"""The end of the advice where files are missing."""
 
 
 class CallersError(Exception):

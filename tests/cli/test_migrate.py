@@ -190,11 +190,13 @@ def test_a_check_says_what_is_in_the_way_by_its_status(run, old_campaign):
     assert clean.out.startswith("Nothing prevents the migration from 1.0.45 to main_0002")
     asyncio.run(run_script(old_campaign, OWNER_GONE))
     told = run("migrate", "--check", "--without-repository", "--dsn", old_campaign)
-    said = " ".join(told.out.split())
     assert (told.status, told.err) == (3, "")
-    assert "missing_owner at 0050_sqlalchemy_parity: refused. db_dbnode.user_id: 1 row " in said
-    assert "Ids: " in said
-    assert "To do: make the column refer to" in said
+    title, empty, heading, message, ids, remedy = told.out.splitlines()
+    assert (title, empty) == ("From 1.0.45 to main_0002: 1 finding", "")
+    assert heading == "missing_owner at 0050_sqlalchemy_parity: refused"
+    assert message.startswith("  db_dbnode.user_id: 1 row ")
+    assert ids.startswith("  Ids: ")
+    assert remedy.startswith("  To do: make the column refer to")
     as_json = run("migrate", "--check", "--without-repository", "--json", "--dsn", old_campaign)
     assert as_json.status == 3
     (finding,) = as_json.json["findings"]

@@ -44,9 +44,17 @@ def say(text: str, style: str = "") -> None:
     console().print(as_text(text, style), soft_wrap=True)
 
 
-def paragraph(text: str) -> None:
-    """Print a text, on a terminal in lines that break between words."""
-    console().print(as_text(text))
+def paragraph(text: str, *, indent: int = 0) -> None:
+    """Print a text, on a terminal in lines that break between words.
+
+    Args:
+        text: The text.
+        indent: How many blanks stand before each line.
+    """
+    out = console()
+    for line in as_text(text).wrap(out, max(out.width - indent, 1)):
+        line.rstrip()
+        out.print(Text(" " * indent) + line)
 
 
 def as_text(text: str, style: str = "") -> Text:

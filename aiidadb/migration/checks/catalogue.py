@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.messages import cut
 from aiidadb.migration.findings import Finding
+from aiidadb.migration.options import OR_WITHOUT_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -253,8 +254,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "trajectories whose symbols are in a file that is not there",
             "trajectory whose symbols are in a file that is not there",
             _STOPS,
-            "put the files back from a backup, or say that there are none to migrate with "
-            "without_repository (--without-repository)",
+            f"put the files back from a backup, {OR_WITHOUT_FILES}",
         ),
         Kind(
             "old_workflow",
@@ -336,8 +336,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "file repositories that are not there, cannot be written, or hold another container",
             "file repository that is not there, cannot be written, or holds another container",
             "AiiDA 2.x refuses, or moves nothing.",
-            "name the right one with the profile's repository, or say that there are no files to "
-            "migrate with without_repository (--without-repository)",
+            f"name the right one in the profile or by --repository, {OR_WITHOUT_FILES}",
         ),
         Kind(
             "two_contents",

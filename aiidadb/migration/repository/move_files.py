@@ -25,6 +25,7 @@ from aiidadb.exceptions import RepositoryError, StorageMigrationError
 from aiidadb.messages import plural
 from aiidadb.migration.crash_safe_files import may_be_written, sync_directory
 from aiidadb.migration.export_file import check_export_directory
+from aiidadb.migration.options import OR_WITHOUT_FILES
 from aiidadb.migration.python_step import PythonStep, StepOutcome
 from aiidadb.migration.repository.container import container_path, import_disk_objectstore
 from aiidadb.migration.repository.container_mark import check_place, remove_mark, take_place
@@ -131,9 +132,9 @@ async def _check_repository(context: StepContext) -> bool:
     if repository is None:
         if nodes and not context.options.without_repository:
             raise StorageMigrationError(
-                f"the database has nodes ({nodes}), whose files AiiDA keeps in a repository, and "
-                "the profile names none: name it, or say that there are no files to migrate with "
-                "without_repository (--without-repository)"
+                f"the database has {plural(nodes, 'node')}, whose files AiiDA keeps in a "
+                "repository, and the profile names none: name it (--repository), "
+                f"{OR_WITHOUT_FILES}"
             )
         return False
     await _in_thread(import_disk_objectstore)
@@ -184,8 +185,7 @@ class _Move:
         )
         if not self._context.options.without_repository:
             raise StorageMigrationError(
-                f"{text}; name the right repository, or say that there are no files to migrate "
-                "with without_repository (--without-repository)"
+                f"{text}; name the right repository (--repository), {OR_WITHOUT_FILES}"
             )
         self.notes.append(f"{text}; it was left alone")
 
@@ -385,9 +385,9 @@ def _is_to_move(context: StepContext, repository: Path, nodes: int) -> bool:
         return True
     if nodes and not context.options.without_repository:
         raise StorageMigrationError(
-            f"the database has nodes ({nodes}), and their file repository, "
-            f"{nodes_path(repository)}, does not exist: put it back in its place, or say that "
-            "there are no files to migrate with without_repository (--without-repository)"
+            f"the database has {plural(nodes, 'node')}, whose file repository, "
+            f"{nodes_path(repository)}, does not exist: put it back in its place, "
+            f"{OR_WITHOUT_FILES}"
         )
     return False
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import to_thread
 
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
+from aiidadb.migration.options import OR_WITHOUT_FILES
 from aiidadb.migration.python_step import PythonStep, StepOutcome
 from aiidadb.migration.repository.node_folders import SYMBOLS_FILE, file_of_node
 from aiidadb.migration.row_batches import read_in_batches
@@ -84,8 +85,8 @@ async def _move_symbols(context: StepContext) -> StepOutcome:
     if missing and not context.options.without_repository:
         raise StorageMigrationError(
             f"trajectories whose file {SYMBOLS_FILE} is missing in {repository}: "
-            f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, or say "
-            "that there are none to migrate with without_repository (--without-repository)"
+            f"{len(missing)} (nodes {_named(missing)}); put the files back from a backup, "
+            f"{OR_WITHOUT_FILES}"
         )
     return StepOutcome(rows=rows, notes=_notes(repository, moved, bare, missing))
 
@@ -117,11 +118,11 @@ def _query(name: str, context: StepContext) -> str:
 
 
 def _no_repository(repository: Path | None, number: int) -> StorageMigrationError:
+    number_of = "1 trajectory" if number == 1 else f"{number:,} trajectories"
     return StorageMigrationError(
-        f"there are trajectories ({number}) whose symbols are in files of the repository, which is "
-        f"not there ({repository or 'the profile names none'}): name it with the profile's "
-        "repository, or say that there are no files to migrate with without_repository "
-        "(--without-repository)"
+        f"the symbols of {number_of} are in files of the repository, which is not there "
+        f"({repository or 'the profile names none'}): name it in the profile or by --repository, "
+        f"{OR_WITHOUT_FILES}"
     )
 
 

@@ -184,7 +184,9 @@ async def test_without_a_repository_it_is_refused_where_symbols_are_in_files(
 ) -> None:
     connection = await at(25)
     await add_trajectory(connection, tmp_path, np.array(["Fe"]))
-    with pytest.raises(StorageMigrationError, match=r"trajectories \(1\) .*without_repository"):
+    with pytest.raises(
+        StorageMigrationError, match=r"the symbols of 1 trajectory .*without_repository"
+    ):
         await run_step(
             connection, 26, repository=None if repository is None else tmp_path / repository
         )
@@ -209,7 +211,7 @@ async def test_that_a_repository_will_be_needed_is_known_before_the_first_step(
     await MOVE_TRAJECTORY_SYMBOLS.check(context(None))
     await add_attribute_list(connection, node, "array|symbols", [2])
     for repository in (None, tmp_path / "elsewhere"):
-        with pytest.raises(StorageMigrationError, match=r"trajectories \(1\)"):
+        with pytest.raises(StorageMigrationError, match=r"the symbols of 1 trajectory"):
             await MOVE_TRAJECTORY_SYMBOLS.check(context(repository))
         await MOVE_TRAJECTORY_SYMBOLS.check(context(repository, without=True))
     await MOVE_TRAJECTORY_SYMBOLS.check(context(tmp_path))

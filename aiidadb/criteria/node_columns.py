@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from pypika import Query
-
 from aiidadb.criteria.tables import NODE_COLUMNS, NODE_JSON_COLUMNS, nodes
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
@@ -14,10 +12,9 @@ from aiidadb.messages import did_you_mean, quote
 if TYPE_CHECKING:
     from collections.abc import Collection, Set
 
-    from pypika.queries import QueryBuilder
     from pypika.terms import Term
 
-__all__ = ["Columns", "as_columns", "no_such_column", "select_columns"]
+__all__ = ["Columns", "as_columns", "no_such_column"]
 
 Columns: TypeAlias = "list[Term]"
 """Some columns of nodes, or what is inside them."""
@@ -41,12 +38,6 @@ def as_columns(names: Iterable[str], *, or_else: Set[str] = frozenset()) -> Colu
     if not columns:
         raise InvalidInputError("return_values is empty: give the columns wanted, such as ('id',)")
     return columns
-
-
-def select_columns(columns: Iterable[Term], pks: Iterable[int]) -> QueryBuilder:
-    """Select columns of some nodes, by ascending pk."""
-    chosen = nodes.id.isin(list(pks))
-    return Query.from_(nodes).select(*columns).where(chosen).orderby(nodes.id)
 
 
 def no_such_column(

@@ -68,21 +68,29 @@ async def set_descriptions(session: Session, mapping: Mapping[int, str]) -> int:
 async def update_extras(session: Session, mapping: Mapping[int, Mapping[str, JsonValue]]) -> int:
     """See :meth:`aiidadb.queries.manager.QueryManager.update_extras`."""
     given = await in_turn(_read(mapping, "extras", _as_extras))
-    texts = await in_turn(_encode_small(given))
-    for pk in given.keys() - texts.keys():  # in a thread, others on the event loop get their turn
+    texts, large = await in_turn(_encode_small(given))
+    for pk in large:  # in a thread, others on the event loop get their turn
         texts[pk] = await in_thread(_encoded, pk, given[pk])
     return await _set(session, QUERIES["update_node_extras"], texts)
 
 
-def _encode_small(given: Mapping[int, dict[str, JsonValue]]) -> Steps[dict[int, str]]:
-    """The JSON text of what does not take long to encode; nothing for the rest."""
+def _encode_small(
+    given: Mapping[int, dict[str, JsonValue]],
+) -> Steps[tuple[dict[int, str], list[int]]]:
+    """The JSON text of what does not take long to encode, in the order given; and the others.
+
+    These have an empty text until they are encoded.
+    """
     texts: dict[int, str] = {}
+    large: list[int] = []
     for count, (pk, extras) in enumerate(given.items(), start=1):
-        if is_small(extras):
-            texts[pk] = _encoded(pk, extras)
+        is_large = not is_small(extras)
+        texts[pk] = "" if is_large else _encoded(pk, extras)
+        if is_large:
+            large.append(pk)
         if count % _ENCODED_IN_ONE_STEP == 0:
             yield
-    return texts
+    return texts, large
 
 
 def _encoded(pk: int, extras: dict[str, JsonValue]) -> str:

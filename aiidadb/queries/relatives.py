@@ -8,8 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_whole_number
-from aiidadb.criteria.node_columns import as_columns, select_columns
-from aiidadb.criteria.selection import fetch_selection
+from aiidadb.criteria.node_columns import as_columns
+from aiidadb.criteria.selection import fetch_columns
 from aiidadb.criteria.tables import nodes
 from aiidadb.pks import as_node_pks
 from aiidadb.queries.link_types import as_link_types
@@ -95,8 +95,7 @@ async def _get(
             rows = await in_turn(_repeat(found, len(columns)))
             marked: Sequence[int] = found
         else:
-            asked = select_columns([nodes.id, *columns], found)
-            selected = await fetch_selection(session, asked)
+            selected = await fetch_columns(session, [nodes.id, *columns], found)
             rows, marked = await in_turn(_without_first(selected))
     if depth_at:
         return await in_turn(_with_depths(rows, marked, depths, depth_at))

@@ -17,6 +17,7 @@ from tests.helpers.graphs import (
     CALCULATION,
     INT,
     LINK_TYPES,
+    SOME_TIME,
     Graph,
     Node,
     each_in_a_transaction,
@@ -300,6 +301,23 @@ async def test_walks_probe_the_indexes_of_links_and_go_no_further_than_asked(
         hub = await backend.queries.get_provenance(5_001, depth=7, limit=100)
         assert hub.truncated
         assert (len(hub.nodes), len(hub.links)) == (100, 99)
+
+
+async def test_of_which_nodes_the_columns_are_is_sent_as_a_text(head_dsn: str) -> None:
+    """Many pks in an expression of pypika, or in an array, would hold up the event loop."""
+    graph = Graph(dict.fromkeys(range(1, 40), INT), tuple((1, pk, "create") for pk in range(2, 40)))
+    sent: list[asyncpg.connection.LoggedQuery] = []
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(head_dsn), max_size=1) as backend:
+        await write_users(backend._session)
+        await write(backend, graph)
+        async with backend.transaction() as connection:
+            with connection.query_logger(sent.append):
+                found = await backend.queries.get_descendants(
+                    1, ("attributes.a", "id", "ctime", "depth")
+                )
+        assert found == [(None, pk, SOME_TIME, 1) for pk in range(2, 40)]
+    texts = [one.args[-1] for one in sent if "ctime" in one.query]
+    assert texts == ["{" + ",".join(map(str, range(2, 40))) + "}"]
 
 
 async def test_a_walk_that_is_cancelled_gives_its_connection_back(

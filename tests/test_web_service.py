@@ -262,6 +262,9 @@ async def test_what_is_wrong_with_a_request_is_said(client):
         unreadable = await client.post("/querybuilder", content=body)
         assert unreadable.status_code == 422, body[:10]
         assert unreadable.json()["errors"][0]["title"] == "InvalidInputError"
+    nodes = b'{"path": [{"entity_type": "", "orm_base": "node"}], "filters": {"node": {"label": "'
+    not_text = await client.post("/querybuilder", content=nodes + b'\xff"}}}')
+    assert (not_text.status_code, "is not JSON" in not_text.text) == (422, True)
     # What FastAPI refuses itself.
     for url in ("/nodes?page_size=0", "/nodes/x/links", "/processes?limit=1001"):
         assert (await client.get(url)).status_code == 422

@@ -222,15 +222,16 @@ def _as_text(value: object, what: str) -> str:
 
 
 def _as_extras(pk: int, value: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise InvalidTypeError(
             f"the extras of the node {pk} must be a dictionary, not {quote(value)}"
         )
-    for key in value:
+    extras = dict(value)
+    for key in extras:
         # AiiDA's rule. What else a key may not be is found when it is encoded.
         if isinstance(key, str) and (not key or "." in key):
             raise InvalidInputError(
                 f"{quote(key)} cannot be a key of extras of the node {pk}: AiiDA refuses the empty "
                 "one, and those with a '.'"
             )
-    return dict(value)
+    return extras

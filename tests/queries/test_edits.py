@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import random
 import uuid
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -15,6 +16,7 @@ import pytest_asyncio
 
 import aiidadb
 from aiidadb.exceptions import (
+    ConcurrencyError,
     CorruptStorage,
     InvalidInputError,
     MultipleObjectsError,
@@ -130,7 +132,7 @@ async def test_extras_are_added_and_others_stay(filled):
     assert extras == {"a": {"d": 2.0}, "c": 1, "x y\\": [None, '"']}
     assert isinstance(extras["a"]["d"], float)
     await filled._session.execute("update db_dbnode set extras = 'null' where id = 2")
-    assert await queries.update_extras({2: {"a": 1}}) == 1
+    assert await queries.update_extras({2: MappingProxyType({"a": 1})}) == 1
     assert await column(filled, "extras", [2]) == [{"a": 1}]
 
 
@@ -338,6 +340,49 @@ async def test_one_that_is_undone_by_a_deadlock_is_sent_again(head_dsn, filled, 
             assert await editing == 3
     finally:
         await other.close()
+
+
+@one_line
+async def test_where_transactions_are_isolated_each_is_sent_again_until_it_goes_through(
+    head_dsn, filled
+):
+    profile = aiidadb.Profile.from_dsn(head_dsn)
+    isolated = {"default_transaction_isolation": "repeatable read"}
+    async with (
+        aiidadb.PoolRegistry() as registry,
+        aiidadb.open_backend(profile, registry=registry, server_settings=isolated) as backend,
+        asyncio.timeout(LIMIT),
+    ):
+        edits = ({pk: {f"key {at}": at} for pk in NODES} for at in range(4))
+        await asyncio.gather(*(backend.queries.update_extras(one) for one in edits))
+    for extras in await column(filled, "extras", list(NODES)):
+        assert extras == {f"key {at}": at for at in range(4)}
+
+
+@one_line
+async def test_one_that_never_goes_through_is_given_up(head_dsn, filled):
+    await run_script(
+        head_dsn,
+        """
+        create sequence tried;
+        create function fail() returns trigger language plpgsql as $$
+            begin
+                perform nextval('tried');
+                raise exception 'not now' using errcode = '40001';
+            end
+        $$;
+        create trigger fail before update on db_dbnode execute function fail()
+        """,
+    )
+    with pytest.raises(ConcurrencyError, match="not now"):
+        await filled.queries.set_labels({1: "a"})
+    async with filled.connection() as connection:
+        assert await connection.fetchval("select last_value from tried") == 5
+    with pytest.raises(ConcurrencyError, match="not now"):
+        async with filled.transaction():
+            await filled.queries.set_labels({1: "a"})
+    async with filled.connection() as connection:
+        assert await connection.fetchval("select last_value from tried") == 6
 
 
 @one_line

@@ -388,13 +388,14 @@ class Session:
             self._taken.done[connection] = _WRITTEN
             return rows
 
-        for _ in range(_TRIES - 1):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return await self.run(send, query.name)
             except ConcurrencyError as error:
-                if error.sqlstate not in _UNDONE:
+                if error.sqlstate not in _UNDONE or tries == _TRIES:
                     raise
-        return await self.run(send, query.name)
 
     async def fetch_traversal(
         self, query: Query, *arguments: object, replan: bool = False

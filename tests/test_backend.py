@@ -564,7 +564,7 @@ asyncio.run(main())
 async def test_closed_in_a_forked_process_it_stays_open_in_the_first(main_dsn):
     ended = await asyncio.to_thread(finished, [sys.executable, "-c", FORKED, main_dsn])
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("1 <aiidadb.Backend of profile")
+    assert ended.stdout.startswith("1 <aiidadb.Backend of database ")
     assert "open>" in ended.stdout
 
 

@@ -299,6 +299,20 @@ async def test_some_rows_of_what_no_index_serves_are_planned_for_the_values(fill
     assert len([one for one in statements if "@>" in one]) == 1
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, range(NODES // 20)), (9, range(NODES // 3, NODES))], ids=str
+)
+@pytest.mark.parametrize("items", [["x", "y"], [1, 2]], ids=str)
+async def test_a_list_of_values_in_json_is_taken_to_select_little_unless_few_rows_are_wanted(
+    filled, limit, expected, items
+):
+    query = filled.query().append("", tag="n", filters={"attributes.some": {"in": items}})
+    query.append("user", with_node="n", project="id").limit(limit)
+    plan = await plan_of(filled, *query.sql())
+    (scan,) = [one for one in plan.nodes if one.get("Relation Name") == "db_dbnode"]
+    assert scan["Plan Rows"] in expected
+
+
 @pytest.mark.parametrize("limit", [1, 10_000])
 async def test_what_no_index_serves_is_read_once_for_rows_and_their_number(filled, limit):
     filters = {"attributes.some": {"!in": ["x", "y"]}}

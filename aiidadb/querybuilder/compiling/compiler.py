@@ -100,17 +100,20 @@ def compile_query(
     rows = _rows(query, by_tag, vertices, number, version, asked, bounds)
     stages = stages_of(vertices.stages, rows.selected, rows.orders, is_set=rows.is_set)
     parameters = rows.parameters
+    has_number = asked.what == "counted" and is_counted_with_rows(
+        vertices, by_tag, is_set=rows.is_set, has_functions=rows.has_functions
+    )
+    # Next to the number of all rows, those that are given are cut from rows that are all made.
+    is_cut = asked.what == "page" or (any(bounds) and not has_number)
+    joins_all = len(vertices.by_tag) > 1 and not is_cut
     writer = StageWriter(
         stages,
-        Conditions(by_tag, guests, parameters, version),
+        Conditions(by_tag, guests, parameters, version, joins_all=joins_all),
         partial(ways_asked, query=query, filters=by_tag, asked=asked, parameters=parameters),
         version,
         is_distinct=query["distinct"],
     )
     further: list[str] = []
-    has_number = asked.what == "counted" and is_counted_with_rows(
-        vertices, by_tag, is_set=rows.is_set, has_functions=rows.has_functions
-    )
     if has_number:
         limits = _bounds(number, parameters, has_limit=bounds[0], has_offset=bounds[1])
         further, text = write_counted(
@@ -136,8 +139,6 @@ def compile_query(
         text += _bounds(number, parameters, has_limit=bounds[0], has_offset=bounds[1])
         if asked.what == "count":
             text = f"select count(*)\nfrom (\n{indented(text)}\n) as asked"
-    # Next to the number of all rows, those that are given are cut from rows that are all made.
-    is_cut = asked.what == "page" or (any(bounds) and not has_number)
     return Compiled(
         text=writer.with_others(text, further),
         slots=tuple(parameters.slots),

@@ -44,6 +44,7 @@ class Conditions:
         guests: Further criteria.
         parameters: Those of the statement.
         version: Of the database.
+        joins_all: Whether several vertices are joined, and all rows of that are wanted.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Conditions:
         guests: Sequence[Guest],
         parameters: Parameters,
         version: SchemaVersion,
+        *,
+        joins_all: bool,
     ) -> None:
         self._filters = filters
         self._guests = guests
         self._parameters = parameters
-        self._writer = FilterWriter(parameters, version)
+        self._writer = FilterWriter(parameters, version, joins_all=joins_all)
 
     def of(self, vertex: Vertex) -> list[str]:
         """Those of a vertex and of the edge that leads to it.

@@ -224,7 +224,7 @@ class TakenConnections:
         """
         try:
             if error is not None:
-                await self._give_back_after(error, connection, reset=reset)
+                await self._give_back_after(error, connection)
             elif reset or not give_back_clean(self.pool, connection):
                 await self._release(connection, reset=reset)
         except asyncio.CancelledError as cancelled:
@@ -238,27 +238,25 @@ class TakenConnections:
             self._places.leave()
             self.tell_of_end()
 
-    async def _give_back_after(
-        self, error: BaseException, connection: asyncpg.Connection, *, reset: bool
-    ) -> None:
+    async def _give_back_after(self, error: BaseException, connection: asyncpg.Connection) -> None:
         if isinstance(error, ReadOnlyDatabase | asyncpg.ReadOnlySQLTransactionError):
             # Which server accepts writes is checked on connecting only, and may have changed: the
             # next calls connect again.
             await expire_connections_of(self.pool)
         # The canceller waits for this: the statement is cancelled on the server and the
-        # connection goes back clean.
+        # connection goes back clean. It is reset in any case: where the error came between
+        # preparing a statement and running it, the driver has sent no end of that, so the server
+        # keeps a transaction of its own open, with locks on the statement's tables.
         await clean_up_after(
             error,
-            self._release_after(error, connection, reset=reset),
+            self._release_after(error, connection),
             within=RELEASE_TIMEOUT,
             give_up=partial(cut, connection),
         )
 
-    async def _release_after(
-        self, error: BaseException, connection: asyncpg.Connection, *, reset: bool
-    ) -> None:
+    async def _release_after(self, error: BaseException, connection: asyncpg.Connection) -> None:
         try:
-            await self._release(connection, reset=reset)
+            await self._release(connection, reset=True)
         except Exception as another:
             if not is_callers_own(another):
                 raise

@@ -17,6 +17,7 @@ from aiidadb.exceptions import (
     UnknownOutcome,
     UnreachableStorage,
 )
+from tests.helpers.databases import fetchval
 from tests.helpers.faults import proxy
 
 
@@ -334,3 +335,48 @@ def test_a_backend_of_another_loop_says_so(main_dsn):
 
     keep: list[aiidadb.Backend] = []
     asyncio.run(open_only())
+
+
+# ---------------------------------------------------------------- between preparing and running
+
+
+async def locks_of_others(dsn: str) -> int:
+    """How many locks on relations of the database others have."""
+    return await fetchval(
+        dsn,
+        """
+        select count(*) from pg_locks
+        where pid <> pg_backend_pid() and locktype = 'relation'
+            and database = (select oid from pg_database where datname = current_database())
+        """,
+    )
+
+
+async def test_a_value_that_cannot_be_sent_leaves_no_statement_half_done(main_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn), max_size=1) as backend:
+        with pytest.raises(DatabaseError, match="invalid input"):
+            await backend._session.fetch("select id from db_dbnode where id = $1::int", "one")
+        assert await locks_of_others(main_dsn) == 0
+        async with backend._session.snapshot():
+            assert await backend.queries.get_full_types() == []
+
+
+async def test_a_call_that_is_cancelled_before_it_runs_its_statement_leaves_it_not_half_done(
+    main_dsn, monkeypatch
+):
+    prepare = asyncpg.Connection.prepare
+
+    async def cancelled_after(self, *arguments, **options):
+        statement = await prepare(self, *arguments, **options)
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+        return statement
+
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn), max_size=1) as backend:
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncpg.Connection, "prepare", cancelled_after)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(backend.queries.get_processes())
+        assert await locks_of_others(main_dsn) == 0
+        async with backend.transaction():
+            assert await backend.queries.get_processes() == []

@@ -165,6 +165,19 @@ async def test_a_walk_begins_at_the_end_of_which_certain_nodes_are_asked_for(
     assert sorted((await query.page(10_000)).rows) == sorted(rows)
 
 
+@pytest.mark.parametrize(
+    ("how", "near"),
+    [("and", "output_id"), ("or", "input_id"), ("!and", "input_id"), ("!or", "input_id")],
+)
+async def test_a_combination_asks_for_certain_nodes_if_each_of_its_parts_holds(filled, how, near):
+    query = filled.query().append(STRUCTURE, tag="s", project="id")
+    parts = [{"ctime": {">": "2024-01-01"}}, {"and": [{"label": "952"}]}]
+    query.append(BANDS, with_ancestors="s", filters={how: parts}).distinct()
+    plan = await plan_of(filled, *query.sql())
+    assert all(one.startswith(f"({near} = ") for one in plan.conditions("db_dblink"))
+    assert len(await query.all()) == await query.count()
+
+
 async def test_what_is_joined_to_a_turned_walk_stays_joined(filled):
     query = filled.query().append(
         BANDS, tag="b", project="id", filters={"extras": {"of_type": "object"}}

@@ -58,7 +58,7 @@ def from_narrow_end(
         behind[0].joined is not before[0]
         or uses_path(walk_tag, query, filters)
         or not all(_is_wide(one, filters) for one in before)
-        or not any(_is_narrow(one, filters) for one in behind)
+        or not any(_is_narrow(filters.get(one.given["tag"], ())) for one in behind)
     ):
         return vertices
     return _turned(vertices, version)
@@ -80,15 +80,17 @@ def _is_wide(vertex: Vertex, filters: Mapping[str, Tree]) -> bool:
     )
 
 
-def _is_narrow(vertex: Vertex, filters: Mapping[str, Tree]) -> bool:
-    """Whether few rows are left of it: those of certain values."""
-    return any(
-        key not in _TYPES
-        and any(
-            operator in (None, "==", "in") and kind is not NESTED for operator, kind, _ in parts
-        )
-        for key, parts in filters.get(vertex.given["tag"], ())
-    )
+def _is_narrow(tree: Tree) -> bool:
+    """Whether filters keep few rows: those of certain values."""
+    for key, parts in tree:
+        if key in COMBINATIONS:
+            if key == "and" and any(map(_is_narrow, parts)):
+                return True
+        elif key not in _TYPES:
+            for operator, kind, _ in parts:
+                if operator in (None, "==", "in") and kind is not NESTED:
+                    return True
+    return False
 
 
 def _turned(vertices: Vertices, version: SchemaVersion) -> Vertices:

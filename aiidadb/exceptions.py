@@ -329,6 +329,8 @@ def translate(error: BaseException) -> AiidaDbError | None:
         return ConcurrencyError(
             _first_line(error), sqlstate=getattr(error, "sqlstate", None), advice=_SCHEMA_CHANGED
         )
+    if isinstance(error, asyncpg.DataError) and error.severity is None:  # it was not sent
+        return InvalidInputError(f"a value does not fit the type it is sent as: {error}")
     if isinstance(error, asyncpg.PostgresError):
         sqlstate: str = error.sqlstate or ""
         for length in (5, 3, 2):

@@ -11,6 +11,7 @@ from aiidadb.exceptions import (
     ClosedError,
     DatabaseError,
     IntegrityError,
+    InvalidInputError,
     NotExistent,
     QueryTimeout,
     ReadOnlyDatabase,
@@ -354,7 +355,7 @@ async def locks_of_others(dsn: str) -> int:
 
 async def test_a_value_that_cannot_be_sent_leaves_no_statement_half_done(main_dsn):
     async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn), max_size=1) as backend:
-        with pytest.raises(DatabaseError, match="invalid input"):
+        with pytest.raises(InvalidInputError, match="does not fit the type"):
             await backend._session.fetch("select id from db_dbnode where id = $1::int", "one")
         assert await locks_of_others(main_dsn) == 0
         async with backend._session.snapshot():

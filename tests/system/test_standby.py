@@ -13,7 +13,7 @@ import pytest
 import aiidadb
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.demo.server_user import as_user, give
-from aiidadb.exceptions import DatabaseError
+from aiidadb.exceptions import DatabaseError, ReadOnlyDatabase
 from aiidadb.sql import SCHEMAS
 from tests.helpers.databases import Databases, connected, fetchval, run_script
 from tests.helpers.graphs import INT, STRUCTURE, Node, write_links, write_nodes, write_users
@@ -80,6 +80,11 @@ async def test_traversals_are_answered_there(server: EmbeddedServer, place: Path
             assert await ask(LAST, node_type=STRUCTURE) == {LAST: 1}
             assert len(await backend.queries.get_all_parents(everything)) == LAST - 1
             assert await backend.get_nodes_to_delete(1) == set(everything)
+            for _ in range(2):  # the first look, and a later one
+                assert await backend.queries.get_processes(states=["running"]) == []
+            assert len((await backend.queries.get_provenance(1, depth=9)).nodes) == 10
+            with pytest.raises(ReadOnlyDatabase):
+                await backend.queries.set_labels({1: "a"})
             with pytest.raises(DatabaseError, match="read-only"):
                 await backend.settings.set("key", 1)
     await databases.drop(dsn)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from aiidadb.exceptions import AiidaDbError
-    from aiidadb.migration.findings import Finding, MigrationCheck
+    from aiidadb.migration.checks.before_migrating import Looked
+    from aiidadb.migration.findings import MigrationCheck
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.plan import MigrationPlan
 
@@ -34,13 +34,12 @@ async def look(
         plan: What would run.
         options: How.
     """
-    check, _ = await _look(connection, plan, options)
-    return check
+    return (await _look(connection, plan, options)).check
 
 
 async def check_or_refuse(
     connection: asyncpg.Connection, plan: MigrationPlan, options: MigrationOptions
-) -> MigrationCheck:
+) -> Looked:
     """Find all that would stop a plan, and refuse it where there is something. Only reads.
 
     Args:
@@ -49,14 +48,14 @@ async def check_or_refuse(
         options: How.
 
     Returns:
-        What was found and is not a reason to refuse.
+        What was found and is not a reason to refuse, and what was listed of files.
 
     Raises:
         AiidaDbError: The one obstacle, where it has an error of its own.
         StorageMigrationError: Other obstacles; the notes name each and how to remove it.
         LockTimeout: Others kept a table locked for longer than the options' patience.
     """
-    check, errors = await with_patience(
+    looked = await with_patience(
         partial(_look, connection, plan, options),
         connection,
         plan.tables,
@@ -64,13 +63,13 @@ async def check_or_refuse(
         waiting=lambda whom: _told(plan, options)(whom, 0, None),
         failed="nothing was changed: the check before the migration could not read all tables",
     )
-    refuse(plan, check, errors, repair=options.repair)
-    return check
+    refuse(plan, looked.check, looked.errors, repair=options.repair)
+    return looked
 
 
 async def _look(
     connection: asyncpg.Connection, plan: MigrationPlan, options: MigrationOptions
-) -> tuple[MigrationCheck, dict[Finding, AiidaDbError]]:
+) -> Looked:
     reading = connection.transaction(isolation="read_committed", readonly=True)
     await reading.start()
     try:

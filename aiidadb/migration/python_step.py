@@ -73,8 +73,9 @@ class PythonStep:
             done.
         check: Raises what ``run`` would raise, as far as that can be seen before the migration's
             first change: on a database of any version before the step. Only reads.
-        ahead: What it does outside the database while the steps before it run: entered before the
-            first of them, left at the end of the migration, whatever end that is. Only reads.
+        ahead: What it does outside the database while the steps before it run, given the options
+            and what the check has listed of the files of nodes: entered before the first of them,
+            left at the end of the migration, whatever end that is. Only reads.
         finding: The code of the finding that its check's error is; empty where it has none of its
             own, and the step's name stands for it.
     """
@@ -82,5 +83,5 @@ class PythonStep:
     name: str
     run: Callable[[StepContext], Awaitable[StepOutcome]]
     check: Callable[[StepContext], Awaitable[object]] = _find_nothing
-    ahead: Callable[[MigrationOptions], AbstractAsyncContextManager[object]] | None = None
+    ahead: Callable[[MigrationOptions, object], AbstractAsyncContextManager[object]] | None = None
     finding: str = ""

@@ -59,13 +59,14 @@ async def run_migration(
     """
     begin = time.perf_counter()
     plan = make_plan(await read_bookkeeping(connection), target)
-    check = MigrationCheck()
+    check, listed = MigrationCheck(), None
     if plan.steps:
-        check = await check_or_refuse(connection, plan, options)
+        looked = await check_or_refuse(connection, plan, options)
+        check, listed = looked.check, looked.listed
     what = "dry run of a migration" if options.dry_run else "migration"
     steps = plural(len(plan.steps), "step")
     _LOGGER.info("%s from %s to %s: %s", what, plan.origin, plan.target, steps)
-    reports = await _Runner(connection, plan, options, check).run()
+    reports = await _Runner(connection, plan, options, check, listed).run()
     seconds = time.perf_counter() - begin
     _LOGGER.info("%s done: %s in %.1f seconds", what, plural(len(reports), "step"), seconds)
     return MigrationReport(
@@ -86,6 +87,7 @@ class _Runner:
         plan: What is pending, found after the lock was taken.
         options: How to run it.
         check: What was found in the database.
+        listed: What the check has listed of the files of nodes.
     """
 
     def __init__(
@@ -94,11 +96,13 @@ class _Runner:
         plan: MigrationPlan,
         options: MigrationOptions,
         check: MigrationCheck,
+        listed: object,
     ) -> None:
         self._connection = connection
         self._plan = plan
         self._options = options
         self._check = check
+        self._listed = listed
 
     async def run(self) -> tuple[StepReport, ...]:
         """Run all steps, and return one report per step."""
@@ -122,7 +126,7 @@ class _Runner:
     async def _run_each(self) -> tuple[StepReport, ...]:
         async with contextlib.AsyncExitStack() as stack:
             ahead = {
-                step.name: await stack.enter_async_context(step.ahead(self._options))
+                step.name: await stack.enter_async_context(step.ahead(self._options, self._listed))
                 for step in self._plan.python_steps
                 if step.ahead is not None
             }

@@ -13,6 +13,7 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration import runner
+from aiidadb.migration.checks.before_migrating import Looked
 from aiidadb.migration.findings import MigrationCheck
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, run_script
@@ -47,8 +48,8 @@ async def test_a_step_and_its_bookkeeping_are_one_transaction(
 async def test_a_step_that_fails_is_named_with_the_server_s_advice(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def find_nothing(*_: object) -> MigrationCheck:
-        return MigrationCheck()
+    async def find_nothing(*_: object) -> Looked:
+        return Looked(MigrationCheck(), {}, None)
 
     # As where the rows come after the check.
     monkeypatch.setattr(runner, "check_or_refuse", find_nothing)

@@ -7,6 +7,7 @@ only the versions that it was made for: it is better not to start than to be sto
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -37,11 +38,28 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.migration.repository.read_ahead import ReadAhead
 
-__all__ = ["check_database", "refuse"]
+__all__ = ["Looked", "check_database", "refuse"]
 
 _NAMED_AT_MOST: Final = 3
 _REMEDY_AT_MOST: Final = 110  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at a database before a migration gives.
+
+    Attributes:
+        check: What was found.
+        errors: The errors that say more of some findings.
+        listed: What was listed of the files of nodes, so that the move need not list it again; None
+            where none are moved.
+    """
+
+    check: MigrationCheck
+    errors: dict[Finding, AiidaDbError]
+    listed: ReadAhead | None
 
 
 async def check_database(
@@ -49,7 +67,7 @@ async def check_database(
     plan: MigrationPlan,
     options: MigrationOptions,
     progress: Callable[[str, int, int | None], None],
-) -> tuple[MigrationCheck, dict[Finding, AiidaDbError]]:
+) -> Looked:
     """Find all that would stop a plan, or be lost in it. Only reads.
 
     Args:
@@ -60,13 +78,13 @@ async def check_database(
         progress: Receives what is looked at.
 
     Returns:
-        The findings, and the errors that say more of some of them.
+        What was found.
     """
     finder = _Finder(connection, plan, StepContext(connection, options, progress, plan.origin.line))
     await finder.look()
     order = {planned.name: position for position, planned in enumerate(plan.steps)}
     found = sorted(finder.found, key=lambda finding: order.get(finding.step, -1))
-    return MigrationCheck(tuple(found)), finder.errors
+    return Looked(MigrationCheck(tuple(found)), finder.errors, finder.listed)
 
 
 class _Finder:
@@ -77,6 +95,7 @@ class _Finder:
     ) -> None:
         self.found: list[Finding] = []
         self.errors: dict[Finding, AiidaDbError] = {}
+        self.listed: ReadAhead | None = None
         self._connection = connection
         self._plan = plan
         self._context = context
@@ -89,7 +108,8 @@ class _Finder:
         files = asyncio.ensure_future(find_files(self._context, self._plan))
         try:
             await self._look_at_rows()
-            self.found += await files
+            found, self.listed = await files
+            self.found += found
         except BaseException as error:
             await clean_up_after(error, _end(files), within=None)
             raise
@@ -156,7 +176,7 @@ class _Finder:
             self.found.append(found)
 
 
-async def _end(task: asyncio.Future[list[Finding]]) -> None:
+async def _end(task: asyncio.Future[tuple[list[Finding], ReadAhead | None]]) -> None:
     """Stop a task, and wait for it."""
     task.cancel()
     await asyncio.wait((task,))

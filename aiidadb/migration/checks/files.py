@@ -18,9 +18,15 @@ from typing import TYPE_CHECKING, Final
 from anyio import from_thread
 
 from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.rows import query_for
-from aiidadb.migration.repository.node_folders import SYMBOLS_FILE, file_of_node, nodes_path
+from aiidadb.migration.repository.node_folders import (
+    SYMBOLS_FILE,
+    file_of_node,
+    nodes_path,
+)
+from aiidadb.migration.repository.read_ahead import ReadAhead, list_ahead
 from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.python_step import StepContext
+    from aiidadb.migration.repository.node_folders import Tree
+    from aiidadb.migration.repository.read_ahead import ShardAhead
 
 __all__ = ["find_files", "find_missing_symbols"]
 
@@ -62,7 +70,9 @@ async def find_missing_symbols(context: StepContext, plan: MigrationPlan) -> lis
     return await _find_missing_symbols(context, plan, step, repository)
 
 
-async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]:
+async def find_files(
+    context: StepContext, plan: MigrationPlan
+) -> tuple[list[Finding], ReadAhead | None]:
     """Find what the move of the files would stop at. Only reads, and asks the database nothing.
 
     Args:
@@ -70,32 +80,36 @@ async def find_files(context: StepContext, plan: MigrationPlan) -> list[Finding]
         plan: What will run.
 
     Returns:
-        A finding for each kind.
+        A finding for each kind, and what was listed, for the move; None where nothing is moved.
     """
     repository = context.options.repository
     step = KINDS["unreadable_file"].step_of(plan)
     if repository is None or step is None:
-        return []
-    walk = _Walk(nodes_path(repository))
+        return [], None
+    ahead = ReadAhead(repository)
+    walk = _Walk(nodes_path(repository), ahead)
     for first in range(0, len(_SHARDS), _SHARDS_AT_ONCE):
         # A few together: between two of these the caller is informed, and may stop.
         some = _SHARDS[first : first + _SHARDS_AT_ONCE]
         await in_thread(walk.look_at_shards, some)
         context.progress("looking at the files of nodes", first + len(some), len(_SHARDS))
-    return [
+    found = [
         KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
         for code, paths in walk.found.items()
     ]
+    return found, ahead
 
 
 @dataclass
 class _Walk:
     """A pass over the folders of all nodes. Everything blocks.
 
-    Paths are joined as text: there are very many.
+    Each shard is listed as the move would list it. Where that fails, or a file could not be read,
+    it is looked at once more, to find all that is wrong with it.
 
     Attributes:
         nodes: Where they are.
+        ahead: Keeps each shard with which nothing is wrong, as it was listed.
         interrupted: Called between pieces of work; raises when the work is to be given up.
         threads: How many look at shards, each at one of its own.
         found: The first few paths of each kind.
@@ -103,6 +117,7 @@ class _Walk:
     """
 
     nodes: Path
+    ahead: ReadAhead
     interrupted: Callable[[], None] = from_thread.check_cancelled
     threads: int = 1
     found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -128,7 +143,7 @@ class _Walk:
                 raise CancelledError
 
         def look(shard: str) -> _Walk:
-            walk = _Walk(self.nodes, interrupted)
+            walk = _Walk(self.nodes, self.ahead, interrupted)
             walk._look_at_shard(shard)
             return walk
 
@@ -148,7 +163,21 @@ class _Walk:
             self.counts[code] += other.counts[code]
             self.found[code] += paths[: _KEPT - len(self.found[code])]
 
-    def _look_at_shard(self, shard: str) -> None:
+    def _look_at_shard(self, name: str) -> None:
+        try:
+            listed = list_ahead(self.nodes, name, self.interrupted, self._use)
+        except (OSError, StorageMigrationError):
+            self._look_closely(name)
+        else:
+            self.ahead.keep(listed)
+
+    def _use(self, listed: ShardAhead, content: str, tree: Tree) -> None:
+        for path, _ in tree.files:
+            _require_readable_file(path)
+        if self.ahead.has_room:
+            listed.add(content, tree)
+
+    def _look_closely(self, shard: str) -> None:
         for second in self._directories(f"{self.nodes}{os.sep}{shard}"):
             self.interrupted()
             for folder in self._directories(second):
@@ -223,6 +252,12 @@ class _Walk:
         self.counts[code] += 1
         if len(self.found[code]) < _KEPT:
             self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _require_readable_file(path: str) -> None:
+    status = os.stat(path)  # noqa: PTH116 - paths are text: there are very many
+    if not stat.S_ISREG(status.st_mode) or not _may_read(status):
+        raise PermissionError
 
 
 def _may_read(status: os.stat_result) -> bool:

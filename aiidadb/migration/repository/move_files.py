@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from aiidadb.migration.python_step import StepContext
-    from aiidadb.migration.repository.node_folders import Tree
+    from aiidadb.migration.repository.node_folders import Shard, Tree
 
 T = TypeVar("T")
 
@@ -260,8 +260,11 @@ class _Move:
             for shard in SHARDS[first : first + number]:
                 from_thread.check_cancelled()
                 known = ahead.take(shard) if isinstance(ahead, ReadAhead) else None
-                found.append(known or ShardAhead(list_shard(nodes_path(self._repository), shard)))
+                found.append(known or ShardAhead(self._list_shard(shard)))
             yield found
+
+    def _list_shard(self, shard: str) -> Shard:
+        return list_shard(nodes_path(self._repository), shard, from_thread.check_cancelled)
 
     async def _nodes_of(self, found: Sequence[ShardAhead]) -> Sequence[asyncpg.Record]:
         return await QUERIES["repository_nodes"].fetch(

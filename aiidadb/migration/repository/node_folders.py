@@ -104,17 +104,29 @@ def file_of_node(repository: Path, uuid: str, name: str) -> Path:
     return nodes_path(repository) / uuid[:2] / uuid[2:4] / uuid[4:] / "path" / name
 
 
-def _pass_over(_directory: str) -> None:
-    """What is done before a directory is looked at, by default."""
+def _go_on() -> None:
+    """What is done between pieces of work, by default."""
 
 
-def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_over) -> Shard:
+def _is_there(path: str) -> bool:
+    """What ``os.path.lexists`` is, without the status, which nobody asks for."""
+    return os.access(path, os.F_OK, follow_symlinks=False)
+
+
+def list_shard(
+    nodes: Path,
+    shard: str,
+    interrupted: Callable[[], None] = _go_on,
+    is_there: Callable[[str], bool] = _is_there,
+) -> Shard:
     """Find the folders of the nodes whose uuids begin with two digits.
 
     Args:
         nodes: What :func:`nodes_path` gives.
         shard: The two digits, hexadecimal, lower case.
-        before: Called with the path of each directory before it is looked at.
+        interrupted: Called between pieces of work; raises when the work is to be given up.
+        is_there: Says whether there is the ``path`` of a folder that has no ``raw_input``: almost
+            every folder. Who lists it in any case need not ask for it before.
 
     Returns:
         The folders in the order of their uuids.
@@ -128,20 +140,17 @@ def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_ov
     without_content: list[Path] = []
     strange: list[Path] = []
     both: list[Path] = []
-    if (nodes / shard).is_dir():
-        before(str(nodes / shard))
     for second in _sorted_entries(nodes / shard):
+        interrupted()
         if not _SHARD.fullmatch(second.name) or not second.is_dir():
             strange.append(Path(second.path))
             continue
-        before(second.path)
         for last in _sorted_entries(second.path):
             uuid = f"{shard}{second.name}{last.name}"
             if not _UUID.fullmatch(uuid) or not last.is_dir():
                 strange.append(Path(last.path))
                 continue
-            before(last.path)
-            contents = _contents_of(last.path, before)
+            contents = _contents_of(last.path, is_there)
             if len(contents) > 1:
                 both.append(Path(last.path))
             elif contents:
@@ -158,17 +167,12 @@ def list_shard(nodes: Path, shard: str, before: Callable[[str], None] = _pass_ov
     return Shard(shard, folders, tuple(without_content), tuple(strange))
 
 
-def read_tree(
-    content: str | Path,
-    leave_out: frozenset[str] = frozenset(),
-    before: Callable[[str], None] = _pass_over,
-) -> Tree:
+def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> Tree:
     """List the files of a node, directories in directories, as aiida-core does.
 
     Args:
         content: The directory that holds the node's files.
         leave_out: Names right in that directory to leave out.
-        before: As for :func:`list_shard`.
 
     Raises:
         StorageMigrationError: A name is not valid UTF-8, so JSON cannot hold it.
@@ -178,7 +182,6 @@ def read_tree(
     waiting: list[tuple[str, Metadata]] = [(str(content), tree.metadata)]
     while waiting:
         directory, metadata = waiting.pop()
-        before(directory)
         objects: dict[str, Metadata] = {}
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -210,25 +213,23 @@ def _sorted_entries(directory: str | Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _contents_of(folder: str, before: Callable[[str], None]) -> list[str]:
+def _contents_of(folder: str, is_there: Callable[[str], bool]) -> list[str]:
     """The directories that may hold a node's files; two where both hold some."""
     # Joined as text, and checked for two names instead of listed: there are very many.
     path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
-    has_path = os.path.lexists(path)
-    if not os.path.lexists(raw_input):
-        return [path] if has_path else []
+    if not _is_there(raw_input):
+        return [path] if is_there(path) else []
     # AiiDA left an empty `path`, or one with a .gitignore, beside `raw_input`.
-    if not has_path or not _has_files(path, before):
+    if not _is_there(path) or not _has_files(path):
         return [raw_input]
-    return [path, raw_input] if _has_files(raw_input, before) else [path]
+    return [path, raw_input] if _has_files(raw_input) else [path]
 
 
-def _has_files(content: str, before: Callable[[str], None]) -> bool:
+def _has_files(content: str) -> bool:
     """Whether there is a file in a directory or below it: directories alone are nothing."""
     waiting = [content]
     while waiting:
         directory = waiting.pop()
-        before(directory)
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):

@@ -1,10 +1,10 @@
-"""What is read of an old repository while the steps before the move of the files run (0047).
+"""What is read of an old repository before the move of the files has its turn (0047).
 
-Those steps keep the server busy, and this process waits: meanwhile a thread lists folders and reads
-small files, shard by shard, as much as memory is set aside for. What was read more than a few
-seconds ago the move takes only if nothing of it has changed since: the status of each directory and
-each file is read then. What has changed, or was not read ahead, is read when its turn comes.
-Nothing is written.
+The check before the migration lists all folders, and hands over what it listed. The steps before
+the move keep the server busy, and this process waits: meanwhile a thread reads small files, and
+lists what was not handed over, shard by shard, as much as memory is set aside for. The move takes
+what was listed seconds before, and lists and reads all else when its turn comes. Nothing is
+written.
 """
 
 from __future__ import annotations
@@ -24,34 +24,28 @@ from aiidadb.migration.repository.container_objects import read_small
 from aiidadb.migration.repository.node_folders import (
     NO_FILES,
     SHARDS,
+    Shard,
     list_shard,
     nodes_path,
     read_tree,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.repository.container_objects import SmallFile
-    from aiidadb.migration.repository.node_folders import Shard, Tree
+    from aiidadb.migration.repository.node_folders import Tree
 
-__all__ = ["ReadAhead", "ShardAhead", "reading_ahead"]
+__all__ = ["ReadAhead", "ShardAhead", "list_ahead", "reading_ahead"]
 
 # What is kept at most: folders, of about 1 kB each, and contents of files.
-_FOLDERS = 40_000
-_BYTES = 32 * 1024 * 1024
+_FOLDERS: Final = 40_000
+_BYTES: Final = 32 * 1024 * 1024
 # The move itself takes what it listed seconds before: nothing else may write meanwhile. So it takes
-# what was read as long before it began.
-_FRESH = 5.0  # seconds
-# What was written a moment before it was read may be written again without a later time: some file
-# systems count in steps of two seconds.
-_MOMENT: Final = 2_500_000_000  # nanoseconds
-
-
-class _JustWrittenError(Exception):
-    """It may be written again within the same tick of the file system's clock."""
+# what was listed as long before it began.
+_FRESH: Final = 10.0  # seconds
 
 
 @dataclass(slots=True)
@@ -62,28 +56,70 @@ class ShardAhead:
         shard: Its folders.
         trees: The files of folders, by the path of their content.
         files: Small files by their paths.
-        marks: By what one sees that a directory or file of it has changed, by their paths.
-        read_at: When it was begun, in seconds of :func:`time.monotonic`.
+        listed_at: When listing was begun, in seconds of :func:`time.monotonic`.
     """
 
     shard: Shard
     trees: dict[str, Tree] = field(default_factory=dict)
     files: dict[str, SmallFile] = field(default_factory=dict)
-    marks: dict[str, int] = field(default_factory=dict)
-    read_at: float = field(default_factory=time.monotonic)
+    listed_at: float = field(default_factory=time.monotonic)
 
-    def is_as_it_was(self) -> bool:
-        """Whether nothing has changed since it was read, or that was just now. Blocks."""
-        if time.monotonic() - self.read_at < _FRESH:
-            return True
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was listed so lately that it is taken as it is."""
+        return time.monotonic() - self.listed_at < _FRESH
+
+    def add(self, content: str, tree: Tree) -> None:
+        """Add the files of a folder."""
+        # Most nodes have no files: one tree will do for all of them.
+        self.trees[content] = tree if tree.metadata else NO_FILES
+
+
+def list_ahead(
+    nodes: Path,
+    name: str,
+    interrupted: Callable[[], None],
+    use: Callable[[ShardAhead, str, Tree], None] = ShardAhead.add,
+) -> ShardAhead:
+    """List the folders of a shard, and the files in each. Blocks.
+
+    Args:
+        nodes: What :func:`~aiidadb.migration.repository.node_folders.nodes_path` gives.
+        name: The shard's.
+        interrupted: Called between pieces of work; raises when the work is to be given up.
+        use: Receives what is to be returned, the path of a folder's content, and its files.
+
+    Raises:
+        StorageMigrationError: As ``list_shard`` and ``read_tree`` there.
+        OSError: A directory cannot be read.
+    """
+    listed = ShardAhead(Shard(name, {}, (), ()))
+    used = set()
+
+    def read(content: str) -> bool:
         try:
-            return all(_mark(_status(path)) == mark for path, mark in self.marks.items())
-        except OSError:
+            tree = read_tree(content)
+        except FileNotFoundError:
+            if os.path.lexists(content):  # a link that leads nowhere
+                raise
             return False
+        use(listed, content, tree)
+        used.add(content)
+        return True
+
+    listed.shard = list_shard(nodes, name, interrupted, read)
+    for content in listed.shard.folders.values():
+        if content not in used:
+            read(content)
+    return listed
+
+
+class _LeftOffError(Exception):
+    """There is no more time, or no more memory."""
 
 
 class ReadAhead:
-    """Reads ahead in one thread; what it has read is taken when it has ended.
+    """What has been listed and read, in bounded memory. It is taken when reading has ended.
 
     Args:
         repository: The profile's repository.
@@ -93,17 +129,27 @@ class ReadAhead:
         self._nodes = nodes_path(repository)
         self._shards: dict[str, ShardAhead] = {}
         self._left_off = Event()
-        self._reading = Lock()
+        self._reading, self._keeping = Lock(), Lock()
         self._folders = self._bytes = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more folders can be kept."""
+        return self._folders < _FOLDERS
+
+    def keep(self, listed: ShardAhead) -> None:
+        """Keep a shard that was listed, if there is room. Any thread may call it."""
+        with self._keeping:
+            if self.has_room:
+                self._shards[listed.shard.name] = listed
+                self._folders += len(listed.trees)
 
     def run(self) -> None:
         """Read until memory is used up, or this is to stop. Blocks."""
-        with self._reading:
+        with self._reading, contextlib.suppress(_LeftOffError):
             for name in SHARDS:
-                if self._is_over:
-                    return
                 # What cannot be read is left to the step, when it has its turn.
-                with contextlib.suppress(OSError, StorageMigrationError, _JustWrittenError):
+                with contextlib.suppress(OSError, StorageMigrationError):
                     self._read(name)
 
     def leave_off(self) -> None:
@@ -111,61 +157,43 @@ class ReadAhead:
         self._left_off.set()
 
     def take(self, name: str) -> ShardAhead | None:
-        """A shard that was read and is as it was; None where there is none such. Blocks."""
+        """A shard that was listed lately; None where there is none such. Blocks."""
         self.leave_off()
         with self._reading:  # what is being read is read to its end
             found = self._shards.get(name)
-        return found if found is not None and found.is_as_it_was() else None
+        return found if found is not None and found.is_fresh else None
 
-    @property
-    def _is_over(self) -> bool:
-        return self._left_off.is_set() or self._folders >= _FOLDERS or self._bytes >= _BYTES
+    def _go_on(self) -> None:
+        if self._left_off.is_set():
+            raise _LeftOffError
 
     def _read(self, name: str) -> None:
-        read_at = time.monotonic()
-        marks: dict[str, int] = {}
-
-        def mark(path: str) -> None:
-            """Note how it is, before it is read."""
-            status = _status(path)
-            if status.st_mtime_ns > time.time_ns() - _MOMENT:
-                raise _JustWrittenError
-            marks[path] = _mark(status)
-
-        mark(str(self._nodes))  # for a shard that is not there yet
-        ahead = ShardAhead(list_shard(self._nodes, name, mark), marks=marks, read_at=read_at)
-        for content in ahead.shard.folders.values():
-            if self._is_over:
-                return
-            tree = read_tree(content, before=mark)
-            # Most nodes have no files: one tree will do for all of them.
-            ahead.trees[content] = tree if tree.metadata else NO_FILES
-            self._folders += 1
+        ahead = self._shards.get(name)
+        if ahead is None:
+            if not self.has_room:
+                raise _LeftOffError
+            ahead = list_ahead(self._nodes, name, self._go_on)
+            self.keep(ahead)
+        for tree in ahead.trees.values():
             for path, _ in tree.files:
-                if self._is_over:
-                    return
-                mark(path)
+                if self._bytes >= _BYTES:
+                    raise _LeftOffError
+                self._go_on()
                 small = read_small(path)
                 if small is not None:
                     ahead.files[path] = small
                     self._bytes += len(small.content)
-        self._shards[name] = ahead
-
-
-def _status(path: str) -> os.stat_result:
-    return os.stat(path)  # noqa: PTH116 - paths are text: there are very many
-
-
-def _mark(status: os.stat_result) -> int:
-    return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @asynccontextmanager
-async def reading_ahead(options: MigrationOptions) -> AsyncIterator[ReadAhead | None]:
+async def reading_ahead(
+    options: MigrationOptions, listed: object = None
+) -> AsyncIterator[ReadAhead | None]:
     """Read ahead while the body runs, and no longer.
 
     Args:
         options: How the migration is to be run.
+        listed: What the check before the migration has listed, or None.
 
     Yields:
         What has been read so far; None where there is no repository.
@@ -173,7 +201,7 @@ async def reading_ahead(options: MigrationOptions) -> AsyncIterator[ReadAhead | 
     if options.repository is None:
         yield None
         return
-    ahead = ReadAhead(options.repository)
+    ahead = listed if isinstance(listed, ReadAhead) else ReadAhead(options.repository)
     reading = asyncio.ensure_future(in_thread(ahead.run))
 
     async def end() -> None:

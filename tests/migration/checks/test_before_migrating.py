@@ -31,7 +31,7 @@ async def test_a_database_without_its_repository_is_refused_before_the_first_cha
     old: OldDatabase, tmp_path: Path
 ) -> None:
     before = await state_of(old.dsn)
-    for target, what in (("1.0.45", "trajectories"), ("main_0002", "")):
+    for target, what in (("1.0.45", "1 trajectory"), ("main_0002", "")):
         for repository in (None, tmp_path / "elsewhere"):
             with pytest.raises(StorageMigrationError, match=f"{what}.*--without-repository"):
                 await migrate(old.dsn, target, repository=repository, without_repository=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import threading
@@ -17,7 +18,9 @@ import aiidadb
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.migration.checks import files
 from aiidadb.migration.checks.files import _Walk
+from aiidadb.migration.repository import move_files
 from aiidadb.migration.repository.node_folders import nodes_path
+from aiidadb.migration.repository.read_ahead import ReadAhead
 from tests.helpers.databases import connected
 from tests.helpers.migrating import opened
 from tests.helpers.old_nodes import add_files, add_node, node_folder
@@ -87,6 +90,26 @@ async def test_all_that_cannot_be_moved_is_found_at_once(
     await databases.drop(dsn)
 
 
+async def test_what_the_check_has_listed_the_move_lists_no_more(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = await database_at(databases, 45)
+    async with connected(dsn) as connection:
+        for uuid in UUIDS:
+            await add_node(connection, FOLDER, uuid)
+    for uuid in UUIDS:
+        add_files(tmp_path, uuid, {"sub/a": b"a"})
+    for name in ("list_shard", "read_tree"):
+        monkeypatch.delattr(move_files, name)
+    async with opened(dsn, tmp_path) as backend:
+        report = await backend.schema.migrate()
+    assert report.steps[-1].version == report.version
+    async with connected(dsn) as connection:
+        query = "select count(*) from db_dbnode where repository_metadata #> '{o,sub,o,a}' is null"
+        assert await connection.fetchval(query) == 0
+    await databases.drop(dsn)
+
+
 def test_files_and_directories_that_may_not_be_read_are_found(tmp_path: Path) -> None:
     places = [add_files(tmp_path, uuid, {"sub/in": b"", "mine": b""}) for uuid in UUIDS[:4]]
     modes = {
@@ -107,8 +130,12 @@ def test_files_and_directories_that_may_not_be_read_are_found(tmp_path: Path) ->
             path.chmod(0o700)
 
 
+def _walk_of(nodes: Path, threads: int = 1) -> _Walk:
+    return _Walk(nodes, ReadAhead(nodes.parents[1]), threads=threads)
+
+
 async def _walk(nodes: str) -> dict[str, int]:
-    walk = _Walk(Path(nodes))
+    walk = _walk_of(Path(nodes))
     for number in range(256):
         await in_thread(walk.look_at_shards, [f"{number:02x}"])
     return dict(walk.counts)
@@ -217,7 +244,7 @@ async def test_several_threads_find_what_one_finds(tmp_path: Path) -> None:
     shards = [f"{number:02x}" for number in range(24)]
     for digits in shards:
         _with_faults(tmp_path, digits)
-    one, several = (_Walk(nodes_path(tmp_path), threads=number) for number in (1, 3))
+    one, several = (_walk_of(nodes_path(tmp_path), number) for number in (1, 3))
     for walk in (one, several):
         await in_thread(walk.look_at_shards, shards)
     assert one.counts == {"broken_link": 46, "special_file": 8}
@@ -228,7 +255,7 @@ async def test_several_threads_find_what_one_finds(tmp_path: Path) -> None:
 async def test_where_the_disk_is_waited_for_several_threads_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = _Walk(nodes_path(tmp_path))
+    walk = _walk_of(nodes_path(tmp_path))
     monkeypatch.setattr(time, "thread_time", lambda: 0.0)
     await in_thread(walk.look_at_shards, ["00"])
     assert walk.threads > 1
@@ -239,22 +266,24 @@ async def test_where_the_disk_is_waited_for_several_threads_wait(
 async def test_threads_that_wait_can_be_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(256):
-        (nodes_path(tmp_path) / "aa" / f"{number:02x}" / "rest").mkdir(parents=True)
     begun, given_up = threading.Event(), threading.Event()
-    looked = []
+    stopped = []
 
-    def look(_self: _Walk, folder: str) -> None:
-        looked.append(folder)
+    def list_slowly(_nodes: Path, name: str, interrupted: Callable[[], None], _use: object) -> None:
         begun.set()
         assert given_up.wait(20)
+        with pytest.raises(concurrent.futures.CancelledError):
+            interrupted()
+        stopped.append(name)
+        interrupted()
 
     monkeypatch.setattr(files, "Event", lambda: given_up)
-    monkeypatch.setattr(_Walk, "_look_at_folder", look)
-    walk = _Walk(nodes_path(tmp_path), threads=2)
-    looking = asyncio.ensure_future(in_thread(walk.look_at_shards, ["aa", "bb"]))
+    monkeypatch.setattr(files, "list_ahead", list_slowly)
+    walk = _walk_of(nodes_path(tmp_path), 2)
+    looking = asyncio.ensure_future(in_thread(walk.look_at_shards, ["aa", "bb", "cc", "dd"]))
     assert await asyncio.to_thread(begun.wait, 20)
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await looking
-    assert len(looked) == 1  # there is nothing in the other shard
+    assert 1 <= len(stopped) <= 4
+    assert [walk.ahead.take(name) for name in stopped] == [None] * len(stopped)

@@ -13,7 +13,7 @@ from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.repository import read_ahead
 from aiidadb.migration.repository.container_objects import read_small
 from aiidadb.migration.repository.node_folders import SHARDS, list_shard, nodes_path, read_tree
-from aiidadb.migration.repository.read_ahead import ReadAhead, reading_ahead
+from aiidadb.migration.repository.read_ahead import ReadAhead, list_ahead, reading_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +26,6 @@ def _folder(repository: Path, uuid: str) -> Path:
     return nodes_path(repository) / uuid[:2] / uuid[2:4] / uuid[4:]
 
 
-def _make_old(directory: Path) -> None:
-    """As if nothing of it had been written lately."""
-    for path in (*directory.rglob("*"), directory):
-        os.utime(path, (1_500_000_000, 1_500_000_000), follow_symlinks=False)
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     content = _folder(tmp_path, _UUID) / "path"
@@ -39,13 +33,7 @@ def repository(tmp_path: Path) -> Path:
     (content / "file").write_bytes(b"what is in it")
     (content / "sub" / "other").write_bytes(b"more")
     (content / "large").write_bytes(b"x" * 300_000)
-    _make_old(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def _long_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "_FRESH", 0.0)
 
 
 def _read(repository: Path) -> ReadAhead:
@@ -54,12 +42,20 @@ def _read(repository: Path) -> ReadAhead:
     return ahead
 
 
-@pytest.mark.parametrize("fresh", [0.0, 60.0])
-def test_what_is_as_it_was_need_not_be_read_again(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, fresh: float
+def _handed_over(repository: Path) -> ReadAhead:
+    """As the check before a migration leaves it: all is listed, and nothing read."""
+    ahead = ReadAhead(repository)
+    for name in SHARDS:
+        ahead.keep(list_ahead(nodes_path(repository), name, lambda: None))
+    return ahead
+
+
+@pytest.mark.parametrize("begun", [ReadAhead, _handed_over])
+def test_what_was_listed_lately_is_taken(
+    repository: Path, begun: Callable[[Path], ReadAhead]
 ) -> None:
-    monkeypatch.setattr(read_ahead, "_FRESH", fresh)
-    ahead = _read(repository)
+    ahead = begun(repository)
+    ahead.run()
     found = ahead.take("aa")
     assert found is not None
     assert found.shard == list_shard(nodes_path(repository), "aa")
@@ -72,101 +68,111 @@ def test_what_is_as_it_was_need_not_be_read_again(
     assert empty.shard.folders == {}
 
 
-def _add_file(folder: Path) -> None:
-    (folder / "path" / "sub" / "new").write_bytes(b"")
+def test_what_was_handed_over_is_not_listed_again(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = _handed_over(repository)
+    monkeypatch.delattr(read_ahead, "list_shard")
+    ahead.run()
+    found = ahead.take("aa")
+    assert found is not None
+    assert len(found.files) == 2
 
 
-def _remove_file(folder: Path) -> None:
-    (folder / "path" / "file").unlink()
+def test_what_was_listed_long_ago_is_listed_by_the_move(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = _read(repository)
+    assert ahead.take("aa") is not None
+    monkeypatch.setattr(read_ahead, "_FRESH", 0.0)
+    assert ahead.take("aa") is None
 
 
-def _change_file(folder: Path) -> None:
-    (folder / "path" / "file").write_bytes(b"what was in it")
-
-
-def _change_file_in_size_alone(folder: Path) -> None:
-    path = folder / "path" / "file"
-    status = path.stat()
-    path.write_bytes(b"shorter")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _add_raw_input(folder: Path) -> None:
-    (folder / "raw_input").mkdir()
-
-
-def _add_node(folder: Path) -> None:
-    (folder.parent / _UUID[4:].replace("1", "2") / "path").mkdir(parents=True)
-
-
-def _add_nodes_with_other_digits(folder: Path) -> None:
-    (folder.parents[1] / "99" / _UUID[4:] / "path").mkdir(parents=True)
-
-
-def _remove_all(folder: Path) -> None:
-    folder.rename(folder.parents[4] / "elsewhere")
-
-
-@pytest.mark.usefixtures("_long_after")
 @pytest.mark.parametrize(
-    "change",
+    "contents",
     [
-        _add_file,
-        _remove_file,
-        _change_file,
-        _change_file_in_size_alone,
-        _add_raw_input,
-        _add_node,
-        _add_nodes_with_other_digits,
-        _remove_all,
+        {},
+        {"path": {}},
+        {"path": {}, "raw_input": {"in": b"in"}},
+        {"path": {".gitignore": b""}, "raw_input": {"in": b"in"}},
+        {"path": {"out": b"out"}, "raw_input": {}},
+        {"raw_input": {"in": b"in"}},
+        {"raw_input": {}},
     ],
 )
-def test_what_has_changed_is_read_again(repository: Path, change: Callable[[Path], None]) -> None:
-    ahead = _read(repository)
-    change(_folder(repository, _UUID))
-    assert ahead.take("aa") is None
-    assert ahead.take("bb") is not None
-
-
-@pytest.mark.usefixtures("_long_after")
-def test_a_shard_that_comes_later_is_read(repository: Path) -> None:
-    ahead = _read(repository)
-    (_folder(repository, f"bb{_UUID[2:]}") / "path").mkdir(parents=True)
-    assert ahead.take("bb") is None
-
-
-def test_what_was_written_just_now_is_left_for_later(repository: Path) -> None:
-    path = _folder(repository, _UUID) / "path" / "file"
-    os.utime(path)
-    ahead = _read(repository)
-    assert ahead.take("aa") is None
-    assert ahead.take("bb") is not None
-
-
-def test_what_cannot_be_read_is_left_for_later(repository: Path) -> None:
-    (_folder(repository, _UUID) / "path" / "broken").symlink_to("nowhere")
-    named = _folder(repository, f"bb{_UUID[2:]}") / "path"
-    named.mkdir(parents=True)
-    os.mkfifo(named / "pipe")
-    _make_old(repository)
-    ahead = _read(repository)
-    assert [name for name in SHARDS if ahead.take(name) is None] == ["aa", "bb"]
-
-
-@pytest.mark.parametrize(("name", "most", "whole"), [("_BYTES", 30, 1), ("_FOLDERS", 2, 1)])
-def test_memory_is_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int, whole: int
+def test_a_shard_is_listed_with_its_files_as_without_them(
+    tmp_path: Path, contents: dict[str, dict[str, bytes]]
 ) -> None:
+    folder = _folder(tmp_path, _UUID)
+    folder.mkdir(parents=True)
+    for name, files in contents.items():
+        (folder / name).mkdir()
+        for file, written in files.items():
+            (folder / name / file).write_bytes(written)
+    listed = list_ahead(nodes_path(tmp_path), "aa", lambda: None)
+    assert listed.shard == list_shard(nodes_path(tmp_path), "aa")
+    folders = listed.shard.folders.values()
+    assert listed.trees == {content: read_tree(content) for content in folders}
+
+
+def test_content_that_is_a_link_to_nowhere_is_not_taken_for_none(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, _UUID)
+    folder.mkdir(parents=True)
+    (folder / "path").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError):
+        list_ahead(nodes_path(tmp_path), "aa", lambda: None)
+
+
+def test_files_that_cannot_be_read_are_left_for_later(repository: Path) -> None:
+    content = _folder(repository, _UUID) / "path"
+    (content / "broken").symlink_to("nowhere")
+    os.mkfifo(content / "pipe")
+    found = _read(repository).take("aa")
+    assert found is not None
+    assert {path for path, _ in found.trees[str(content)].files} > found.files.keys()
+    assert not found.files.keys() & {f"{content}/broken", f"{content}/pipe"}
+
+
+def test_what_cannot_be_listed_is_left_for_later(repository: Path) -> None:
+    folder = _folder(repository, f"bb{_UUID[2:]}")
+    for name in ("path", "raw_input"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_bytes(b"")
+    ahead = _read(repository)
+    assert [name for name in SHARDS if ahead.take(name) is None] == ["bb"]
+
+
+def _repository_of_four(directory: Path) -> None:
     for digits in ("00", "44", "88", "cc"):
-        content = _folder(tmp_path, f"{digits}{str(uuids.uuid4())[2:]}") / "path"
+        content = _folder(directory, f"{digits}{str(uuids.uuid4())[2:]}") / "path"
         content.mkdir(parents=True)
         for number in range(5):
             (content / str(number)).write_bytes(b"four")
-    _make_old(tmp_path)
-    monkeypatch.setattr(read_ahead, name, most)
-    ahead = _read(tmp_path)
+
+
+@pytest.mark.parametrize("begun", [ReadAhead, _handed_over])
+def test_folders_in_memory_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Callable[[Path], ReadAhead]
+) -> None:
+    _repository_of_four(tmp_path)
+    monkeypatch.setattr(read_ahead, "_FOLDERS", 2)
+    ahead = begun(tmp_path)
+    ahead.run()
     kept = [found for name in SHARDS if (found := ahead.take(name)) is not None]
-    assert [found.shard.name for found in kept if found.trees] == ["00", "44"][:whole]
+    assert [found.shard.name for found in kept if found.trees] == ["00", "44"]
+    assert [len(found.files) for found in kept if found.trees] == [5, 5]
+
+
+@pytest.mark.parametrize("begun", [ReadAhead, _handed_over])
+def test_contents_in_memory_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Callable[[Path], ReadAhead]
+) -> None:
+    _repository_of_four(tmp_path)
+    monkeypatch.setattr(read_ahead, "_BYTES", 26)
+    ahead = begun(tmp_path)
+    ahead.run()
+    kept = [found for name in SHARDS if (found := ahead.take(name)) is not None]
+    assert sum(len(found.files) for found in kept) == 7
 
 
 async def test_reading_ahead_ends_with_what_it_is_for(

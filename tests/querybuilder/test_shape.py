@@ -158,7 +158,10 @@ def of_texts(texts: list[str]) -> Draft:
 
 @pytest.mark.hypothesis
 @settings(max_examples=examples(50))
-@given(st.lists(HOSTILE, min_size=11, max_size=11, unique=True))
+@given(
+    # Equal values are one parameter, and the type of every node is `%` already.
+    st.lists(HOSTILE.filter(lambda text: text != "%"), min_size=11, max_size=11, unique=True)
+)
 def test_whatever_a_caller_writes_the_statement_is_the_same(texts: list[str]):
     numbers = [f"{number}" for number in range(len(texts))]
     # Tags have rules of their own; and with a letter in front a key cannot be a place in a list.

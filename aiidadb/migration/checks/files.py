@@ -1,7 +1,7 @@
 """Files and folders of a repository that cannot be moved into a container (0047).
 
-The status of each file is read once, in a thread; nothing is opened but directories, to list
-them.
+The status of each file is read in threads, once where nothing is wrong with its shard; nothing is
+opened but directories, to list them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.rows import query_for
 from aiidadb.migration.repository.node_folders import (
+    SHARDS,
     SYMBOLS_FILE,
     file_of_node,
     nodes_path,
@@ -31,7 +33,6 @@ from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_files", "find_missing_symbols"]
 
-_SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 _SHARDS_AT_ONCE: Final = 8
 _NODES_AT_ONCE: Final = 500
 _KEPT: Final = 10  # of the paths of a kind
@@ -88,11 +88,11 @@ async def find_files(
         return [], None
     ahead = ReadAhead(repository)
     walk = _Walk(nodes_path(repository), ahead)
-    for first in range(0, len(_SHARDS), _SHARDS_AT_ONCE):
+    for first in range(0, len(SHARDS), _SHARDS_AT_ONCE):
         # A few together: between two of these the caller is informed, and may stop.
-        some = _SHARDS[first : first + _SHARDS_AT_ONCE]
+        some = SHARDS[first : first + _SHARDS_AT_ONCE]
         await in_thread(walk.look_at_shards, some)
-        context.progress("looking at the files of nodes", first + len(some), len(_SHARDS))
+        context.progress("looking at the files of nodes", first + len(some), len(SHARDS))
     found = [
         KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
         for code, paths in walk.found.items()
@@ -185,10 +185,8 @@ class _Walk:
 
     def _look_at_folder(self, folder: str) -> None:
         # A node's folder is not listed: what else is in it does not belong to a node.
-        path, raw_input = f"{folder}{os.sep}path", f"{folder}{os.sep}raw_input"
-        files = self._look_below(path)
-        # Few nodes have it, and to ask whether it is there is the cheapest way to learn so.
-        inputs = self._look_below(raw_input) if os.access(raw_input, os.F_OK) else 0
+        files = self._look_below(f"{folder}{os.sep}path")
+        inputs = self._look_below(f"{folder}{os.sep}raw_input")
         if files and inputs:
             self._note("two_contents", folder)
 
@@ -216,8 +214,10 @@ class _Walk:
                         files += is_file and not (
                             directory == content and entry.name == ".gitignore"
                         )
-            except (FileNotFoundError, NotADirectoryError):
-                if directory != content:
+            except FileNotFoundError:
+                if Path(directory).is_symlink():
+                    self._note("broken_link", directory)
+                elif directory != content:
                     self._note("unreadable_file", directory)
             except OSError:
                 self._note("unreadable_file", directory)

@@ -174,6 +174,34 @@ def as_nobody(
     return json.loads(written)
 
 
+async def test_content_that_is_not_a_directory_is_found(
+    databases: Databases, tmp_path: Path
+) -> None:
+    dsn = await database_at(databases, 45)
+    places = []
+    async with connected(dsn) as connection:
+        for uuid, content in zip(UUIDS, ("path", "raw_input") * 2, strict=False):
+            await add_node(connection, FOLDER, uuid)
+            folder = node_folder(tmp_path, uuid)
+            folder.mkdir(parents=True)
+            places.append(folder / content)
+    (places[1].parent / "path").mkdir()  # as AiiDA left it
+    for link in places[:2]:
+        link.symlink_to("nowhere")
+    for file in places[2:]:
+        file.write_bytes(b"")
+    async with opened(dsn, tmp_path) as backend:
+        check = await backend.schema.check()
+        found = {finding.code: finding.count for finding in check.findings}
+        assert found == {"broken_link": 2, "unreadable_file": 2}
+        for place in places:
+            place.unlink()
+            place.mkdir()
+        assert await backend.schema.check() == aiidadb.MigrationCheck()
+        assert str((await backend.schema.migrate()).version) == "main_0002"
+    await databases.drop(dsn)
+
+
 async def test_files_of_others_that_may_not_be_read_are_found(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

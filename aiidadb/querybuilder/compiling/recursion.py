@@ -168,9 +168,9 @@ def _carried_links(names: WalkNames) -> _Column:
     has_cycle = f"(select is_there from {names.cycle})"  # noqa: S608 - a name of ours
     if names.rows == "depths":
         # Ways with the same ends and depth are one row, because `union` removes duplicates; but
-        # only if the links that they carry are equal too. So they carry none, as long as
-        # there is no cycle. Near the start, where a bound on the depth lets no way
-        # get far, there are few ways, and carrying their links spares the search for a cycle.
+        # only if the links that they carry are equal too. So they carry none, as long as there is
+        # no cycle. Near the start, where a bound on the depth lets no way get far, there are few
+        # ways, and carrying their links spares the search for a cycle.
         carries = f"not ({names.goes_far}) or {has_cycle}" if names.goes_far else has_cycle
         first = f"case when {carries} then {first} else array[]::int[] end"
     else:

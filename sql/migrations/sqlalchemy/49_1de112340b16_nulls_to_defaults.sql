@@ -8,8 +8,7 @@
 -- why: The SQLAlchemy backend allowed null nearly everywhere, the main line hardly anywhere; the
 --     next step forbids it. mtime is kept. What has no value that could be guessed (the type of a
 --     node or of a link, the ends of a link, the user of a group) is left for the next step to
---     refuse. Where AiiDA silently deletes and truncates, what is lost
---     is in a file.
+--     refuse. Where AiiDA silently deletes and truncates, what is lost is in a file.
 -- tables: db_dbauthinfo, db_dbcomment, db_dbcomputer, db_dbgroup, db_dbgroup_dbnodes, db_dblog,
 --     db_dbnode, db_dbsetting, db_dbuser
 

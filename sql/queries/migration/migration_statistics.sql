@@ -1,8 +1,7 @@
 -- name: migration_statistics
 -- purpose: Which columns the planner has no statistics on: to remake a column, or a type, removes
---     its statistics, and no autovacuum follows where no row was updated. Documents are
---     left
---     out: their statistics take the longest to gather, and no query of AiiDA's needs them
+--     its statistics, and no autovacuum follows where no row was updated. Documents are left out:
+--     their statistics take the longest to gather, and no query of AiiDA's needs them
 -- parameters: $1 tables text[]: where to look
 -- result: statement text; one row per table, by name: what to run, analyze ...
 select

@@ -1,6 +1,5 @@
 -- name: eav_extent
--- purpose: How much there is to do: how many nodes and settings, and between which ids the nodes
---     are
+-- purpose: How much there is to do: how many nodes and settings, and the range of the nodes' ids
 -- parameters: none
 -- step: django_0037
 -- result: nodes bigint, first_id int, last_id int, settings bigint; one row: how many there are of

@@ -3,9 +3,9 @@
 --     writes to a file; read by a cursor
 -- parameters: none
 -- schema: django_0031, sqlalchemy_32_3d6190594e19
--- result: id int, name varchar, time text, data_type varchar, value_type varchar,
---     json_value text, aiida_obj int, parent int; one row per datum, by id. The time in
---     UTC, as text, for Python cannot hold all of them
+-- result: id int, name varchar, time text, data_type varchar, value_type varchar, json_value text,
+--     aiida_obj int, parent int; one row per datum, by id; the time is in UTC, and text, as Python
+--     cannot hold every time
 select
     data.id,
     data.name,

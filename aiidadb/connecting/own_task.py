@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from aiidadb.connecting.uninterrupted import clean_up_after
+from aiidadb.connecting.uninterrupted import clean_up_after, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -79,11 +79,12 @@ class InOwnTask(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
-            return
         # Also where it is done: what failed ahead is of no use to those who do not come to it.
         self._task.cancel()
-        await clean_up_after(error, _ended(self._task), within=None)
+        if error is None:
+            await uninterrupted(_ended(self._task), within=None)
+        else:
+            await clean_up_after(error, _ended(self._task), within=None)
 
 
 async def _make(

@@ -171,6 +171,24 @@ async def test_an_item_that_is_being_made_ahead_is_ended() -> None:
     assert ended == ["closed"] * 2
 
 
+@pytest.mark.quick
+async def test_one_that_is_left_without_an_error_is_ended() -> None:
+    ended = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 0
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            ended.append("closed")
+
+    async with InOwnTask(items()) as own:
+        async for _ in own:
+            break
+    assert ended == ["closed"]
+
+
 async def test_what_was_waited_for_in_vain_is_given_next() -> None:
     async def items() -> AsyncGenerator[int, None]:
         await asyncio.sleep(0.05)

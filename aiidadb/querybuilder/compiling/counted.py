@@ -8,7 +8,7 @@ from aiidadb.querybuilder.compiling.apart import expression, ordered, write_apar
 from aiidadb.querybuilder.filter_tree import COMBINATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiidadb.querybuilder.compiling.ordering import Order
     from aiidadb.querybuilder.compiling.sources import Selected, Source
@@ -99,5 +99,4 @@ def write_counted(
 
 def _tables(vertices: Vertices) -> dict[str, str]:
     """By alias, the tables of vertices and edges."""
-    sources: Iterable[Source] = vertices.sources.values()
-    return {one.alias: one.entity.table for one in sources}
+    return {one.alias: one.entity.table for one in vertices.sources.values()}

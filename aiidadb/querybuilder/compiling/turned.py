@@ -68,12 +68,12 @@ def _is_wide(vertex: Vertex, filters: Mapping[str, Tree]) -> bool:
     """Whether very many rows may be left of a vertex, and of the edge that leads to it."""
     if vertex.edge is not None and filters.get(vertex.given["edge_tag"] or ""):
         return False
-    columns = vertex.source.entity
+    entity = vertex.source.entity
     return all(
         key in _TYPES
         or (
             key not in COMBINATIONS
-            and columns.column(key.partition(".")[0]).kind == "JSON"
+            and entity.column(key.partition(".")[0]).kind == "JSON"
             and all(operator in _LOOSE for operator, _, _ in parts)
         )
         for key, parts in filters.get(vertex.given["tag"], ())

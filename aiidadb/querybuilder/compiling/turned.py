@@ -55,13 +55,13 @@ def from_narrow_end(
     walk_tag = behind[0].given["edge_tag"]
     assert walk_tag is not None
     if (
-        behind[0].joined is not before[0]
-        or uses_path(walk_tag, query, filters)
-        or not all(_is_wide(one, filters) for one in before)
-        or not any(_is_narrow(filters.get(one.given["tag"], ())) for one in behind)
+        behind[0].joined is before[0]
+        and all(_is_wide(one, filters) for one in before)
+        and any(_is_narrow(filters.get(one.given["tag"], ())) for one in behind)
+        and not uses_path(walk_tag, query, filters)
     ):
-        return vertices
-    return _turned(vertices, version)
+        return _turned(vertices, version)
+    return vertices
 
 
 def _is_wide(vertex: Vertex, filters: Mapping[str, Tree]) -> bool:

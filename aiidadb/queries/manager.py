@@ -507,10 +507,10 @@ class QueryManager:
         then that has written, since before that one, for up to a day. (So a process that became
         active in another way than AiiDA's, by SQL that leaves ``mtime`` as it was, on a machine
         whose clock is more than an hour slow, or in a transaction that was open at the first look,
-        may show a quarter of an hour late.) Inside
-        :meth:`aiidadb.Backend.transaction`, in the sqlalchemy line, and for terminated states, all
-        processes are looked at each time. A database where that takes too long can be given an
-        index, which is used as soon as it is there; AiiDA does not mind it::
+        may show a quarter of an hour late.) Inside :meth:`aiidadb.Backend.transaction`, in the
+        sqlalchemy line, and for terminated states, all processes are looked at each time. A
+        database where that takes too long can be given an index, which is used as soon as it is
+        there; AiiDA does not mind it::
 
             create index concurrently on db_dbnode ((attributes ->> 'process_state'))
             where node_type like 'process.%';

@@ -358,11 +358,11 @@ class Session:
         """Run one statement that changes rows.
 
         Outside of a transaction the end of it is a COMMIT. Cancelled, it is cancelled on the
-        server, whose answer says whether that came in time. If a deadlock undoes it, or
-        a conflict where the role's default isolation is a stricter one, it is sent again, a few
-        times at most. (Locks in the order of pks do not prevent all deadlocks: the statement comes
-        to a row by the version that it saw at first, and may find there someone waiting in line for
-        the very lock that it has on the next version.)
+        server, whose answer says whether that came in time. If a deadlock undoes it, or a
+        conflict where the role's default isolation is a stricter one, it is sent again, a few times
+        at most. (Locks in the order of pks do not prevent all deadlocks: the statement comes to a
+        row by the version that it saw at first, and may find there someone waiting in line for the
+        very lock that it has on the next version.)
 
         Args:
             query: One of :data:`aiidadb.sql.QUERIES`.

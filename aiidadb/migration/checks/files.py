@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from collections import defaultdict
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -29,6 +29,7 @@ from aiidadb.migration.repository.node_folders import (
     nodes_path,
 )
 from aiidadb.migration.repository.read_ahead import ReadAhead, list_ahead
+from aiidadb.migration.repository.thread_results import result_of
 from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ _KEPT: Final = 10  # of the paths of a kind
 # network's file system, than this multiple of the work, several wait together.
 _THREADS: Final = 8
 _WAITING: Final = 4
-_ASKED_EVERY: Final = 0.1  # seconds
 
 
 async def find_missing_symbols(context: StepContext, plan: MigrationPlan) -> list[Finding]:
@@ -151,9 +151,7 @@ class _Walk:
             try:
                 # In the order of the shards: what is found does not depend on which was first.
                 for looking in [threads.submit(look, shard) for shard in shards]:
-                    while not wait((looking,), timeout=_ASKED_EVERY).done:
-                        self.interrupted()
-                    self._add(looking.result())
+                    self._add(result_of(looking, self.interrupted))
             except BaseException:
                 given_up.set()
                 raise

@@ -6,13 +6,14 @@ import hashlib
 import os
 import stat
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.repository.pack_writer import hash_of, pieces_of
+from aiidadb.migration.repository.thread_results import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,6 @@ _OBJECTS_AT_ONCE: Final = 2_000
 _READERS: Final = 2
 _READ_AT_ONCE: Final = 32
 _READ_AHEAD: Final = 4
-_ASKED_EVERY: Final = 0.1  # seconds
 # A named pipe would otherwise be waited for; Windows has neither it nor the flag.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -105,9 +105,7 @@ class ObjectWriter:
     def _keep(self, reading: Future[list[_Read]]) -> Iterator[str]:
         """Take what a thread has read; the key of each file."""
         self._interrupted()
-        while not reading.done() and not wait((reading,), timeout=_ASKED_EVERY).done:
-            self._interrupted()
-        for path, small in reading.result():
+        for path, small in result_of(reading, self._interrupted):
             if small is None:
                 self._write()
                 yield self._store_large(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.querybuilder.compiling.ordering import terms_of
+from aiidadb.querybuilder.compiling.ordering import ordered
 from aiidadb.querybuilder.compiling.stage_writer import indented
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.compiling.stage_writer import StageWriter
     from aiidadb.querybuilder.compiling.stages import Stages
 
-__all__ = ["expression", "ordered", "write_apart"]
+__all__ = ["expression", "write_apart"]
 
 
 def write_apart(
@@ -45,8 +45,3 @@ def write_apart(
 def expression(name: str, text: str) -> str:
     """A common table expression that is made once, as a whole."""
     return f"{name} as materialized (\n{indented(text)}\n)"
-
-
-def ordered(orders: Sequence[Order], cells: Sequence[str]) -> str:
-    """The order of rows, with SQL for each value; empty where there is none."""
-    return f"\norder by {terms_of(orders, cells)}" if orders else ""

@@ -39,7 +39,7 @@ from aiidadb.querybuilder.compiling.counted import (
     looks_into_json,
     write_counted,
 )
-from aiidadb.querybuilder.compiling.ordering import orders_of, terms_of, with_ties_broken
+from aiidadb.querybuilder.compiling.ordering import ordered, orders_of, with_ties_broken
 from aiidadb.querybuilder.compiling.pages import behind, write_page
 from aiidadb.querybuilder.compiling.parameters import Parameters
 from aiidadb.querybuilder.compiling.projection import projection_of
@@ -232,11 +232,8 @@ def _rows(
 def _all_rows(rows: _Rows, stages: Stages, writer: StageWriter) -> str:
     """The rows in their order."""
     columns = [one.called(stages.at_end(one.value)) for one in rows.selected]
-    text = writer.last(columns)
-    if rows.orders:
-        cells = [stages.at_end(one.value) for one in rows.orders]
-        text += f"\norder by {terms_of(rows.orders, cells)}"
-    return text
+    cells = [stages.at_end(one.value) for one in rows.orders]
+    return f"{writer.last(columns)}{ordered(rows.orders, cells)}"
 
 
 def _bounds(number: int, parameters: Parameters, *, has_limit: bool, has_offset: bool) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiidadb.querybuilder.compiling.apart import expression, ordered, write_apart
+from aiidadb.querybuilder.compiling.apart import expression, write_apart
+from aiidadb.querybuilder.compiling.ordering import ordered
 from aiidadb.querybuilder.filter_tree import COMBINATIONS
 
 if TYPE_CHECKING:

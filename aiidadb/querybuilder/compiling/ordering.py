@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiidadb.querybuilder.dictionary import QueryDict
     from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["Order", "orders_of", "terms_of", "with_ties_broken"]
+__all__ = ["Order", "ordered", "orders_of", "with_ties_broken"]
 
 _NULLABLE: Final = frozenset({"process_type", "dbcomputer_id"})
 
@@ -148,8 +148,11 @@ def _primary_keys(vertices: Iterable[Vertex]) -> Iterator[tuple[Expression, str]
         yield way, "int[]"
 
 
-def terms_of(orders: Sequence[Order], sql: Sequence[str]) -> str:
-    """What stands behind ``order by``, with SQL for each value."""
-    return ", ".join(
+def ordered(orders: Sequence[Order], sql: Sequence[str]) -> str:
+    """The ``order by`` of rows, with SQL for each value; empty where there is none."""
+    if not orders:
+        return ""
+    terms = ", ".join(
         f"{cell} desc" if one.is_descending else cell for one, cell in zip(orders, sql, strict=True)
     )
+    return f"\norder by {terms}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiidadb.exceptions import InvalidInputError
-from aiidadb.querybuilder.compiling.ordering import terms_of
+from aiidadb.querybuilder.compiling.ordering import ordered
 from aiidadb.querybuilder.compiling.stage_writer import indented, where
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_page(
         select = f"select page.*, {', '.join(map(_key, sql))}"
         body = f"{select}\nfrom (\n{inner}\n) as page ({', '.join(columns)})"
         body += where(after(orders, sql))
-    return f"{body}\norder by {terms_of(orders, sql)}"
+    return f"{body}{ordered(orders, sql)}"
 
 
 def _key(sql: str) -> str:

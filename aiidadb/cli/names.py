@@ -100,7 +100,8 @@ async def require_user(backend: Backend, pk: int) -> None:
     query = Query.from_(users).select(users.id).orderby(users.id)
     known = [row["id"] for row in await backend.queries.fetch(query)]
     if asked not in known:
-        raise NotExistent(f"there is no user {asked}", advice=f"the users are {_listed(known)}")
+        advice = f"the users are {_listed(known)}" if known else "the database has no users"
+        raise NotExistent(f"there is no user {asked}", advice=advice)
 
 
 async def require_user_email(backend: Backend, email: str) -> None:

@@ -12,6 +12,7 @@ from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.rows.row_cursor import RowCursor
 from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.exceptions import CorruptStorage, ResourceError
+from aiidadb.messages import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -139,8 +140,8 @@ async def stream(
 def too_many(most: int) -> ResourceError:
     """The error for a query that has more rows than its caller takes."""
     return ResourceError(
-        f"the query has more than {most} rows, which is the limit max_rows: ask for less, read it "
-        "in pages, or give a larger max_rows"
+        f"the query has more than {plural(most, 'row')}, which is the limit max_rows: ask for "
+        "less, read it in pages, or give a larger max_rows"
     )
 
 

@@ -56,6 +56,11 @@ def test_a_wrong_name_is_an_error(run, shared_campaign, arguments, message):
         assert message in one_line(run(*arguments, *form, "--dsn", shared_campaign), 1)
 
 
+def test_where_there_are_no_users_none_are_listed(run, bare_dsn):
+    said = one_line(run("stats", "--user", "77", "--dsn", bare_dsn), 1)
+    assert "there is no user 77: the database has no users" in said
+
+
 def test_many_wrong_names_make_a_short_message(run, shared_campaign):
     pks = range(10_000, 10_400)
     said = one_line(run("closest-parents", *pks, "--dsn", shared_campaign), 1)

@@ -137,6 +137,8 @@ async def test_more_rows_than_are_taken_are_an_error(world):
     assert len(await structures(world, max_rows=4).all()) == 4
     query = structures(world, max_rows=3)
     assert len(await structures(world, max_rows=3).limit(3).all()) == 3
+    with pytest.raises(ResourceError, match="more than 1 row, which"):
+        await structures(world, max_rows=1).all()
     with pytest.raises(ResourceError, match="max_rows"):
         await query.all()
     with pytest.raises(ResourceError, match="max_rows"):

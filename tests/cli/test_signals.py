@@ -31,9 +31,10 @@ BOTH = pytest.mark.parametrize(
     ],
 )
 
-# A command that works in a thread, for as many seconds as it is told.
+# A command that works in a thread, for as many seconds as it is told, and says once a signal has
+# cancelled it: a second signal that reaches a busy machine's process before that is no second one.
 IN_THREAD = """
-import sys, time
+import asyncio, sys, time
 import click
 from aiidadb.cli.exit_status import Commands
 from aiidadb.cli.signals import run_until_signal
@@ -44,12 +45,23 @@ def block():
     time.sleep(float(sys.argv[1]))
     print("done", flush=True)
 
+async def notice():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        print("cancelled", flush=True)
+
+async def both():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(in_thread(block))
+        tasks.create_task(notice())
+
 @click.group(cls=Commands)
 def top(): pass
 
 @top.command()
 def work():
-    run_until_signal(lambda: in_thread(block))
+    run_until_signal(both)
 
 top(["work"])
 """
@@ -123,12 +135,13 @@ def test_work_in_a_thread_is_waited_for_after_one_sigterm_and_not_after_two(igno
         assert command.stdout.readline() == "begun\n"
         command.send_signal(signal.SIGTERM)
         assert command.wait() == 143
-        assert command.stdout.read() == "done\n"
+        assert command.stdout.read() == "cancelled\ndone\n"
         assert command.stderr.read() == "Interrupted.\n"
     with started([*words, "600"]) as command:
         assert command.stdout.readline() == "begun\n"
         command.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        assert command.stdout.readline() == "cancelled\n"
+        time.sleep(0.5)  # two signals within 0.2 seconds are one
         assert command.poll() is None
         command.send_signal(signal.SIGTERM)
         assert command.wait() == 143

@@ -1,7 +1,7 @@
 """Files and folders of a repository that cannot be moved into a container (0047).
 
-The status of each file is read in threads, once where nothing is wrong with its shard; nothing is
-opened but directories, to list them.
+The status of each file is read in threads or processes, once where nothing is wrong with its shard;
+nothing is opened but directories, to list them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,8 @@ from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.rows import query_for
+from aiidadb.migration.repository.lister import may_read, require_readable_file
+from aiidadb.migration.repository.lister_processes import ListerProcesses, useful_number
 from aiidadb.migration.repository.node_folders import (
     SHARDS,
     SYMBOLS_FILE,
@@ -38,19 +41,20 @@ if TYPE_CHECKING:
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.python_step import StepContext
-    from aiidadb.migration.repository.node_folders import Tree
-    from aiidadb.migration.repository.read_ahead import ShardAhead
 
 __all__ = ["find_files", "find_missing_symbols"]
 
-_SHARDS_AT_ONCE: Final = 8
+# A few first, to see what they take; and after each some more the caller is informed.
+_SHARDS_FIRST: Final = 4
+_SHARDS_AT_ONCE: Final = 28
 _NODES_AT_ONCE: Final = 500
 _KEPT: Final = 10  # of the paths of a kind
-# One thread is the fastest where the system has all in memory: several take Python's lock from each
-# other at each system call. Where it takes longer to wait for the disk, or for the server of a
-# network's file system, than this multiple of the work, several wait together.
+# Where it takes longer to wait for the disk, or for the server of a network's file system, than
+# this multiple of the work, several threads wait together. Where the system has all in memory, they
+# would take Python's lock from each other at each system call: processes list, where that pays.
 _THREADS: Final = 8
 _WAITING: Final = 4
+_WORTH_PROCESSES: Final = 0.15  # seconds
 
 
 async def find_missing_symbols(context: StepContext, plan: MigrationPlan) -> list[Finding]:
@@ -88,11 +92,12 @@ async def find_files(
         return [], None
     ahead = ReadAhead(repository)
     walk = _Walk(nodes_path(repository), ahead)
-    for first in range(0, len(SHARDS), _SHARDS_AT_ONCE):
-        # A few together: between two of these the caller is informed, and may stop.
-        some = SHARDS[first : first + _SHARDS_AT_ONCE]
-        await in_thread(walk.look_at_shards, some)
-        context.progress("looking at the files of nodes", first + len(some), len(SHARDS))
+    try:
+        for first, last in pairwise((0, *range(_SHARDS_FIRST, len(SHARDS) + 1, _SHARDS_AT_ONCE))):
+            await in_thread(walk.look_at_shards, SHARDS[first:last])
+            context.progress("looking at the files of nodes", last, len(SHARDS))
+    finally:
+        await in_thread(walk.end)
     found = [
         KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
         for code, paths in walk.found.items()
@@ -112,6 +117,7 @@ class _Walk:
         ahead: Keeps each shard with which nothing is wrong, as it was listed.
         interrupted: Called between pieces of work; raises when the work is to be given up.
         threads: How many look at shards, each at one of its own.
+        processes: What lists shards for the threads, if that pays.
         found: The first few paths of each kind.
         counts: How many there are of each kind.
     """
@@ -120,6 +126,7 @@ class _Walk:
     ahead: ReadAhead
     interrupted: Callable[[], None] = from_thread.check_cancelled
     threads: int = 1
+    processes: ListerProcesses | None = None
     found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -132,8 +139,20 @@ class _Walk:
         for shard in shards:
             self._look_at_shard(shard)
         worked = time.thread_time() - idle
-        if time.perf_counter() - begin > _WAITING * worked:
+        passed = time.perf_counter() - begin
+        if passed > _WAITING * worked:
             self.threads = _THREADS
+        elif (
+            passed / len(shards) * len(SHARDS) > _WORTH_PROCESSES
+            and (number := useful_number()) > 1
+        ):
+            self.processes = ListerProcesses(self.nodes, number)
+            self.threads = number
+
+    def end(self) -> None:
+        """End the processes."""
+        if self.processes is not None:
+            self.processes.close()
 
     def _look_in_threads(self, shards: Sequence[str]) -> None:
         given_up = Event()
@@ -143,7 +162,7 @@ class _Walk:
                 raise CancelledError
 
         def look(shard: str) -> _Walk:
-            walk = _Walk(self.nodes, self.ahead, interrupted)
+            walk = _Walk(self.nodes, self.ahead, interrupted, processes=self.processes)
             walk._look_at_shard(shard)
             return walk
 
@@ -154,6 +173,8 @@ class _Walk:
                     self._add(result_of(looking, self.interrupted))
             except BaseException:
                 given_up.set()
+                if self.processes is not None:
+                    self.processes.kill()
                 raise
 
     def _add(self, other: _Walk) -> None:
@@ -162,18 +183,15 @@ class _Walk:
             self.found[code] += paths[: _KEPT - len(self.found[code])]
 
     def _look_at_shard(self, name: str) -> None:
+        listed = None if self.processes is None else self.processes.list(name)
         try:
-            listed = list_ahead(self.nodes, name, self.interrupted, self._use)
+            if listed is None:
+                self.interrupted()
+                listed = list_ahead(self.nodes, name, self.interrupted, require_readable_file)
         except (OSError, StorageMigrationError):
             self._look_closely(name)
         else:
             self.ahead.keep(listed)
-
-    def _use(self, listed: ShardAhead, content: str, tree: Tree) -> None:
-        for path, _ in tree.files:
-            _require_readable_file(path)
-        if self.ahead.has_room:
-            listed.add(content, tree)
 
     def _look_closely(self, shard: str) -> None:
         for second in self._directories(f"{self.nodes}{os.sep}{shard}"):
@@ -242,7 +260,7 @@ class _Walk:
             return False
         if not stat.S_ISREG(status.st_mode):
             self._note("special_file", path)
-        elif not _may_read(status):
+        elif not may_read(status):
             self._note("unreadable_file", path)
         return True
 
@@ -250,24 +268,6 @@ class _Walk:
         self.counts[code] += 1
         if len(self.found[code]) < _KEPT:
             self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))
-
-
-def _require_readable_file(path: str) -> None:
-    status = os.stat(path)  # noqa: PTH116 - paths are text: there are very many
-    if not stat.S_ISREG(status.st_mode) or not _may_read(status):
-        raise PermissionError
-
-
-def _may_read(status: os.stat_result) -> bool:
-    """Whether this process may read a file, by its mode; the superuser reads all."""
-    user = os.geteuid()
-    if user == 0:
-        return True
-    if status.st_uid == user:
-        return bool(status.st_mode & stat.S_IRUSR)
-    if status.st_gid == os.getegid() or status.st_gid in os.getgroups():
-        return bool(status.st_mode & stat.S_IRGRP)
-    return bool(status.st_mode & stat.S_IROTH)
 
 
 async def _find_missing_symbols(

@@ -15,6 +15,7 @@ import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar
 from uuid import UUID
 
@@ -46,7 +47,6 @@ from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     import asyncpg
 
@@ -293,11 +293,11 @@ class _Move:
                 leave_out = _SYMBOLS if moved else _NOTHING
                 waiting.append(_Waiting(uuid, content, moved is not None, leave_out, one))
         without_content = [path for one in found for path in one.shard.without_content]
-        without_folder -= {"".join(path.parts[-3:]) for path in without_content}
+        without_folder -= {"".join(Path(path).parts[-3:]) for path in without_content}
         await self._mismatches.add("node_without_folder", sorted(without_folder))
-        await self._mismatches.add("folder_without_content", map(str, without_content))
+        await self._mismatches.add("folder_without_content", without_content)
         await self._mismatches.add(
-            "no_folder_of_a_node", (str(path) for one in found for path in one.shard.strange)
+            "no_folder_of_a_node", (path for one in found for path in one.shard.strange)
         )
         await self._mismatches.add("folder_without_node", without_node)
         return waiting

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,14 +19,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread
 from aiidadb.exceptions import StorageMigrationError
+from aiidadb.migration.repository import lister
 from aiidadb.migration.repository.container_objects import read_small
 from aiidadb.migration.repository.node_folders import (
     NO_FILES,
     SHARDS,
     Shard,
-    list_shard,
+    Tree,
     nodes_path,
-    read_tree,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from aiidadb.migration.options import MigrationOptions
     from aiidadb.migration.repository.container_objects import SmallFile
-    from aiidadb.migration.repository.node_folders import Tree
+    from aiidadb.migration.repository.lister import Listed
 
 __all__ = ["ReadAhead", "ShardAhead", "list_ahead", "reading_ahead"]
 
@@ -69,17 +68,26 @@ class ShardAhead:
         """Whether it was listed so lately that it is taken as it is."""
         return time.monotonic() - self.listed_at < _FRESH
 
-    def add(self, content: str, tree: Tree) -> None:
-        """Add the files of a folder."""
+    @classmethod
+    def of(cls, name: str, listed: Listed) -> ShardAhead:
+        """Name what was listed.
+
+        Args:
+            name: The shard's.
+            listed: What :func:`~aiidadb.migration.repository.lister.list_with_files` gives.
+        """
+        folders, files = listed
         # Most nodes have no files: one tree will do for all of them.
-        self.trees[content] = tree if tree.metadata else NO_FILES
+        trees = dict.fromkeys(folders[0].values(), NO_FILES)
+        trees.update((content, Tree(*found)) for content, found in files.items())
+        return cls(Shard(name, *folders), trees)
 
 
 def list_ahead(
     nodes: Path,
     name: str,
     interrupted: Callable[[], None],
-    use: Callable[[ShardAhead, str, Tree], None] = ShardAhead.add,
+    look_at_file: Callable[[str], None] = lister.leave_alone,
 ) -> ShardAhead:
     """List the folders of a shard, and the files in each. Blocks.
 
@@ -87,31 +95,17 @@ def list_ahead(
         nodes: What :func:`~aiidadb.migration.repository.node_folders.nodes_path` gives.
         name: The shard's.
         interrupted: Called between pieces of work; raises when the work is to be given up.
-        use: Receives what is to be returned, the path of a folder's content, and its files.
+        look_at_file: Receives the path of each file.
 
     Raises:
         StorageMigrationError: As ``list_shard`` and ``read_tree`` there.
         OSError: A directory cannot be read.
     """
-    listed = ShardAhead(Shard(name, {}, (), ()))
-    used = set()
-
-    def read(content: str) -> bool:
-        try:
-            tree = read_tree(content)
-        except FileNotFoundError:
-            if os.path.lexists(content):  # a link that leads nowhere
-                raise
-            return False
-        use(listed, content, tree)
-        used.add(content)
-        return True
-
-    listed.shard = list_shard(nodes, name, interrupted, read)
-    for content in listed.shard.folders.values():
-        if content not in used:
-            read(content)
-    return listed
+    try:
+        listed = lister.list_with_files(str(nodes), name, interrupted, look_at_file)
+    except lister.CannotBeMovedError as error:
+        raise StorageMigrationError(str(error)) from error
+    return ShardAhead.of(name, listed)
 
 
 class _LeftOffError(Exception):

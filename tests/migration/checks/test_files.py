@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import json
 import os
+import signal
 import threading
 import time
 import warnings
@@ -19,6 +20,7 @@ from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.migration.checks import files
 from aiidadb.migration.checks.files import _Walk
 from aiidadb.migration.repository import move_files
+from aiidadb.migration.repository.lister_processes import ListerProcesses
 from aiidadb.migration.repository.node_folders import nodes_path
 from aiidadb.migration.repository.read_ahead import ReadAhead
 from tests.helpers.databases import connected
@@ -268,16 +270,73 @@ def _with_faults(repository: Path, digits: str) -> None:
         os.mkfifo(place / "pipe")
 
 
-async def test_several_threads_find_what_one_finds(tmp_path: Path) -> None:
+async def test_several_threads_and_processes_find_what_one_thread_finds(tmp_path: Path) -> None:
     shards = [f"{number:02x}" for number in range(24)]
     for digits in shards:
         _with_faults(tmp_path, digits)
-    one, several = (_walk_of(nodes_path(tmp_path), number) for number in (1, 3))
-    for walk in (one, several):
+    one, several, processes = (_walk_of(nodes_path(tmp_path), number) for number in (1, 3, 2))
+    processes.processes = ListerProcesses(processes.nodes, 2)
+    for walk in (one, several, processes):
         await in_thread(walk.look_at_shards, shards)
+        walk.end()
     assert one.counts == {"broken_link": 46, "special_file": 8}
-    assert several.counts == one.counts
-    assert list(several.found.items()) == list(one.found.items())
+    for walk in (several, processes):
+        assert walk.counts == one.counts
+        assert list(walk.found.items()) == list(one.found.items())
+        kept = [walk.ahead.take(name) is not None for name in shards]
+        assert kept == [one.ahead.take(name) is not None for name in shards]
+
+
+async def test_where_the_listing_takes_long_processes_list(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = await database_at(databases, 45)
+    async with connected(dsn) as connection:
+        for uuid in UUIDS:
+            await add_node(connection, FOLDER, uuid)
+    for uuid in UUIDS:
+        add_files(tmp_path, uuid, {"sub/a": b"a"})
+    begun = []
+    real = files.ListerProcesses
+
+    def begin(nodes: Path, number: int) -> ListerProcesses:
+        begun.append(real(nodes, number))
+        return begun[-1]
+
+    monkeypatch.setattr(files, "_WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr(files, "_WAITING", 1e9)
+    monkeypatch.setattr(files, "useful_number", lambda: 2)
+    monkeypatch.setattr(files, "ListerProcesses", begin)
+    async with opened(dsn, tmp_path) as backend:
+        await backend.schema.migrate(dry_run=True)
+
+        def fail(now: aiidadb.MigrationProgress) -> None:
+            if "files" in now.what and begun[1:]:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await backend.schema.check(progress=fail)
+    assert len(begun) == 2
+    for processes in begun:
+        assert len(processes) == 2
+        assert {process.returncode for process in processes._processes} == {-signal.SIGKILL}
+    await databases.drop(dsn)
+
+
+async def test_a_process_that_does_not_answer_is_ended_with_its_walk(tmp_path: Path) -> None:
+    walk = _walk_of(nodes_path(tmp_path), 2)
+    walk.processes = ListerProcesses(walk.nodes, 2)
+    for process in walk.processes._processes:
+        process.send_signal(signal.SIGSTOP)
+    looking = asyncio.ensure_future(in_thread(walk.look_at_shards, ["aa", "bb", "cc", "dd"]))
+    await asyncio.sleep(0.2)
+    assert not looking.done()
+    looking.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await looking
+    assert [walk.ahead.take(name) for name in ("aa", "bb", "cc", "dd")] == [None] * 4
+    walk.end()
 
 
 async def test_where_the_disk_is_waited_for_several_threads_wait(
@@ -297,7 +356,7 @@ async def test_threads_that_wait_can_be_stopped(
     begun, given_up = threading.Event(), threading.Event()
     stopped = []
 
-    def list_slowly(_nodes: Path, name: str, interrupted: Callable[[], None], _use: object) -> None:
+    def list_slowly(_nodes: Path, name: str, interrupted: Callable[[], None], _: object) -> None:
         begun.set()
         assert given_up.wait(20)
         with pytest.raises(concurrent.futures.CancelledError):

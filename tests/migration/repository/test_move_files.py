@@ -495,7 +495,7 @@ def test_only_folders_named_as_aiida_names_them_are_nodes(tmp_path: Path) -> Non
     shard = list_shard(tmp_path, "aa")
     assert list(shard.folders) == [good]
     assert len(shard.strange) == 7
-    assert list_shard(tmp_path, "bb") == type(shard)("bb", {}, (), ())
+    assert list_shard(tmp_path, "bb") == type(shard)("bb", {}, [], [])
 
 
 # ---------------------------------------------------------------- what is refused

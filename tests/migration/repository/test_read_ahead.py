@@ -72,7 +72,7 @@ def test_what_was_handed_over_is_not_listed_again(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead = _handed_over(repository)
-    monkeypatch.delattr(read_ahead, "list_shard")
+    monkeypatch.delattr(read_ahead, "list_ahead")
     ahead.run()
     found = ahead.take("aa")
     assert found is not None

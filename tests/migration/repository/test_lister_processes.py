@@ -1,0 +1,85 @@
+"""Processes that list shards give what a thread does, and leave it to one where they cannot."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiidadb.migration.repository import lister, lister_processes
+from aiidadb.migration.repository.lister_processes import ListerProcesses, useful_number
+from aiidadb.migration.repository.node_folders import nodes_path
+from aiidadb.migration.repository.read_ahead import list_ahead
+from tests.helpers.old_nodes import add_files
+
+_REST = "111111-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Path:
+    repository = tmp_path / "a directory\nof \udcff"
+    add_files(repository, f"aa{_REST}", {"file": b"", "sub/ä": b"", "sub/sub/\n": b""})
+    add_files(repository, f"ab{_REST}", {"in": b""}, content="raw_input")
+    add_files(repository, f"ac{_REST}", {})
+    (add_files(repository, f"ad{_REST}", {}) / "linked").symlink_to("/")
+    (add_files(repository, f"ae{_REST}", {}) / "broken").symlink_to("nowhere")
+    return nodes_path(repository)
+
+
+def test_a_process_lists_what_this_one_lists(nodes: Path) -> None:
+    processes = ListerProcesses(nodes, 1)
+    for name in ("aa", "ab", "ac", "ad", "af"):
+        listed = processes.list(name)
+        assert listed is not None
+        expected = list_ahead(nodes, name, lister.go_on)
+        assert (listed.shard, listed.trees) == (expected.shard, expected.trees)
+        for tree in listed.trees.values():
+            for _, entry in tree.files:
+                entry["k"] = "hash"  # the entry is the one in the metadata
+            assert str(tree.metadata).count("hash") == len(tree.files)
+    assert processes.list("ae") is None
+    processes.close()
+    assert processes.list("aa") is None
+    processes.close()
+
+
+def test_one_that_was_killed_leaves_its_shards_to_the_caller(nodes: Path) -> None:
+    processes = ListerProcesses(nodes, 2)
+    processes.kill()
+    assert [processes.list("aa") for _ in range(3)] == [None] * 3
+    processes.close()
+
+
+def test_where_none_can_be_started_the_caller_lists(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(nodes / "python"))
+    processes = ListerProcesses(nodes, 2)
+    assert len(processes) == 0
+    assert processes.list("aa") is None
+    processes.close()
+
+
+@pytest.mark.parametrize("executable", [None, "", "/usr/bin/uwsgi", "/opt/application"])
+def test_what_is_not_python_is_not_started(
+    monkeypatch: pytest.MonkeyPatch, executable: str | None
+) -> None:
+    assert 1 <= useful_number() <= lister_processes._AT_MOST
+    monkeypatch.setattr(sys, "executable", executable)
+    assert useful_number() == 0
+
+
+def test_the_program_imports_only_what_python_has_loaded_at_its_start() -> None:
+    program = ast.parse(Path(lister.__file__).read_text())
+    imported = {
+        alias.name
+        for statement in program.body
+        if isinstance(statement, ast.Import)
+        for alias in statement.names
+    }
+    asked = [sys.executable, "-I", "-c", "import sys; print(*sys.modules)"]
+    loaded = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    assert imported <= set(loaded)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_CHARACTERS",
     "Secret",
+    "closest",
     "cut",
     "did_you_mean",
     "escape_odd",
@@ -23,6 +24,7 @@ __all__ = [
     "quote",
     "shorten",
     "show",
+    "suggest",
 ]
 
 MOST_CHARACTERS: Final = 500
@@ -102,20 +104,39 @@ def show(value: object) -> str:
     return shorten(without_password(text), 2 * _MOST_QUOTED)
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """What may have been meant by a name that is not known.
+def closest(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of some names that is most similar to another; None where none is similar.
 
     Args:
         name: What was given.
         known: The names that there are.
+        cutoff: How similar it must be, as for :func:`difflib.get_close_matches`.
+    """
+    if not isinstance(name, str) or len(name) > _MOST_QUOTED:
+        return None
+    similar = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return similar[0] if similar else None
+
+
+def did_you_mean(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """What may have been meant by a name that is not known; takes what :func:`closest` does.
 
     Returns:
         Such as ``did you mean 'label'?``; empty where none of the names is similar.
     """
-    if not isinstance(name, str) or len(name) > _MOST_QUOTED:
-        return ""
-    similar = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean {similar[0]!r}?" if similar else ""
+    meant = closest(name, known, cutoff=cutoff)
+    return "" if meant is None else suggest(str(name), meant)
+
+
+def suggest(given: str, meant: str) -> str:
+    """A question whether something else was meant, which shows a final dot that is easily missed.
+
+    Args:
+        given: What was given.
+        meant: What was meant.
+    """
+    dot = " (with the final dot)" if meant == f"{given}." else ""
+    return f"did you mean {quote(meant)}{dot}?"
 
 
 def list_first(items: Sequence[object], count: int | None = None, most: int = 10) -> str:

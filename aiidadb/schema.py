@@ -248,7 +248,7 @@ class SchemaManager:
         has_revision = bool(bookkeeping.alembic_versions)
         if bookkeeping.has_json_settings is None:
             raise NotAnAiidaDatabase(
-                "the database has no table of settings to note a version in: make AiiDA's schema "
+                "the database has no table of settings to note a version in: create AiiDA's schema "
                 "with backend.schema.initialise()"
             )
         if parsed.line == "main" and not has_revision:
@@ -312,8 +312,8 @@ class SchemaManager:
         parsed = _parse(version)
         if parsed not in (DJANGO_HEAD, MAIN_HEAD):
             raise InvalidInputError(
-                f"a new database is made as {MAIN_HEAD} (AiiDA 2.x) or {DJANGO_HEAD} (AiiDA 1.x), "
-                f"not as {parsed}"
+                f"a new schema can be {MAIN_HEAD} (AiiDA 2.x) or {DJANGO_HEAD} (AiiDA 1.x), not "
+                f"{parsed}"
             )
         self._refuse_transaction("initialise")
         await self._bookkeeping()  # is the backend open?

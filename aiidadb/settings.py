@@ -192,7 +192,7 @@ class _served(served):  # noqa: N801 - as the one that it is made of
         if isinstance(error, DatabaseError) and error.sqlstate == _UNDEFINED_TABLE:
             raise NotExistent(
                 f"the database has no table {SettingsManager.table_name}: it is not an AiiDA "
-                "database, or its schema has not been made yet"
+                "database, or its schema has not been created yet"
             ) from error
         super().__exit__(kind, error, traceback)
 

@@ -331,7 +331,7 @@ async def test_awaited_it_is_a_backend_that_gives_its_pool_back_when_closed(main
         assert pool.is_closing()
         assert not registry._entries
         await backend.close()
-        with pytest.raises(ClosedError, match="backend was closed"):
+        with pytest.raises(ClosedError, match=r"closed, by close\(\) or at the end of its `async"):
             await backend.settings.get_all()
         with pytest.raises(ClosedError, match="backend was closed"):
             await backend.__aenter__()
@@ -395,7 +395,9 @@ async def test_a_profile_is_given_by_name_or_not_at_all(configuration):
         async with aiidadb.open_backend(*given) as backend:
             assert backend.profile == aiidadb.load_profile("main")
             assert type(backend.profile.name) is str
-    with pytest.raises(ProfileConfigurationError, match="no profile 'other'; there are: main"):
+    with pytest.raises(
+        ProfileConfigurationError, match="no profile 'other'; its profiles are main"
+    ):
         await aiidadb.open_backend("other")
 
 
@@ -497,6 +499,16 @@ async def test_it_shows_what_it_is_and_no_password(main_dsn, empty_dsn, monkeypa
         ("maxsize", "did you mean 'max_size'"),
         ("aquire_timeout", "did you mean 'acquire_timeout'"),
         ("schemacheck", "did you mean 'schema_check'"),
+        ("poolsize", "did you mean 'max_size'"),
+        ("max_connections", "did you mean 'max_size'"),
+        ("minconn", "did you mean 'min_size'"),
+        ("query_timeout", "did you mean 'command_timeout'"),
+        ("pool_timeout", "did you mean 'acquire_timeout'"),
+        ("dbname", "did you mean 'database'"),
+        ("max_rows", r"it is an argument of Backend.query\(\)$"),
+        ("repository", r"it is an argument of Profile.from_dsn\(\)$"),
+        ("config", r"it is an argument of load_profile\(\)$"),
+        ("application_name", "write server_settings="),
         ("aplication", "options are those of asyncpg.create_pool"),
     ],
 )

@@ -27,14 +27,13 @@ __all__ = ["aiidadb"]
 @group_options
 @click.version_option(__version__, message="aiidadb %(version)s")
 def aiidadb() -> None:
-    """Query an AiiDA database, change it safely, and bring it up to date.
+    """Query an AiiDA database, delete nodes, change settings, and migrate old databases.
 
-    The database is the one of AiiDA's default profile, unless --profile NAME or
-    --dsn URI names another. These options, and --json for scripts, can stand before
-    or after the command.
+    The database is that of AiiDA's default profile, unless --profile NAME or --dsn URI
+    names another. The options below can stand before or after the command.
 
     \b
-    Completion in the shell, with bash (or zsh_source, fish_source):
+    To complete commands and options in bash (zsh: zsh_source, fish: fish_source):
       eval "$(_AIIDADB_COMPLETE=bash_source aiidadb)"
     """
 

@@ -13,7 +13,7 @@ from aiidadb.cli.options import command_options_but_p, group_options, link_types
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.connecting.profiles.profile import name_of
-from aiidadb.messages import plural
+from aiidadb.messages import plural, quote
 from aiidadb.queries.formula import FORMULA_MODES
 
 if TYPE_CHECKING:
@@ -90,38 +90,58 @@ def _option_of(word: str, switches: Collection[str]) -> tuple[str, bool]:
     return f"-{word[last]}", False
 
 
-def _as_age(_context: click.Context, _option: click.Parameter, days: float | None) -> float | None:
-    if days is not None and not (math.isfinite(days) and days >= 0):
-        raise click.BadParameter(f"a number of days is 0 or more, not {days}")
-    return days
+class _Days(click.ParamType):
+    """A number of days, 0 or more."""
+
+    name = "days"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it; takes what :meth:`click.ParamType.convert` does."""
+        try:
+            days = float(str(value))
+        except ValueError:
+            # In other commands -p is the profile.
+            self.fail(
+                f"{quote(value)} is not a number of days; for a profile use --profile", param, ctx
+            )
+        if not (math.isfinite(days) and days >= 0):
+            self.fail(f"a number of days is 0 or more, not {days}", param, ctx)
+        return days
 
 
 @bands.command("list", cls=_SeveralValues, short_help="List band structures.")
-@click.option("--all-users", "-A", is_flag=True, help="Include those of all users, not only yours.")
-@click.option("--user-email", metavar="EMAIL", help="Who you are, if not the profile's user.")
+@click.option("--all-users", "-A", is_flag=True, help="List the band structures of all users.")
+@click.option(
+    "--user-email",
+    metavar="EMAIL",
+    help="List the band structures of this user.  [default: the profile's default user]",
+)
 @click.option(
     "--past-days",
     "-p",
-    type=float,
+    type=_Days(),
     metavar="N",
-    callback=_as_age,
-    help="Created in the last N days.",
+    help="Only those created in the last N days.",
 )
 @click.option(
     "--group", "--groups", "-G", "group", multiple=True, metavar="GROUP",
-    help="In this group: its pk, UUID or label. Append ! to a label that looks like a pk or "
-    "UUID.",
+    help="Only those in this group, named by its pk, UUID or label. Append ! to a label that looks "
+    "like a pk or UUID.",
 )  # fmt: skip
 @click.option(
-    "--group-pk", type=int, multiple=True, metavar="PK", help="In the group with this pk."
+    "--group-pk", type=int, multiple=True, metavar="PK", help="Only those in the group of this pk."
 )
 @click.option(
     "--element", "--with-elements", "-e", "element", multiple=True, metavar="SYMBOL",
-    help="With any of these elements.",
+    help="Only those whose structure contains any of these elements.",
 )  # fmt: skip
 @click.option(
     "--element-only", "--with-elements-exclusive", "-E", "element_only", multiple=True,
-    metavar="SYMBOL", help="With all of these elements, and perhaps others.",
+    metavar="SYMBOL",
+    help="Only those whose structure contains all of these elements. It may contain others, too: "
+    "verdi's option does not exclude them either, despite its name.",
 )  # fmt: skip
 @click.option(
     "--formula-mode",
@@ -132,9 +152,16 @@ def _as_age(_context: click.Context, _option: click.Parameter, days: float | Non
     show_default=True,
     help="How formulas are written.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N of them.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="List at most N band structures."
+)
 @link_types_option(default="create and input_calc; all for bands without a structure there")
-@click.option("--raw", "-r", is_flag=True, help="Print only AiiDA's four columns.")
+@click.option(
+    "--raw",
+    "-r",
+    is_flag=True,
+    help="Print only pk, formula, date and label, without headings, as verdi does.",
+)
 @command_options_but_p
 def list_bands(
     database: Database,
@@ -154,18 +181,20 @@ def list_bands(
 
     Options that may be repeated, or take several values: --group, --group-pk,
     --element, --element-only, --link-type. The short options are those of verdi data
-    core.bands list: here -p is the age, and a profile's name is --profile.
+    core.bands list: -p is --past-days here, so write --profile for the profile.
     """
-    if not all_users and (user_email or database.profile.default_user_email) is None:
-        raise click.UsageError(
-            f"{name_of(database.profile)} has no default user: "
-            "add --user-email EMAIL, or --all-users"
-        )
     require_elements([*element, *element_only])
 
     async def ask(backend: Backend) -> list[BandsRow]:
-        if all_users and user_email is not None:
-            await require_user_email(backend, user_email)
+        if user_email is not None:
+            await require_user_email(
+                backend, user_email, otherwise="" if all_users else ", or add --all-users"
+            )
+        elif not all_users and backend.profile.default_user_email is None:
+            raise click.UsageError(
+                f"{name_of(backend.profile)} has no default user: "
+                "add --user-email EMAIL, or --all-users"
+            )
         return await backend.queries.get_bands_and_parents_structure(
             all_users=all_users,
             past_days=past_days,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["closest_parents"]
 
 
-@click.command("closest-parents", short_help="Find the closest ancestor of nodes.")
+@click.command("closest-parents", short_help="Find the closest ancestors of a given type.")
 @click.argument("pks", type=int, nargs=-1, required=True)
 @click.option(
     "--type",
@@ -32,14 +32,18 @@ __all__ = ["closest_parents"]
     default="data.core.structure.StructureData.",
     show_default=True,
     metavar="NODE_TYPE",
-    help="The type to look for, in the spelling of AiiDA 1.x or 2.x.",
+    help="The node type to look for, as AiiDA 1.x or 2.x spells it.",
 )
 @link_types_option(default="all")
 @command_options
 def closest_parents(
     database: Database, pks: Sequence[int], node_type: str, link_types: Sequence[str]
 ) -> None:
-    """Find the closest ancestor of a type for each of the nodes PKS."""
+    """Find the closest ancestor of a given type for each of the nodes PKS.
+
+    The closest is the one that the fewest links lead to, and of several such the one
+    with the highest pk.
+    """
     asked = sorted(set(pks))
     # That a database has no structures at all is an answer, not a slip.
     typed = click.get_current_context().get_parameter_source("node_type")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiidadb.cli.options import command_options
-from aiidadb.cli.output.console import echo
+from aiidadb.cli.output.console import echo, paragraph
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD
 
@@ -24,17 +24,19 @@ __all__ = ["init"]
     type=click.Choice([str(DJANGO_HEAD), str(MAIN_HEAD)]),
     default=str(MAIN_HEAD),
     show_default=True,
-    help="The schema of AiiDA 1.4 to 1.6, or of 2.4 to 2.9.",
+    help=f"The schema version: {DJANGO_HEAD} for AiiDA 1.4 to 1.6, {MAIN_HEAD} for 2.4 to 2.9.",
 )
 @command_options
 def init(database: Database, version: str) -> None:
     """Create AiiDA's schema in a new, empty database.
 
-    For AiiDA 2.x, where the profile or --repository names a file repository, the file
-    container is created there too.
+    AiiDA 2.x also needs a file container, which is created in the file repository that
+    the profile or --repository names. aiidadb cannot add it later.
     """
     database.call(
-        lambda backend: backend.schema.initialise(version), doing="Making", schema_check=False
+        lambda backend: backend.schema.initialise(version),
+        doing="Creating the schema",
+        schema_check=False,
     )
     repository = database.profile.repository if version == str(MAIN_HEAD) else None
     if database.as_json:
@@ -44,4 +46,8 @@ def init(database: Database, version: str) -> None:
     if repository is not None:
         echo(f"Created the file container in {repository}.")
     elif version == str(MAIN_HEAD):
-        echo("Created no file container, which AiiDA itself needs: give --repository for one.")
+        paragraph(
+            "Created no file container, because no file repository was named. AiiDA itself does "
+            "not open the database without one. To get one, drop the database, create it again, "
+            "and run aiidadb init with --repository DIRECTORY."
+        )

@@ -47,29 +47,40 @@ _AIIDA_OF: Final = {
     "--to",
     "target",
     metavar="VERSION",
-    help=f"{DJANGO_HEAD} for AiiDA 1.4 to 1.6 ({SQLALCHEMY_HEAD} with SQLAlchemy), or any other "
-    "version on the way.  "
-    f"[default: {MAIN_HEAD}]",
+    help=f"The schema version to migrate to: {MAIN_HEAD} for AiiDA 2.4 to 2.9, {DJANGO_HEAD} for "
+    f"AiiDA 1.4 to 1.6 ({SQLALCHEMY_HEAD} with its SQLAlchemy backend), or any version in "
+    f"between.  [default: {MAIN_HEAD}]",
 )
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would run, and stop.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show the steps that would run, and stop.")
 @click.option(
     "--check",
     "check_only",
     is_flag=True,
-    help="Report what would stop it or be lost, and stop: exit status 3 if it would be refused.",
+    help="Report what would prevent the migration or be lost in it, and stop. The exit status is 3 "
+    "if the migration would be refused.",
 )
 @click.option(
     "--sql", "sql_only", is_flag=True, help="Print the SQL that would be executed, and stop."
 )
-@click.option("--dry-run", is_flag=True, help="Run all steps, roll them back, report the times.")
-@click.option("--repair", is_flag=True, help="First repair what can be repaired without loss.")
 @click.option(
-    "--without-repository", is_flag=True, help="Use this if there are no files to migrate."
+    "--dry-run", is_flag=True, help="Run all steps, roll them back, and report the times."
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First repair, without loss, what --check reports as repairable.",
+)
+@click.option(
+    "--without-repository",
+    is_flag=True,
+    help="Do not refuse if the file repository, or files in it, are missing. Files that are found "
+    "are still migrated.",
 )
 @click.option(
     "--export-directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where logs and workflows that are removed are written.  [default: here]",
+    help="Where to write what is removed from the database, such as logs and workflows.  "
+    "[default: the current directory]",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @command_options
@@ -89,8 +100,8 @@ def migrate(
 
     Beforehand, stop the daemon (verdi daemon stop) and whatever else uses the
     database, and make a backup of both the database (pg_dump) and the file
-    repository. What would stop it, and the steps that will run, are shown
-    before you are asked to confirm.
+    repository. What would prevent the migration, and the steps that will run, are
+    shown before you are asked to confirm.
 
     Afterwards, install AiiDA 2.x (or 1.6, with --to 1.0.45) with compatible
     versions of your plugins, check that verdi status reports no problem, and

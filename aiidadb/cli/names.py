@@ -15,7 +15,7 @@ from pypika import Query
 
 from aiidadb.criteria.tables import groups, nodes, users
 from aiidadb.exceptions import InvalidInputError, NotExistent
-from aiidadb.messages import quote, shorten
+from aiidadb.messages import quote, shorten, suggest
 from aiidadb.pks import as_pks
 
 if TYPE_CHECKING:
@@ -84,9 +84,10 @@ async def require_node_type(backend: Backend, node_type: str) -> None:
     if await backend.queries.fetch(query):
         return
     statistics = await backend.queries.get_creation_statistics()
-    types = sorted(statistics["types"])
+    meant = _closest(node_type, sorted(statistics["types"]))
     raise NotExistent(
-        f"no node has the type {quote(node_type)}", advice=_did_you_mean(_closest(node_type, types))
+        f"no node has the type {quote(node_type)}",
+        advice=suggest(node_type, meant[0]) if meant else None,
     )
 
 
@@ -104,8 +105,13 @@ async def require_user(backend: Backend, pk: int) -> None:
         raise NotExistent(f"there is no user {asked}", advice=advice)
 
 
-async def require_user_email(backend: Backend, email: str) -> None:
+async def require_user_email(backend: Backend, email: str, *, otherwise: str = "") -> None:
     """Refuse the address of a user who does not exist.
+
+    Args:
+        backend: The database.
+        email: What ``--user-email`` was given.
+        otherwise: What else can be done than to check it.
 
     Raises:
         NotExistent: There is no such user.
@@ -118,8 +124,9 @@ async def require_user_email(backend: Backend, email: str) -> None:
     ]
     if email not in known:
         raise NotExistent(
-            f"there is no user {quote(email)}",
-            advice=_did_you_mean(map(quote, _closest(email, known))),
+            f"there is no user with the email address {quote(email)} in the database",
+            advice=_did_you_mean(map(quote, _closest(email, known)))
+            or f"check --user-email{otherwise}",
         )
 
 

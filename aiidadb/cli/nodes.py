@@ -58,7 +58,8 @@ def nodes() -> None:
 @click.option(
     "--follow/--no-follow",
     default=True,
-    help="Follow AiiDA's provenance rules, or delete only these nodes.  [default: follow]",
+    help="Also delete what AiiDA's provenance rules require, or delete only the nodes PKS.  "
+    "[default: follow]",
 )
 @click.option(
     "--create-forward/--no-create-forward",
@@ -76,7 +77,10 @@ def nodes() -> None:
     help="Also delete workflows that deleted workflows called.  [default: yes]",
 )
 @click.option(
-    "--strict", is_flag=True, help="Also fail if another session deletes one of them meanwhile."
+    "--strict",
+    is_flag=True,
+    help="Delete nothing, and fail, if another session deletes one of the nodes in the meantime. "
+    "Without this option, the others are deleted.",
 )
 @click.option("--dry-run", "-n", is_flag=True, help="Show what would be deleted, and stop.")
 @click.option("--yes", "-y", "--force", "-f", is_flag=True, help="Do not ask for confirmation.")

@@ -18,7 +18,7 @@ from aiidadb.cli.output.progress import working
 from aiidadb.cli.signals import run_until_signal
 from aiidadb.connecting.profiles.aiida_config import load_profile
 from aiidadb.connecting.profiles.profile import Profile
-from aiidadb.exceptions import AiidaDbError
+from aiidadb.exceptions import AiidaDbError, ConfigurationError
 from aiidadb.queries.manager import LINK_TYPES
 
 if TYPE_CHECKING:
@@ -85,15 +85,25 @@ class Database:
         """The profile asked for.
 
         Raises:
-            ConfigurationError: There is no profile of that name, or it cannot be used.
+            ConfigurationError: There is no profile of that name, or it or the DSN cannot be used.
             UsageError: Both a profile and a DSN were given.
         """
         if self.dsn is not None:
-            return Profile.from_dsn(self.dsn, repository=self._repository)
+            return self._profile_of(self.dsn)
         profile = load_profile(self._name, config=self._config)
         if self._repository is None:
             return profile
         return dataclasses.replace(profile, repository=self._repository.absolute())
+
+    def _profile_of(self, dsn: str) -> Profile:
+        if not dsn:
+            raise ConfigurationError("--dsn is empty: give postgresql://user@host/database")
+        try:
+            return Profile.from_dsn(dsn, repository=self._repository)
+        except ConfigurationError as error:
+            if self._dsn is None:
+                error.add_note(f"the DSN is that of the environment variable {_DSN_VARIABLE}")
+            raise
 
     def call(
         self,
@@ -193,7 +203,8 @@ def link_types_option(default: str) -> Callable[[Callable[..., None]], Callable[
         multiple=True,
         type=click.Choice(types),
         metavar="LINK_TYPE",
-        help=f"Links to follow, may be repeated: {', '.join(types)}.  [default: {default}]",
+        help=f"A type of link to follow: {', '.join(types)}. Can be repeated.  "
+        f"[default: {default}]",
     )
 
 
@@ -222,7 +233,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="The directory of the file repository, if not the profile's.",
+            help="Directory of the file repository.  [default: the profile's]",
         ),
         click.option(
             "--config",
@@ -230,7 +241,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="AiiDA's config.json, if it is not where AiiDA looks.",
+            help="AiiDA's config.json, or its directory, if it is not where AiiDA looks.",
         ),
         click.option(
             "--dsn",
@@ -238,8 +249,9 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="A database: postgresql://user@host/name. A password in it is visible in ps: use "
-            f"PGPASSWORD, ~/.pgpass or {_DSN_VARIABLE}.  [environment: {_DSN_VARIABLE}]",
+            help="A database: postgresql://user@host/database. A password in it is visible in ps; "
+            f"put it in PGPASSWORD, ~/.pgpass or {_DSN_VARIABLE}.  [environment: "
+            f"{_DSN_VARIABLE}]",
         ),
         click.option(
             *names_of_profile,
@@ -247,7 +259,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="A profile of AiiDA's configuration.",
+            help="A profile of AiiDA's configuration.  [default: its default profile]",
         ),
     ):
         function = option(function)
@@ -271,5 +283,5 @@ _json_option: Final = click.option(
     is_flag=True,
     expose_value=False,
     callback=_remember,
-    help="Answer in JSON, for scripts.",
+    help="Print the answer as JSON, for scripts. Errors stay plain text, on standard error.",
 )

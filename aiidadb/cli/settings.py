@@ -50,7 +50,10 @@ def list_settings(database: Database) -> None:
 @click.argument("key")
 @command_options
 def get_setting(database: Database, key: str) -> None:
-    """Print the value of the setting KEY, as JSON; with --json all of it."""
+    """Print the value of the setting KEY, as JSON.
+
+    With --json, print the whole setting: its key, value, description and time.
+    """
     setting = database.call(lambda backend: backend.settings.get(key), doing=None)
     echo_json(setting if database.as_json else setting.value)
 
@@ -58,7 +61,7 @@ def get_setting(database: Database, key: str) -> None:
 @settings.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
 @click.argument("key")
 @click.argument("value")
-@click.option("--description", help="What it is for; if omitted, the old description is kept.")
+@click.option("--description", help="What the setting is for. If omitted, its description is kept.")
 @command_options
 def set_setting(database: Database, key: str, value: str, description: str | None) -> None:
     """Set KEY to VALUE, which is JSON: 3, true, '"text"', '{"a": [1]}'."""

@@ -22,16 +22,25 @@ __all__ = ["stats"]
 
 
 @click.command()
-@click.option("--user", "user_pk", type=int, metavar="PK", help="Nodes of this user only.")
 @click.option(
-    "--timezone", metavar="NAME", help="The time zone that defines the days, such as UTC."
+    "--user",
+    "user_pk",
+    type=int,
+    metavar="PK",
+    help="Count only the nodes of this user.  [default: all users]",
+)
+@click.option(
+    "--timezone",
+    metavar="NAME",
+    help="The time zone in which days begin and end, such as Europe/Zurich.  [default: that of the "
+    "database server]",
 )
 @click.option(
     "--days",
     type=click.IntRange(min=0),
     default=30,
     show_default=True,
-    help="How many of the last days to draw.",
+    help="How many of the last days to show in the chart.",
 )
 @command_options
 def stats(database: Database, user_pk: int | None, timezone: str | None, days: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -29,19 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["status"]
 
+# How facts are called where they are read by people, if not as in JSON.
+_LABELS: Final[Mapping[str, str]] = {"aiida": "state"}
+
 
 @click.command(short_help="Report which database this is.")
 @click.option(
     "--detailed",
     is_flag=True,
-    help="Count what is in it, and look for missing indexes; may take a while.",
+    help="Also count nodes, links, groups and the like, and look for missing indexes. This may "
+    "take a while.",
 )
 @command_options
 def status(database: Database, detailed: bool) -> None:
     """Report which database this is, its version, and what can be done with it.
 
-    The exit status is 1 if nothing can be done: the database is ahead of this
-    aiidadb, contradicts itself, or is not one of AiiDA's.
+    The exit status is 1 if nothing can be done with it: its version is newer than this
+    aiidadb knows, its records of the version contradict each other, or it is not an
+    AiiDA database.
     """
 
     async def look(backend: Backend) -> dict[str, object]:
@@ -59,13 +64,14 @@ def status(database: Database, detailed: bool) -> None:
 
 def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Name and value as they are shown."""
-    for name, value in facts.items():
+    for fact, value in facts.items():
+        name = _LABELS.get(fact, fact).replace("_", " ")
         if isinstance(value, dict):
             yield from ((each, f"{number:,}") for each, number in value.items())
         elif isinstance(value, tuple | list):
-            yield name.replace("_", " "), ", ".join(map(str, value)) or "none"
+            yield name, ", ".join(map(str, value)) or "none"
         elif value is not None:
-            yield name.replace("_", " "), value
+            yield name, value
 
 
 async def _facts(backend: Backend, name: str | None) -> dict[str, object]:

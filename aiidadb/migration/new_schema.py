@@ -72,8 +72,16 @@ async def _refuse_tables(connection: asyncpg.Connection) -> None:
     tables = sorted((await read_bookkeeping(connection)).tables)
     if tables:
         names = ", ".join(tables[:_NAMED_AT_MOST]) + (", …" if len(tables) > _NAMED_AT_MOST else "")
+        message = (
+            "a new schema can be created only in an empty database, and this one has "
+            f"{plural(len(tables), 'table')} ({names})"
+        )
+        advice = (
+            "name another database, or drop this one and create it again; an older AiiDA database "
+            "is brought up to date with "
+        )
         raise DatabaseNotEmpty(
-            "a new schema is made in an empty database only, and this one has "
-            f"{plural(len(tables), 'table')} ({names}): name another database; an older AiiDA "
-            "database is brought up to date with `aiidadb migrate`"
+            message,
+            advice=f"{advice}backend.schema.migrate()",
+            command_advice=f"{advice}`aiidadb migrate`",
         )

@@ -15,7 +15,8 @@ PATIENCE: Final = 600.0
 """For how many seconds a migration waits for others by default."""
 
 OR_WITHOUT_FILES: Final = (
-    "or, if there are no files to migrate, use without_repository (--without-repository)"
+    "or, if there are no files to migrate, add --without-repository (in Python: "
+    "without_repository=True)"
 )
 """The end of the advice where files are missing."""
 

@@ -335,8 +335,8 @@ class _Run:
 
 async def _default_user(session: Session) -> int:
     email = session.profile.default_user_email
-    advice = "pass all_users=True for the bands of all users"
-    command_advice = "add --all-users for the bands of all users"
+    advice = "give the profile another default_user_email, or pass all_users=True"
+    command_advice = "add --user-email EMAIL, or --all-users"
     if email is None:
         raise NotExistent(
             f"{name_of(session.profile)} has no default user",

@@ -381,7 +381,8 @@ class QueryManager:
             group_pk: Bands in one of these groups.
             element: Symbols, of which the structure has one or more. (What counts of a kind is its
                 first symbol.) With this or the next, bands without a structure are left out.
-            element_only: Symbols, all of which the structure has, beside others perhaps.
+            element_only: Symbols, all of which the structure has. It may have others, too: despite
+                the name, AiiDA does not exclude them.
             formulamode: How to write formulas, see :func:`aiidadb.get_formula`.
             link_types: Types of links over which to look for the closest structure, such as
                 ``("create", "input_calc")``; those alone then. None: as said above.

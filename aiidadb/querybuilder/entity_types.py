@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.messages import quote
+from aiidadb.messages import closest, quote, suggest
 from aiidadb.querybuilder.entities import ENTITIES
 
 if TYPE_CHECKING:
@@ -29,6 +29,51 @@ _PLAIN_CLASSES: Final[Mapping[str, str]] = {
     "Log": "log",
 }
 _NOT_NODES: Final = frozenset(ENTITIES) - {"node", "group"}
+
+# AiiDA's own, as AiiDA 2.x stores them, for suggestions.
+_NODE_TYPES: Final = (
+    "data.Data.",
+    "data.core.array.ArrayData.",
+    "data.core.array.bands.BandsData.",
+    "data.core.array.kpoints.KpointsData.",
+    "data.core.array.projection.ProjectionData.",
+    "data.core.array.trajectory.TrajectoryData.",
+    "data.core.array.xy.XyData.",
+    "data.core.bool.Bool.",
+    "data.core.cif.CifData.",
+    "data.core.code.Code.",
+    "data.core.code.containerized.ContainerizedCode.",
+    "data.core.code.installed.InstalledCode.",
+    "data.core.code.portable.PortableCode.",
+    "data.core.dict.Dict.",
+    "data.core.enum.EnumData.",
+    "data.core.float.Float.",
+    "data.core.folder.FolderData.",
+    "data.core.int.Int.",
+    "data.core.jsonable.JsonableData.",
+    "data.core.list.List.",
+    "data.core.orbital.OrbitalData.",
+    "data.core.remote.RemoteData.",
+    "data.core.singlefile.SinglefileData.",
+    "data.core.str.Str.",
+    "data.core.structure.StructureData.",
+    "data.core.upf.UpfData.",
+    "process.ProcessNode.",
+    "process.calculation.CalculationNode.",
+    "process.calculation.calcfunction.CalcFunctionNode.",
+    "process.calculation.calcjob.CalcJobNode.",
+    "process.workflow.WorkflowNode.",
+    "process.workflow.workchain.WorkChainNode.",
+    "process.workflow.workfunction.WorkFunctionNode.",
+)
+
+# What is given in place of a type: the package or class of one, or an entity in the plural.
+_MEANT: Final[Mapping[str, str]] = {
+    **{part: one for one in _NODE_TYPES for part in one[:-1].rsplit(".", 1)},
+    **{f"{entity}s": entity for entity in sorted(_NOT_NODES)},
+    "group": "group.core",
+    "groups": "group.core",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +140,35 @@ def _of_text(text: str, entity: str | None) -> EntityType:
     if entity == "node":
         _require_node_type(text)
     elif entity == "group" and not lower.startswith(_GROUP_PREFIX):
-        raise InvalidInputError(f"{quote(text)} is not a type of groups, as 'group.core' is")
+        raise InvalidInputError(
+            f"{quote(text)} is not a group type", advice="give one such as 'group.core'"
+        )
     elif entity not in ENTITIES:
-        raise InvalidInputError(f"{quote(entity)} is not an entity: {', '.join(ENTITIES)} are")
+        raise InvalidInputError(
+            f"{quote(entity)} is not an entity",
+            advice=f"give one of {', '.join(map(quote, ENTITIES))}",
+        )
     return EntityType(entity, text if entity in ("node", "group") else entity)
 
 
 def _require_node_type(text: str) -> None:
     if text and (not text.endswith(".") or text.count(".") == 1):
         raise InvalidInputError(
-            f"{quote(text)} is not a type of nodes: write it as AiiDA stores it, such as "
-            "'data.core.structure.StructureData.', or for groups 'group.core'"
+            f"{quote(text)} is not a node type",
+            advice=_what_was_meant(text)
+            or "write it as AiiDA stores it, such as 'data.core.structure.StructureData.', or for "
+            "groups 'group.core'",
         )
+
+
+def _what_was_meant(text: str) -> str:
+    name = text.rstrip(".")
+    if name.lower() in ("node", "nodes"):
+        return "'' stands for nodes of every type"
+    if "." in name and name.rpartition(".")[2][:1].isupper():  # all but the dot, also a plugin's
+        return suggest(text, f"{name}.")
+    similar = name if name in _MEANT else closest(text, [*_NODE_TYPES, *_MEANT])
+    return "" if similar is None else suggest(text, _MEANT.get(similar, similar))
 
 
 def _of_class(given: type) -> EntityType:

@@ -256,11 +256,12 @@ class Bookkeeping:
                 advice="create one, or set another search_path",
             )
         if self.is_empty:
+            create = "check the name of the database, or create AiiDA's schema in it with"
             return NotAnAiidaDatabase(
                 f"the database is empty (there is no table in the schema {quote(self.schema)}, "
                 "which is the first of the search_path)",
-                advice="make AiiDA's schema with `backend.schema.initialise()`",
-                command_advice="make AiiDA's schema with `aiidadb init`",
+                advice=f"{create} `backend.schema.initialise()`",
+                command_advice=f"{create} `aiidadb init`",
             )
         return NotAnAiidaDatabase(
             "this is not an AiiDA database: neither alembic_version nor django_migrations records "

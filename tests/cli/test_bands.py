@@ -8,7 +8,8 @@ import re
 import pytest
 
 from aiidadb.demo.campaign import GROUPS, USERS
-from tests.helpers.command_line import fetch
+from tests.helpers.campaigns import write_config
+from tests.helpers.command_line import fetch, one_line
 
 
 @pytest.mark.quick
@@ -92,9 +93,27 @@ def test_bands_without_a_default_user_say_what_to_add(run, main_campaign):
     nobody = run("bands", "list", "--dsn", main_campaign)
     assert nobody.status == 2
     assert re.fullmatch(r"Error: .*--user-email EMAIL, or --all-users .*\n", nobody.err)
-    unknown = run("bands", "list", "--user-email", "x@y", "--dsn", main_campaign)
-    assert unknown.status == 1
-    assert re.fullmatch(r"Error: .*'x@y'.*: add --all-users .*\n", unknown.err)
+
+
+@pytest.mark.quick
+def test_the_database_is_looked_at_before_its_user(run, empty_dsn, bare_dsn, tmp_path):
+    assert "the database is empty" in one_line(run("bands", "list", "--dsn", empty_dsn), 1)
+    fetch(empty_dsn, "create table foreign_table (id integer)")
+    assert "not an AiiDA database" in one_line(run("bands", "list", "--dsn", empty_dsn), 1)
+    config = write_config(tmp_path, bare_dsn)  # has a default user, and the database has none
+    assert one_line(run("bands", "list", "--config", config), 1).endswith(
+        " is not in the database: add --user-email EMAIL, or --all-users\n"
+    )
+
+
+@pytest.mark.quick
+def test_in_place_of_a_number_of_days_a_profile_is_recognised(run):
+    for days in ("main", "1x", ""):
+        assert one_line(run("bands", "list", "-p", days), 2) == (
+            f"Error: Invalid value for '--past-days' / '-p': {days!r} is not a number of days; for "
+            "a profile use --profile (see aiidadb bands list --help)\n"
+        )
+    assert "a number of days is 0 or more, not -1.0" in one_line(run("bands", "list", "-p-1"), 2)
 
 
 @pytest.mark.quick

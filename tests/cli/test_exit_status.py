@@ -125,10 +125,10 @@ def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path
     )
     missing = tmp_path / "none.json"
     assert one_line(run("stats", "--config", missing), 1) == (
-        f"Error: there is no configuration file {missing}: check AIIDA_PATH and --config\n"
+        f"Error: there is no configuration file {missing}: check --config\n"
     )
     said = one_line(run("bands", "list", "--user-email", "x@y", "--dsn", main_dsn), 1)
-    assert said.endswith("is not in the database: add --all-users for the bands of all users\n")
+    assert said.endswith(" in the database: check --user-email, or add --all-users\n")
 
 
 @pytest.mark.quick

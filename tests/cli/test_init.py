@@ -12,11 +12,11 @@ def test_init_makes_a_database_that_the_others_serve(run, empty_dsn):
     made = run("init", "--dsn", empty_dsn)
     assert made.status == 0
     assert "main_0002" in made.out
-    assert "--repository" in made.out
+    assert "drop the database, create it again, and run aiidadb init with --repository" in made.out
     assert run("stats", "--dsn", empty_dsn).out.startswith("No nodes.\n")
     again = run("init", "--dsn", empty_dsn)
     assert (again.status, again.out) == (1, "")
-    assert re.fullmatch(r"Error: .*empty database only.*\n", again.err)
+    assert re.fullmatch(r"Error: .*only in an empty database.*or drop this one.*\n", again.err)
 
 
 def test_init_makes_the_container_of_files_too(run, empty_dsn, tmp_path):

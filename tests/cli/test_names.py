@@ -31,9 +31,13 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
         (["nodes", "delete", "9999", "-f", "--no-follow"], "there is no node 9999"),
         (
             ["closest-parents", "5", "--type", "StructureData"],
-            f"no node has the type 'StructureData': did you mean {STRUCTURE}?",
+            f"no node has the type 'StructureData': did you mean {STRUCTURE!r}?",
         ),
-        (["closest-parents", "5", "--type", "data.structure.StructurData."], f"mean {STRUCTURE}?"),
+        (["closest-parents", "5", "--type", "data.structure.StructurData."], f"n {STRUCTURE!r}?"),
+        (
+            ["closest-parents", "5", "--type", STRUCTURE[:-1]],
+            f"did you mean {STRUCTURE!r} (with the final dot)?",
+        ),
         (["closest-parents", "5", "--type", "%"], "no node has the type '%'"),
         (
             ["bands", "list", "-A", "--element", "si", "--element-only", "Zz"],
@@ -46,7 +50,11 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
         (["bands", "list", "-A", "--group-pk", "98", "99"], "there are no groups 98, 99"),
         (["bands", "list", "-A", "-G", "9" * 400, "f" * 33], "there are no groups"),
         (["bands", "list", "-A", "--user-email", "ada@epfl.c"], f"did you mean {USERS[0]!r}?"),
-        (["bands", "list", "--user-email", "x@y"], "'x@y'"),
+        (
+            ["bands", "list", "--user-email", "x@y"],
+            "no user with the email address 'x@y' in the database: check --user-email, or add -",
+        ),
+        (["bands", "list", "-A", "--user-email", "x@y"], "'x@y' in the database: check --user-"),
         (["settings", "get", "nothing"], "there is no setting 'nothing'"),
     ],
 )

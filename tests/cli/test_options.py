@@ -113,6 +113,86 @@ def test_options_are_completed_in_the_shell():
         assert "_AIIDADB_COMPLETE" in script.stdout
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("", "--dsn is empty: give postgresql://user@host/database"),
+        ("mysql://ada:geheim@h/db", "'mysql://' is not supported: a DSN begins with postgresql://"),
+        ("main", "the name of a profile is for --profile"),
+        ("postgresql://h/db?foo=1", "'foo', which is not one of libpq's: check its spelling, or"),
+        ("postgresql://ada:geheim@h:54x/db", "the port '54x': give a number from 1 to 65535"),
+        ("postgresql://ada:geheim/db", "if it is a password, @ and the host are missing"),
+        ("postgresql://h/db?tcp_user_timeout=5", "asyncpg does not set it: leave it out"),
+    ],
+)
+def test_a_dsn_that_cannot_be_used_is_refused_in_words_of_the_command_line(
+    run, monkeypatch, dsn, said
+):
+    refused = one_line(run("stats", "--dsn", dsn), 1)
+    assert said in refused
+    assert "geheim" not in refused
+    assert "AIIDADB_DSN" not in refused
+    if dsn:
+        monkeypatch.setenv("AIIDADB_DSN", dsn)
+        assert f"{refused.rstrip()}; the DSN is that of the environment variable AIIDADB_DSN\n" == (
+            one_line(run("stats"), 1)
+        )
+
+
+@pytest.mark.quick
+def test_where_a_configuration_was_looked_for_is_said(run, monkeypatch, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setenv("AIIDA_PATH", f"{one}:{two}")
+    here = "set AIIDA_PATH, or give --config or --dsn\n"
+    assert one_line(run("stats"), 1) == (
+        f"Error: no AiiDA configuration found: looked for {one}/.aiida, {two}/.aiida; {here}"
+    )
+    (two / ".aiida").mkdir(parents=True)
+    assert one_line(run("stats"), 1) == (
+        f"Error: no AiiDA configuration found: looked for {two}/.aiida/config.json; {here}"
+    )
+    named = one_line(run("stats", "--config", one), 1)
+    assert named == f"Error: there is no configuration file {one}: check --config\n"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("", "Query an AiiDA database, delete nodes, change settings, and migrate old databases."),
+        ("", "--json Print the answer as JSON, for scripts. Errors stay plain text, on standard"),
+        (
+            "bands list",
+            "--user-email EMAIL List the band structures of this user. [default: the pr",
+        ),
+        (
+            "bands list",
+            "all of these elements. It may contain others, too: verdi's option does not",
+        ),
+        ("bands list", "Print only pk, formula, date and label, without headings, as verdi does."),
+        ("bands list", "-p is --past-days here, so write --profile for the profile."),
+        ("closest-parents", "Find the closest ancestor of a given type for each of the nodes PKS."),
+        ("init", "AiiDA 2.x also needs a file container"),
+        (
+            "migrate",
+            "--to VERSION The schema version to migrate to: main_0002 for AiiDA 2.4 to 2.9",
+        ),
+        ("migrate", "The exit status is 3 if the migration would be refused."),
+        (
+            "migrate",
+            "Do not refuse if the file repository, or files in it, are missing. Files that",
+        ),
+        ("migrate", "[default: the current directory]"),
+        ("nodes delete", "if another session deletes one of the nodes in the meantime. Without th"),
+        ("settings get", "With --json, print the whole setting: its key, value, description and t"),
+        ("stats", "such as Europe/Zurich. [default: that of the database server]"),
+    ],
+)
+def test_help_leaves_nothing_to_guess(run, command, said):
+    assert said in " ".join(run(*command.split(), "--help").out.split())
+
+
 def test_help_says_how_a_password_stays_hidden(run):
     told = " ".join(run("stats", "--help").out.split())
     for said in ("PGPASSWORD", "~/.pgpass", "AIIDADB_DSN", "visible in ps"):

@@ -21,7 +21,7 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     told = run("status", "--dsn", main_dsn)
     assert (told.status, told.err) == (0, "")
     assert re.search(r"^schema version +main_0002$", told.out, re.MULTILINE)
-    assert re.search(r"^aiida +2.x, up to date$", told.out, re.MULTILINE)
+    assert re.search(r"^state +2.x, up to date$", told.out, re.MULTILINE)
     assert re.search(r"^opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
     assert "problem" not in told.out
     assert "after migrating" not in told.out
@@ -34,7 +34,9 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     empty = run("status", "--dsn", empty_dsn, "--json")
     assert (empty.status, empty.err) == (1, "")
     assert empty.json["schema_version"] is None
-    assert empty.json["problem"].endswith(": make AiiDA's schema with `aiidadb init`")
+    assert empty.json["problem"].endswith(
+        ": check the name of the database, or create AiiDA's schema in it with `aiidadb init`"
+    )
     with on_terminal("status", "--detailed", "--dsn", empty_dsn) as terminal:
         assert terminal.finish() == 1
     assert all(len(line.rpartition("\r")[2]) <= 80 for line in terminal.text.splitlines())

@@ -509,7 +509,8 @@ async def test_a_missing_default_user_is_told_with_what_to_do(bare_dsn):
         profile = aiidadb.Profile.from_dsn(bare_dsn, default_user_email=email)
         async with aiidadb.open_backend(profile) as backend:
             with pytest.raises(
-                NotExistent, match=f"{message}.*: pass all_users=True for the bands of all users$"
+                NotExistent,
+                match=f"{message}.*: give the profile another default_user_email, or pass all_use",
             ):
                 await backend.queries.get_bands_and_parents_structure()
             assert await backend.queries.get_bands_and_parents_structure(all_users=True) == []

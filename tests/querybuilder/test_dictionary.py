@@ -9,6 +9,7 @@ import pytest
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.querybuilder.canonical import is_canonical
 from aiidadb.querybuilder.draft import Draft
+from aiidadb.querybuilder.entity_types import _NODE_TYPES
 from aiidadb.querybuilder.shape import shape_of
 from aiidadb.querybuilder.statements import statement_of
 from aiidadb.version.schema_version import MAIN_HEAD
@@ -201,6 +202,13 @@ def test_a_dictionary_in_the_form_of_2_x_is_recognised():
     ):
         assert not is_canonical({**query, **change})
     assert not is_canonical({"path": query["path"]})
+
+
+def test_types_that_are_suggested_are_aiidas(aiida_home):
+    from aiida.plugins.entry_point import get_entry_points
+
+    points = [*get_entry_points("aiida.data"), *get_entry_points("aiida.node")]
+    assert {point.load().class_node_type for point in points} >= set(_NODE_TYPES)
 
 
 def test_types_of_groups_are_prefixes():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from aiidadb.connecting.opening.connect_errors import explain
 from aiidadb.connecting.profiles.libpq_keys import DEFAULT_PORT, parse_port
 from aiidadb.exceptions import ConfigurationError, UnreachableStorage
-from aiidadb.messages import plural
+from aiidadb.messages import plural, quote
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -124,5 +124,7 @@ def _addresses(host: str | list[str] | None, port: int | list[int] | None) -> It
 
 def _port_of_environment(text: str) -> int:
     if (port := parse_port(text)) is None:
-        raise ConfigurationError("PGPORT has a port that is not a number from 1 to 65535")
+        raise ConfigurationError(
+            f"PGPORT has the port {quote(text)}: give a number from 1 to 65535"
+        )
     return port

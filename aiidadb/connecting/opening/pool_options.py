@@ -23,7 +23,7 @@ from aiidadb.arguments import LONGEST
 from aiidadb.callers_own import callers_own
 from aiidadb.connecting.profiles.libpq_keys import SERVER_KINDS
 from aiidadb.exceptions import PoolOptionsError
-from aiidadb.messages import Secret, did_you_mean, quote
+from aiidadb.messages import Secret, did_you_mean, quote, suggest
 from aiidadb.text import find_problem
 
 __all__ = ["check_options", "hide_secrets", "require_known"]
@@ -36,6 +36,46 @@ _KNOWN: Final = frozenset({"connect_timeout", "max_long", "slow_statement"}) | f
     for call in (asyncpg.create_pool, asyncpg.connect)
     for name in inspect.signature(call).parameters
 ) - {"connect_kwargs"}
+
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            "max_connections",
+            "max_overflow",
+            "max_pool_size",
+            "maxconn",
+            "maxsize",
+            "pool_max_size",
+            "pool_size",
+            "poolsize",
+            "size",
+        ),
+        "max_size",
+    ),
+    **dict.fromkeys(
+        ("min_connections", "min_pool_size", "minconn", "minsize", "pool_min_size"), "min_size"
+    ),
+    **dict.fromkeys(("query_timeout", "statement_timeout"), "command_timeout"),
+    **dict.fromkeys(
+        ("connection_timeout", "connectionTimeout", "login_timeout"), "connect_timeout"
+    ),
+    "pool_timeout": "acquire_timeout",
+    "db": "database",
+    "dbname": "database",
+    "hostname": "host",
+    "username": "user",
+}
+"""What other libraries call our options, where that is not similar enough, or to another one."""
+
+_ADVICE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("max_bytes", "max_depth", "max_rows"), "it is an argument of Backend.query()"),
+    **dict.fromkeys(
+        ("default_user_email", "repository"), "it is an argument of Profile.from_dsn()"
+    ),
+    "config": "it is an argument of load_profile()",
+    "application_name": "write server_settings={'application_name': …}",
+}
+"""Where that belongs which is no option, but is given as one."""
 
 _SECRETS: Final = ("password", "dsn")
 
@@ -69,11 +109,18 @@ def require_known(names: Iterable[str], beside: Collection[str] = ()) -> None:
     """
     for name in names:
         if name not in _KNOWN:
-            meant = did_you_mean(name, _KNOWN.union(beside))
             raise PoolOptionsError(
                 f"there is no option {quote(name)}",
-                advice=meant or "options are those of asyncpg.create_pool()",
+                advice=_what_was_meant(name, _KNOWN.union(beside))
+                or "options are those of asyncpg.create_pool()",
             )
+
+
+def _what_was_meant(name: str, known: Collection[str]) -> str:
+    if advice := _ADVICE.get(name):
+        return advice
+    meant = _ELSEWHERE.get(name, "")
+    return suggest(name, meant) if meant in known else did_you_mean(name, known)
 
 
 def hide_secrets(options: Mapping[str, Any]) -> dict[str, Any]:

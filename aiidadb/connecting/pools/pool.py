@@ -301,11 +301,14 @@ class PoolRegistry:
         key = (id(loop), profile)
         while True:
             if self._closed:
-                raise ClosedError("the pool registry was closed: make a new one")
+                raise ClosedError(
+                    "the pool registry was closed at the end of its `async with` block",
+                    advice="create a new one",
+                )
             entry = self._entries.get(key)
             if entry is None:
                 return await self._open(key, loop, arguments)
-            _refuse_other_options(profile, options, arguments, entry.arguments)
+            self._refuse_other_options(entry, options, arguments)
             if entry.pool is not None:
                 if not entry.pool.is_closing():
                     return entry
@@ -314,6 +317,26 @@ class PoolRegistry:
                 await entry.opened.wait()  # another task opens it
                 if entry.failure is not None:  # as it would here, and take as long
                     raise entry.failure
+
+    def _refuse_other_options(
+        self, entry: _Entry, options: dict[str, Any], asked: dict[str, Any]
+    ) -> None:
+        used = entry.arguments
+        other = sorted(name for name in options if asked.get(name) != used.get(name))
+        if not other:
+            return
+        if entry.pinned:
+            reset = "reset_pools()" if self is default_registry else "its registry's reset()"
+            end = f"close it with {reset}"
+        else:
+            have = "backends that have" if entry.borrowers > 1 else "backend that has"
+            end = f"close the {have} it open"
+        raise PoolOptionsError(
+            f"the pool of {entry.name} is already open with "
+            f"{', '.join(_difference(name, used, asked) for name in other)}",
+            advice=f"{end}, leave the option{'s' if len(other) > 1 else ''} out, or give "
+            "open_backend() registry=PoolRegistry() for a second pool",
+        )
 
     async def _open(
         self, key: tuple[int, Profile], loop: asyncio.AbstractEventLoop, arguments: dict[str, Any]
@@ -487,21 +510,11 @@ async def _check_reachable(pool: asyncpg.Pool) -> None:
         raise
 
 
-def _refuse_other_options(
-    profile: Profile, options: dict[str, Any], asked: dict[str, Any], used: dict[str, Any]
-) -> None:
-    other = sorted(name for name in options if asked.get(name) != used.get(name))
-    if other:
-        raise PoolOptionsError(
-            f"the pool of {name_of(profile)} is already open with options other than "
-            "those requested: "
-            f"{', '.join(f'{name}={_shown(name, used)}' for name in other)}; "
-            "reset it first, or use a registry of your own"
-        )
-
-
-def _shown(name: str, arguments: dict[str, Any]) -> str:
-    return "…" if name in {"password", "dsn", "passfile"} else quote(arguments.get(name))
+def _difference(name: str, used: dict[str, Any], asked: dict[str, Any]) -> str:
+    """What an open pool was opened with, and what is requested of it."""
+    if name in {"password", "dsn", "passfile"}:
+        return f"another {name}"
+    return f"{name}={quote(used.get(name))} (requested: {quote(asked.get(name))})"
 
 
 async def _close(entry: _Entry) -> None:

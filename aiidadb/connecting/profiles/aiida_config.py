@@ -32,11 +32,11 @@ from aiidadb.exceptions import (
     MissingConfigurationError,
     ProfileConfigurationError,
 )
-from aiidadb.messages import quote
+from aiidadb.messages import did_you_mean, quote
 from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["load_profile"]
 
@@ -111,15 +111,33 @@ def _load_profile(name: str | None, config: str | os.PathLike[str] | None) -> Pr
     path = _find_config() if config is None else _expanded(config)
     if _is_directory(path):
         path /= CONFIG_FILE
-    top = _Section(path, "", _read_json(path))
+    top = _Section(path, "", _read_json(path, is_named=config is not None))
     version = _read_version(top)
     profiles = top.section("profiles") if "profiles" in top.values else _Section(path, "", {})
     chosen = _default_profile(top, version) if name is None else name
     if chosen is None or chosen not in profiles.values:
-        there = ", ".join(sorted(profiles.values)) or "none"
-        what = "no default profile" if chosen is None else f"no profile {quote(chosen)}"
-        raise ProfileConfigurationError(f"{path} has {what}; there are: {there}")
+        raise _no_profile(path, chosen, sorted(profiles.values))
     return _read_profile(chosen, profiles.section(chosen), version)
+
+
+def _no_profile(path: Path, name: str | None, known: Sequence[str]) -> ProfileConfigurationError:
+    if not known:
+        return ProfileConfigurationError(
+            f"{path} has no profiles",
+            advice="create one with AiiDA (verdi presto, verdi profile setup), or give a DSN",
+            command_advice="create one with AiiDA (verdi presto, verdi profile setup), or give "
+            "--dsn",
+        )
+    if name is None:
+        return ProfileConfigurationError(
+            f"{path} has no default profile",
+            advice=f"name one of {', '.join(known)}",
+            command_advice=f"give --profile with one of {', '.join(known)}",
+        )
+    return ProfileConfigurationError(
+        f"{path} has no profile {quote(name)}; its profiles are {', '.join(known)}",
+        advice=did_you_mean(name, known) or None,
+    )
 
 
 @dataclass(frozen=True)
@@ -175,9 +193,13 @@ def _find_config() -> Path:
             refused = error
     if refused is not None:
         raise refused
-    looked = f"looked for {', '.join(map(str, directories))}"
-    raise MissingConfigurationError(
-        "there is no configuration of AiiDA",
+    raise _nothing_found(directories)
+
+
+def _nothing_found(places: Iterable[Path]) -> MissingConfigurationError:
+    looked = f"looked for {', '.join(map(str, places))}"
+    return MissingConfigurationError(
+        "no AiiDA configuration found",
         advice=f"{looked}; {_GIVE_CONFIG}",
         command_advice=f"{looked}; {_GIVE_CONFIG_HERE}",
     )
@@ -188,8 +210,10 @@ def _directory_of(base: str) -> Path:
         directory = Path(base).expanduser()
     except RuntimeError as error:
         raise MissingConfigurationError(
-            "AiiDA's configuration is looked for in the home directory, which is not known: "
-            f"{error}"
+            "AiiDA's configuration is looked for in the home directory, which is not known "
+            f"({error})",
+            advice=_GIVE_CONFIG,
+            command_advice=_GIVE_CONFIG_HERE,
         ) from error
     return directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
 
@@ -241,14 +265,18 @@ def _read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _read_json(path: Path) -> Mapping[str, object]:
+def _read_json(path: Path, *, is_named: bool) -> Mapping[str, object]:
     try:
         content = json.loads(_read_file(path))
     except FileNotFoundError:
-        raise MissingConfigurationError(
-            f"there is no configuration file {path}",
-            advice="check AIIDA_PATH and config=",
-            command_advice="check AIIDA_PATH and --config",
+        raise (
+            MissingConfigurationError(
+                f"there is no configuration file {path}",
+                advice="check config=",
+                command_advice="check --config",
+            )
+            if is_named
+            else _nothing_found([path])
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

@@ -39,14 +39,7 @@ def parse_dsn(dsn: str) -> ConnectionParameters:
     """
     scheme, separator, rest = dsn.partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
-        driver = re.fullmatch(r"postgres(?:ql)?(\+\w{1,20})", scheme)
-        raise ConfigurationError(
-            f"a DSN is a URI that begins with postgresql:// or postgres://: drop {driver[1]!r}, "
-            "which names a driver for SQLAlchemy"
-            if driver and separator
-            else "a DSN is a URI that begins with postgresql:// or postgres://, with no driver's "
-            "name behind it and not in the form key=value"
-        )
+        raise _wrong_beginning(dsn, scheme if separator else "")
     # The first "@", if no "/" is before it, ends user and password. Another is most likely in a
     # password that is not encoded: then the parts are not what they seem, and none may show.
     behind = rest.partition("@")[2] if "@" in rest.partition("/")[0] else rest
@@ -58,6 +51,27 @@ def parse_dsn(dsn: str) -> ConnectionParameters:
     raise ConfigurationError(
         "the DSN cannot be read: percent-encode what is special in user, password and database "
         "(%2F for /, %40 for @, %3A for :, %3F for ?, %23 for #, %25 for %)"
+    )
+
+
+def _wrong_beginning(dsn: str, scheme: str) -> ConfigurationError:
+    begins = "a DSN begins with postgresql://"
+    such_as = f"{begins}, such as postgresql://user@host/database"
+    if not dsn:
+        return ConfigurationError(f"the DSN is empty: {such_as}")
+    if driver := re.fullmatch(r"postgres(?:ql)?(\+\w{1,20})", scheme):
+        return ConfigurationError(
+            f"{begins}: drop {driver[1]!r}, which names a driver for SQLAlchemy"
+        )
+    # What stands before :// may be another thing than a scheme, with a password in it.
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9.+-]{0,20}", scheme):
+        return ConfigurationError(f"{scheme + '://'!r} is not supported: {begins}")
+    if re.match(r"\s*\w+\s*=", dsn):
+        return ConfigurationError(f"a DSN of the form key=value is not supported: {such_as}")
+    return ConfigurationError(
+        such_as,
+        advice="the name of a profile is for load_profile()",
+        command_advice="the name of a profile is for --profile",
     )
 
 

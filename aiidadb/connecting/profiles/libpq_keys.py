@@ -22,7 +22,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 from aiidadb.exceptions import ConfigurationError
-from aiidadb.messages import plural, quote
+from aiidadb.messages import did_you_mean, plural, quote
 from aiidadb.text import find_problem
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ _ABSENT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "sslsni": (("1",), "asyncpg always sends the host name in the TLS handshake"),
     "tcp_user_timeout": (
         ("0",),
-        "asyncpg does not set it; give a command_timeout when opening",
+        "asyncpg does not set it: leave it out (in Python, command_timeout limits statements)",
     ),
 }
 
@@ -279,10 +279,16 @@ def to_arguments(options: PoolOptions) -> dict[str, Any]:
 def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
     for key, value in keys.items():
         if key not in LIBPQ_KEYS and key != _CACHE_SIZE:
+            meant = did_you_mean(key, {*LIBPQ_KEYS, _CACHE_SIZE}, cutoff=0.8)
             raise ConfigurationError(
-                f"{where} has a key {quote(key)}, which is not one of libpq's: options of the pool "
-                f"go to open_backend() or get_pool() (only {_CACHE_SIZE} can be here too), "
-                "settings of the server into options=-c%20name=value"
+                f"{where} has a key {quote(key)}, which is not one of libpq's",
+                advice=meant
+                or "options of the pool go to open_backend() or get_pool() (only "
+                f"{_CACHE_SIZE} can be here too), settings of the server into "
+                "options=-c%20name=value",
+                command_advice=meant
+                or "check its spelling, or remove it; a setting of the server is written "
+                "options=-c%20name=value",
             )
         if problem := find_problem(value):
             raise ConfigurationError(f"{where} has for {key} {problem}")
@@ -313,7 +319,7 @@ def _hosts_and_ports(
     for digits in given["port"].split(",") if "port" in given else ():
         port = parse_port(digits) if digits else DEFAULT_PORT
         if port is None:
-            raise ConfigurationError(f"{where} has a port that is not a number from 1 to 65535")
+            raise _wrong_port(digits, given, where)
         ports.append(port)
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ConfigurationError(
@@ -323,6 +329,19 @@ def _hosts_and_ports(
     return (
         hosts if len(hosts) > 1 else hosts[0] if hosts else None,
         tuple(ports) if len(ports) > 1 else ports[0] if ports else None,
+    )
+
+
+def _wrong_port(text: str, given: Mapping[str, str], where: str) -> ConfigurationError:
+    # In user:password/database, where the host was forgotten, it is the password.
+    is_port = "password" in given or ("user" in given and text[:1].isdigit())
+    if is_port:
+        return ConfigurationError(
+            f"{where} has the port {quote(text)}: give a number from 1 to 65535"
+        )
+    return ConfigurationError(
+        f"{where} has a port that is not a number from 1 to 65535",
+        advice="if it is a password, @ and the host are missing behind it",
     )
 
 

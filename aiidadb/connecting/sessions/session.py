@@ -130,7 +130,10 @@ class Session:
             ClosedError: It was.
         """
         if self.is_closed:
-            raise ClosedError("the backend was closed: open it again")
+            raise ClosedError(
+                "the backend was closed, by close() or at the end of its `async with` block",
+                advice="open it again",
+            )
 
     async def close(self, timeout: float | None = 0.0) -> None:  # noqa: ASYNC109
         """Refuse every further call, and make sure that none is under way.
@@ -152,7 +155,7 @@ class Session:
         """
         if self.version is None:
             raise IncompatibleStorageSchema(
-                "the database had no AiiDA schema when this backend was opened: make one with "
+                "the database had no AiiDA schema when this backend was opened: create one with "
                 "backend.schema.initialise(), or open it again if that was done since"
             )
         return self.version

@@ -272,7 +272,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             r"rows with JSON that JSONB cannot hold (\u0000, or half of a surrogate pair)",
             r"row with JSON that JSONB cannot hold (\u0000, or half of a surrogate pair)",
             _STOPS,
-            r"migrate with repair=True (--repair), which keeps them as the text \\u0000",
+            r"migrate with --repair (in Python: repair=True), which keeps them as the text \\u0000",
         ),
         Kind(
             "malformed_json",

@@ -144,7 +144,7 @@ def create_container(repository: Path, *, announce: Callable[[str], None] | None
     except OSError as error:
         shutil.rmtree(under_way, ignore_errors=True)
         raise RepositoryError(
-            f"no container could be made at {place}: {error.strerror or error}"
+            f"no container could be created at {place}: {error.strerror or error}"
         ) from error
     return container_id
 

@@ -88,7 +88,7 @@ async def _move_repository(context: StepContext) -> StepOutcome:
     repository = context.options.repository
     if repository is None:
         note = (
-            "no container for files was made, because the profile names no repository; "
+            "no container for files was created, because the profile names no repository; "
             "aiida-core 2.x opens the database once there is one whose id is the setting "
             "repository|uuid"
         )
@@ -230,14 +230,14 @@ class _Move:
         place = container_path(self._repository)
         old = self._repository / "repository"
         if container_id is None:
-            first = f"a container would be made at {place}"
+            first = f"a container would be created at {place}"
         elif moved:
             first = (
                 f"nodes whose files are in {place} now: {self._written}; the old repository, "
                 f"{old}, was not changed: remove it when AiiDA 2.x has been seen to work"
             )
         else:
-            first = f"an empty container was made at {place}"
+            first = f"an empty container was created at {place}"
         notes = [first, *self.notes, *self._mismatches.notes()]
         if self._symbols_left:
             notes.append(

@@ -50,8 +50,13 @@ async def test_the_same_options_again_are_fine_and_others_are_refused(profile):
         pool = await registry.get_pool(profile, max_size=3)
         assert await registry.get_pool(profile, max_size=3) is pool
         assert await registry.get_pool(profile) is pool
-        with pytest.raises(PoolOptionsError, match=r"max_size=3"):
+        with pytest.raises(
+            PoolOptionsError,
+            match=r"open with max_size=3 \(requested: 4\): close it with its registry's reset\(\)",
+        ):
             await registry.get_pool(profile, max_size=4)
+        with pytest.raises(PoolOptionsError, match="open with another password: "):
+            await registry.get_pool(profile, password="s3cret")
         with pytest.raises(PoolOptionsError, match="statement_cache_size"):
             await registry.get_pool(profile, statement_cache_size=0)
 

@@ -305,7 +305,7 @@ def test_where_it_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "b/.aiida").mkdir(parents=True)
     with pytest.raises(
         MissingConfigurationError,
-        match=r"/b/\.aiida/config\.json: check AIIDA_PATH and config=$",
+        match=r"/b/\.aiida/config\.json; set AIIDA_PATH, or give config= or a DSN$",
     ):
         load_profile()
 
@@ -361,8 +361,19 @@ def test_an_unknown_profile_is_told_from_those_that_there_are(
     ],
 )
 def test_no_default_profile_is_told(content: object, write: Callable[[object], Path]) -> None:
-    with pytest.raises(ProfileConfigurationError, match="no default profile; there are: none"):
+    with pytest.raises(ProfileConfigurationError, match="has no profiles: create one"):
         load_profile(config=write(content))
+
+
+def test_the_profiles_that_there_are_are_named(write: Callable[[object], Path]) -> None:
+    content = {"profiles": {"main": {}, "archive": {}}, "CONFIG_VERSION": {"CURRENT": 10}}
+    with pytest.raises(ProfileConfigurationError, match=r"one of archive, main$") as nothing:
+        load_profile(config=write(content))
+    assert nothing.value.for_command_line().endswith(": give --profile with one of archive, main")
+    with pytest.raises(
+        ProfileConfigurationError, match="profiles are archive, main: did you mean 'main'"
+    ):
+        load_profile("mian", config=write(content))
 
 
 @pytest.mark.quick

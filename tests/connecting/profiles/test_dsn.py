@@ -77,13 +77,17 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
 @pytest.mark.parametrize(
     ("dsn", "message"),
     [
-        ("host=h dbname=db", "begins with postgresql://"),
-        ("postgresql+asyncpg://h/db", "begins with postgresql://"),
+        ("host=h dbname=db", "key=value is not supported: a DSN begins with postgresql://"),
+        ("postgresql+asyncpg://h/db", r"begins with postgresql://: drop '\+asyncpg'"),
         ("postgresql+psycopg://h/db", r"drop '\+psycopg'"),
         ("postgres+psycopg2://h/db", r"drop '\+psycopg2'"),
         ("postgresql:h", "begins with postgresql://"),
-        ("sqlite:///x.db", "begins with postgresql://"),
-        ("", "begins with postgresql://"),
+        ("sqlite:///x.db", "^'sqlite://' is not supported: a DSN begins with postgresql://$"),
+        ("mysql://u:s3cret@h/x", "^'mysql://' is not supported: a DSN begins with postgresql://$"),
+        ("u:s3cret@h/db", "begins with postgresql://, such as .*: the name of a profile is for lo"),
+        ("user=ada password=s3cret://x", "^a DSN of the form key=value is not supported"),
+        ("u:s3cret://h/db", "^a DSN begins with postgresql://, such as"),
+        ("", "^the DSN is empty: a DSN begins with postgresql://, such as"),
         ("postgresql://::1/db", "port that is not a number"),
         ("postgresql://[::1/db", "brackets"),
         ("postgresql://[]/db", "brackets"),
@@ -98,8 +102,9 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
     ],
 )
 def test_what_is_no_uri_is_refused_with_the_reason(dsn: str, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as refused:
         parse_dsn(dsn)
+    assert "s3cret" not in str(refused.value) + refused.value.for_command_line()
 
 
 # ------------------------------------------------------------------------- libpq, the oracle

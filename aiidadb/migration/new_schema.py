@@ -77,11 +77,11 @@ async def _refuse_tables(connection: asyncpg.Connection) -> None:
             f"{plural(len(tables), 'table')} ({names})"
         )
         advice = (
-            "name another database, or drop this one and create it again; an older AiiDA database "
-            "is brought up to date with "
+            "name another database, or, if nothing in this one is needed, drop it and create it "
+            "again; an older AiiDA database is brought up to date with `aiidadb migrate`"
         )
         raise DatabaseNotEmpty(
             message,
-            advice=f"{advice}backend.schema.migrate()",
-            command_advice=f"{advice}`aiidadb migrate`",
+            advice=f"{advice} or backend.schema.migrate()",
+            command_advice=advice,
         )

@@ -16,7 +16,10 @@ def test_init_makes_a_database_that_the_others_serve(run, empty_dsn):
     assert run("stats", "--dsn", empty_dsn).out.startswith("No nodes.\n")
     again = run("init", "--dsn", empty_dsn)
     assert (again.status, again.out) == (1, "")
-    assert re.fullmatch(r"Error: .*only in an empty database.*or drop this one.*\n", again.err)
+    assert re.fullmatch(
+        r"Error: .*only in an empty database.*if nothing in this one is needed, drop it and create it.*\n",
+        again.err,
+    )
 
 
 def test_init_makes_the_container_of_files_too(run, empty_dsn, tmp_path):

@@ -179,7 +179,7 @@ def list_bands(
 ) -> None:
     """List band structures with the formula of the structure that they were computed from.
 
-    Options that may be repeated, or take several values: --group, --group-pk,
+    These options can be repeated, or take several values: --group, --group-pk,
     --element, --element-only, --link-type. The short options are those of verdi data
     core.bands list: -p is --past-days here, so write --profile for the profile.
     """

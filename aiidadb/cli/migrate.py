@@ -109,7 +109,7 @@ def migrate(
     """
     if database.as_json and not (yes or plan_only or check_only or sql_only or dry_run):
         raise click.UsageError(
-            "--json cannot ask for confirmation: add --yes, --plan, --check or --dry-run"
+            "--json cannot ask for confirmation: add --yes, --plan, --check, --sql or --dry-run"
         )
     plan = database.call(
         lambda backend: backend.schema.plan(target),

@@ -61,7 +61,9 @@ def get_setting(database: Database, key: str) -> None:
 @settings.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
 @click.argument("key")
 @click.argument("value")
-@click.option("--description", help="What the setting is for. If omitted, its description is kept.")
+@click.option(
+    "--description", help="What the setting is for. If omitted, an existing description is kept."
+)
 @command_options
 def set_setting(database: Database, key: str, value: str, description: str | None) -> None:
     """Set KEY to VALUE, which is JSON: 3, true, '"text"', '{"a": [1]}'."""

@@ -119,7 +119,7 @@ def test_options_are_completed_in_the_shell():
     [
         ("", "--dsn is empty: give postgresql://user@host/database"),
         ("mysql://ada:geheim@h/db", "'mysql://' is not supported: a DSN begins with postgresql://"),
-        ("main", "the name of a profile is for --profile"),
+        ("main", "user@host/database: for a profile use --profile"),
         ("postgresql://h/db?foo=1", "'foo', which is not one of libpq's: check its spelling, or"),
         ("postgresql://ada:geheim@h:54x/db", "the port '54x': give a number from 1 to 65535"),
         ("postgresql://ada:geheim/db", "if it is a password, @ and the host are missing"),

@@ -16,18 +16,18 @@ __all__ = ["demo"]
     type=click.IntRange(min=1_000),
     default=140_000,
     show_default=True,
-    help="Size of the campaign.",
+    help="The number of nodes in the campaign.",
 )
 @click.option(
-    "--keep", is_flag=True, help="Keep the server and database, and print how to reach them."
+    "--keep", is_flag=True, help="Keep the server and its databases, and print how to use them."
 )
 @json_alone
 def demo(as_json: bool, /, number: int, keep: bool) -> None:
     """Show aiidadb at work: a campaign of band structures on a private PostgreSQL.
 
-    Starts a private server, creates a database, fills it with workflows in AiiDA's
-    shape, queries and changes it, and migrates another from AiiDA 1.6 to 2.x. Leaves
-    nothing behind.
+    Starts a private server, creates a database, fills it with workflows as AiiDA stores
+    them, queries and changes it, and migrates another database from AiiDA 1.6 to 2.x.
+    Removes everything at the end, unless --keep is given.
     """
     # Not before it is asked for: no other command reads what makes demo data.
     from aiidadb.cli.demo.tour import run_tour

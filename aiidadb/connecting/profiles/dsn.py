@@ -70,8 +70,8 @@ def _wrong_beginning(dsn: str, scheme: str) -> ConfigurationError:
         return ConfigurationError(f"a DSN of the form key=value is not supported: {such_as}")
     return ConfigurationError(
         such_as,
-        advice="the name of a profile is for load_profile()",
-        command_advice="the name of a profile is for --profile",
+        advice="for a profile use load_profile()",
+        command_advice="for a profile use --profile",
     )
 
 

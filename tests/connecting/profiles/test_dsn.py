@@ -84,7 +84,7 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
         ("postgresql:h", "begins with postgresql://"),
         ("sqlite:///x.db", "^'sqlite://' is not supported: a DSN begins with postgresql://$"),
         ("mysql://u:s3cret@h/x", "^'mysql://' is not supported: a DSN begins with postgresql://$"),
-        ("u:s3cret@h/db", "begins with postgresql://, such as .*: the name of a profile is for lo"),
+        ("u:s3cret@h/db", "begins with postgresql://, such as .*: for a profile use load_profile"),
         ("user=ada password=s3cret://x", "^a DSN of the form key=value is not supported"),
         ("u:s3cret://h/db", "^a DSN begins with postgresql://, such as"),
         ("", "^the DSN is empty: a DSN begins with postgresql://, such as"),

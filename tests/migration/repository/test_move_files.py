@@ -662,7 +662,7 @@ async def test_a_dry_run_reads_all_and_leaves_nothing(at: At, repository: Path) 
     assert snapshot(repository.parent) == before
     assert outcome.rows == 20
     assert outcome.files == outcome.after_commit == ()
-    assert "would be made" in outcome.notes[0]
+    assert "would be created" in outcome.notes[0]
     assert await container_of(connection) is None
     assert set(map(str, (await metadata(connection)).values())) == {"{}"}
 

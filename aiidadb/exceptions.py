@@ -272,6 +272,11 @@ class StorageMigrationError(SchemaError):
 
 _SCHEMA_CHANGED: Final = "the schema changed under the connection: run the transaction again"
 
+_BEHIND_A_POOLER: Final = (
+    "behind a pooler such as PgBouncer, set statement_cache_size=0, in a DSN as "
+    "?statement_cache_size=0"
+)
+
 # SQLSTATE, or the first characters of it for a whole class, to error and advice. The longest match
 # wins. Source: PostgreSQL's manual, appendix A.
 _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
@@ -287,7 +292,7 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
         "the server ends transactions that are idle for so long; try again",
     ),
     "25P04": (QueryTimeout, "the server ends transactions that take so long"),
-    "26000": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
+    "26000": (DatabaseError, _BEHIND_A_POOLER),
     "28": (AuthenticationError, "check user and password"),
     "28000": (AuthenticationError, "check the user, and what the server's pg_hba.conf allows it"),
     "3D000": (AuthenticationError, "check the name of the database"),
@@ -299,7 +304,7 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
         "a criterion must be true or false, as nodes.label == 'a' is; compare or cast the rest",
     ),
     "42883": (DatabaseError, "give functions and operators what they take, or cast it"),
-    "42P05": (DatabaseError, "behind a pooler such as PgBouncer, set statement_cache_size=0"),
+    "42P05": (DatabaseError, _BEHIND_A_POOLER),
     "53": (ResourceError, "the server ran out of disk, memory or connections"),
     "53300": (ResourceError, "all of the server's connections are taken; use smaller pools"),
     "54": (ResourceError, "a limit of the server was exceeded"),

@@ -13,10 +13,13 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from aiidadb.connecting.profiles.libpq_keys import translate_keys
+from aiidadb.connecting.profiles.libpq_keys import parse_port, translate_keys
 from aiidadb.exceptions import ConfigurationError
+from aiidadb.messages import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiidadb.connecting.profiles.libpq_keys import ConnectionParameters
 
 __all__ = ["parse_dsn"]
@@ -97,8 +100,8 @@ def _split(rest: str) -> dict[str, str]:
         hosts.append(host)
         ports.append(port)
     keys["host"] = _decode(",".join(hosts))
-    if any(ports):
-        keys["port"] = _decode(",".join(ports))
+    in_front = _decode(",".join(ports)) if any(ports) else ""
+    keys["port"] = in_front
     keys["dbname"] = _decode(database)
     for pair in filter(None, query.split("&")):
         key, equals, value = pair.partition("=")
@@ -108,7 +111,29 @@ def _split(rest: str) -> dict[str, str]:
         if (key, value) == ("ssl", "true"):  # as libpq, for the sake of JDBC's URIs
             key, value = "sslmode", "require"
         keys["dbname" if key == "database" else key] = value
+    if keys["port"] == in_front:
+        _check_ports(in_front, keys)
     return keys
+
+
+def _check_ports(ports: str, keys: Mapping[str, str]) -> None:
+    """Refuse what stands behind the colon of a host and is not a port.
+
+    Where the host was forgotten, as in ``user:password/database``, it is the password. So it is
+    shown only if that is known to stand elsewhere.
+    """
+    for port in filter(None, ports.split(",")):
+        if parse_port(port) is not None:
+            continue
+        if keys.get("password") or (keys.get("user") and port[0].isdigit()):
+            raise ConfigurationError(
+                f"the DSN has the port {quote(port)}: give a number from 1 to 65535"
+            )
+        raise ConfigurationError(
+            "the DSN has a port that is not a number from 1 to 65535",
+            advice="if it is a password, @ and the host are missing behind it"
+            + ("; an IPv6 address is written in [brackets]" if ":" in port else ""),
+        )
 
 
 def _decode(text: str) -> str:

@@ -319,7 +319,9 @@ def _hosts_and_ports(
     for digits in given["port"].split(",") if "port" in given else ():
         port = parse_port(digits) if digits else DEFAULT_PORT
         if port is None:
-            raise _wrong_port(digits, given, where)
+            raise ConfigurationError(
+                f"{where} has the port {quote(digits)}: give a number from 1 to 65535"
+            )
         ports.append(port)
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ConfigurationError(
@@ -329,19 +331,6 @@ def _hosts_and_ports(
     return (
         hosts if len(hosts) > 1 else hosts[0] if hosts else None,
         tuple(ports) if len(ports) > 1 else ports[0] if ports else None,
-    )
-
-
-def _wrong_port(text: str, given: Mapping[str, str], where: str) -> ConfigurationError:
-    # In user:password/database, where the host was forgotten, it is the password.
-    is_port = "password" in given or ("user" in given and text[:1].isdigit())
-    if is_port:
-        return ConfigurationError(
-            f"{where} has the port {quote(text)}: give a number from 1 to 65535"
-        )
-    return ConfigurationError(
-        f"{where} has a port that is not a number from 1 to 65535",
-        advice="if it is a password, @ and the host are missing behind it",
     )
 
 

@@ -88,7 +88,7 @@ def test_uris_say_where_the_database_is(dsn: str, expected: ConnectionParameters
         ("user=ada password=s3cret://x", "^a DSN of the form key=value is not supported"),
         ("u:s3cret://h/db", "^a DSN begins with postgresql://, such as"),
         ("", "^the DSN is empty: a DSN begins with postgresql://, such as"),
-        ("postgresql://::1/db", "port that is not a number"),
+        ("postgresql://::1/db", r"port that is not a number.*; an IPv6 address is written in \[br"),
         ("postgresql://[::1/db", "brackets"),
         ("postgresql://[]/db", "brackets"),
         ("postgresql://[::1]x/db", "brackets"),

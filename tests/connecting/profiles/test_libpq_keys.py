@@ -100,6 +100,8 @@ def test_time_to_connect_is_for_each_host() -> None:
         ("postgresql://h:0/db", "port that is not a number"),
         ("postgresql://h:65536/db", "port that is not a number"),
         (f"postgresql://h:{'9' * 5000}/db", "port that is not a number"),
+        ("postgresql://h/db?port=x", "^the DSN has the port 'x': give a number from 1 to 65535$"),
+        ("postgresql://h:5432/db?port=0", "^the DSN has the port '0': give a number"),
         ("postgresql:///db?host=a,b&port=1,2,3", "3 ports for 2 hosts"),
         ("postgresql:///db?port=1,2", "2 ports for 0 hosts"),
         ("postgresql://a,,b/db", "empty host among its hosts"),

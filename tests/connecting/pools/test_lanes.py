@@ -258,7 +258,11 @@ async def test_the_lanes_are_the_pools(bare_dsn: str) -> None:
         backends(bare_dsn, registry=registry) as two,
         backends(bare_dsn, registry=registry, max_long=2),
     ):
-        with pytest.raises(PoolOptionsError, match=r"already open.*max_long=2"):
+        with pytest.raises(
+            PoolOptionsError,
+            match=r"already open with max_long=2 \(requested: 3\): close the backends that have it "
+            r"open, leave the option out, or give open_backend\(\) registry=PoolRegistry\(\)",
+        ):
             async with backends(bare_dsn, registry=registry, max_long=3):
                 pass
         async with lanes_held(one), lanes_held(two):

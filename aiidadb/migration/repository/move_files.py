@@ -276,7 +276,7 @@ class _Move:
     async def _match(self, found: Sequence[ShardAhead]) -> list[_Waiting]:
         """Compare the folders of some shards with the database."""
         rows = await self._nodes_of(found)
-        symbols_moved = {row["uuid"]: bool(row["symbols_moved"]) for row in rows}
+        symbols_moved: dict[str, bool] = dict(rows)  # rows of two columns are pairs
         without_folder = set(symbols_moved)
         without_node = []
         waiting = []

@@ -9,7 +9,7 @@
 select
     node.uuid::text as uuid,
     node.node_type = 'data.array.trajectory.TrajectoryData.'
-    and node.attributes ? 'symbols'
-    and not node.attributes ? 'array|symbols' as symbols_moved
+    and coalesce(node.attributes ? 'symbols', false)
+    and not coalesce(node.attributes ? 'array|symbols', false) as symbols_moved
 from db_dbnode as node
 where node.uuid between $1::uuid and $2::uuid

@@ -37,34 +37,18 @@
 
 create or replace function pg_temp.aiidadb_core_type(node_type text) returns text
 language sql immutable as $$
-    select case node_type
-        when 'data.array.ArrayData.' then 'data.core.array.ArrayData.'
-        when 'data.array.bands.BandsData.' then 'data.core.array.bands.BandsData.'
-        when 'data.array.kpoints.KpointsData.' then 'data.core.array.kpoints.KpointsData.'
-        when 'data.array.projection.ProjectionData.'
-            then 'data.core.array.projection.ProjectionData.'
-        when 'data.array.trajectory.TrajectoryData.'
-            then 'data.core.array.trajectory.TrajectoryData.'
-        when 'data.array.xy.XyData.' then 'data.core.array.xy.XyData.'
-        when 'data.base.BaseData.' then 'data.core.base.BaseData.'
-        when 'data.bool.Bool.' then 'data.core.bool.Bool.'
-        when 'data.cif.CifData.' then 'data.core.cif.CifData.'
-        when 'data.code.Code.' then 'data.core.code.Code.'
-        when 'data.dict.Dict.' then 'data.core.dict.Dict.'
-        when 'data.float.Float.' then 'data.core.float.Float.'
-        when 'data.folder.FolderData.' then 'data.core.folder.FolderData.'
-        when 'data.int.Int.' then 'data.core.int.Int.'
-        when 'data.list.List.' then 'data.core.list.List.'
-        when 'data.numeric.NumericData.' then 'data.core.numeric.NumericData.'
-        when 'data.orbital.OrbitalData.' then 'data.core.orbital.OrbitalData.'
-        when 'data.remote.RemoteData.' then 'data.core.remote.RemoteData.'
-        when 'data.remote.stash.RemoteStashData.' then 'data.core.remote.stash.RemoteStashData.'
-        when 'data.remote.stash.folder.RemoteStashFolderData.'
-            then 'data.core.remote.stash.folder.RemoteStashFolderData.'
-        when 'data.singlefile.SinglefileData.' then 'data.core.singlefile.SinglefileData.'
-        when 'data.str.Str.' then 'data.core.str.Str.'
-        when 'data.structure.StructureData.' then 'data.core.structure.StructureData.'
-        when 'data.upf.UpfData.' then 'data.core.upf.UpfData.'
+    select case
+        when node_type in (
+            'data.array.ArrayData.', 'data.array.bands.BandsData.',
+            'data.array.kpoints.KpointsData.', 'data.array.projection.ProjectionData.',
+            'data.array.trajectory.TrajectoryData.', 'data.array.xy.XyData.',
+            'data.base.BaseData.', 'data.bool.Bool.', 'data.cif.CifData.', 'data.code.Code.',
+            'data.dict.Dict.', 'data.float.Float.', 'data.folder.FolderData.', 'data.int.Int.',
+            'data.list.List.', 'data.numeric.NumericData.', 'data.orbital.OrbitalData.',
+            'data.remote.RemoteData.', 'data.remote.stash.RemoteStashData.',
+            'data.remote.stash.folder.RemoteStashFolderData.', 'data.singlefile.SinglefileData.',
+            'data.str.Str.', 'data.structure.StructureData.', 'data.upf.UpfData.'
+        ) then 'data.core.' || substr(node_type, length('data.') + 1)
         else node_type
     end
 $$;

@@ -135,7 +135,8 @@ class QueryBuilder:
             tag: What the vertex is called; a name is made if there is none.
             filters: What it must be.
             project: What is projected of it.
-            subclassing: Whether subclasses are meant as well.
+            subclassing: Whether subclasses are meant as well. The name of the class, the last part
+                of a node type, is then not compared. A type that nothing has gives no rows.
             edge_tag: What the edge to the vertex before is called.
             edge_filters: What the edge must be.
             edge_project: What is projected of the edge.

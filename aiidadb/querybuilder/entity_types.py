@@ -75,6 +75,11 @@ _MEANT: Final[Mapping[str, str]] = {
     "groups": "group.core",
 }
 
+_ENTITY_NAMES: Final = frozenset(
+    {"group", "groups", "node", "nodes", *(f"{entity}s" for entity in _NOT_NODES)}
+)
+"""What is given for an entity, and is not its name here."""
+
 
 @dataclass(frozen=True, slots=True)
 class EntityType:
@@ -153,8 +158,9 @@ def _of_text(text: str, entity: str | None) -> EntityType:
 
 def _require_node_type(text: str) -> None:
     if text and (not text.endswith(".") or text.count(".") == 1):
+        is_node_type = text.rstrip(".").lower() not in _ENTITY_NAMES
         raise InvalidInputError(
-            f"{quote(text)} is not a node type",
+            f"{quote(text)} is not {'a node type' if is_node_type else 'an entity'}",
             advice=_what_was_meant(text)
             or "write it as AiiDA stores it, such as 'data.core.structure.StructureData.', or for "
             "groups 'group.core'",
@@ -167,7 +173,8 @@ def _what_was_meant(text: str) -> str:
         return "'' stands for nodes of every type"
     if "." in name and name.rpartition(".")[2][:1].isupper():  # all but the dot, also a plugin's
         return suggest(text, f"{name}.")
-    similar = name if name in _MEANT else closest(text, [*_NODE_TYPES, *_MEANT])
+    known = name.lower() if name.lower() in _ENTITY_NAMES else name
+    similar = known if known in _MEANT else closest(text, [*_NODE_TYPES, *_MEANT])
     return "" if similar is None else suggest(text, _MEANT.get(similar, similar))
 
 

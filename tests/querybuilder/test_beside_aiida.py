@@ -163,6 +163,20 @@ async def test_an_outer_join_keeps_what_aiida_keeps(aiida_world, world):
     assert await answers(aiida_world, world, query.as_dict()) == ([], [])
 
 
+@pytest.mark.parametrize(("subclassing", "is_found"), [(True, True), (False, False)])
+async def test_the_last_part_of_a_type_is_compared_only_without_subclasses(
+    aiida_world, world, subclassing, is_found
+):
+    from aiida import orm
+
+    node_type = "data.core.structure.Foo."
+    asked = {"tag": "n", "project": "id", "subclassing": subclassing}
+    theirs = orm.QueryBuilder(backend=aiida_world).append(entity_type=node_type, **asked)
+    ours = world.query().append(node_type, **asked)
+    assert sorted(await ours.all()) == sorted(theirs.all())
+    assert (await ours.count() > 0) is is_found
+
+
 ORDERED: list[dict[str, Any]] = [
     {"project": ["id", "label", "extras.formula"]},
     {"project": "id"},

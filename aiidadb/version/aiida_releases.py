@@ -74,7 +74,7 @@ def no_way_back(version: SchemaVersion, target: SchemaVersion) -> str:
         target: The version that it will have.
     """
     said = [
-        f"{version} is opened by {_named(version)}, {target} by {_named(target)}.",
+        f"{version} can be opened by {_named(version)}, {target} by {_named(target)}.",
         "There is no way back but a backup.",
     ]
     if version < _FIRST_OF_MAIN < target:

@@ -41,11 +41,11 @@ def test_what_is_said_before_a_migration() -> None:
         SchemaVersion("django", 46),
     )
     assert no_way_back(old, MAIN_HEAD) == (
-        "1.0.4 is opened by AiiDA 0.8 and 0.9, main_0002 by AiiDA 2.4 to 2.9. There is no way back "
-        "but a backup. For AiiDA 2.0 to 2.3, migrate to main_0001 instead."
+        "1.0.4 can be opened by AiiDA 0.8 and 0.9, main_0002 by AiiDA 2.4 to 2.9. There is no way "
+        "back but a backup. For AiiDA 2.0 to 2.3, migrate to main_0001 instead."
     )
     assert no_way_back(between, first) == (
-        "1.0.46 is opened by no release of AiiDA, main_0001 by AiiDA 2.0 to 2.3. There is no way "
-        "back but a backup."
+        "1.0.46 can be opened by no release of AiiDA, main_0001 by AiiDA 2.0 to 2.3. There is no "
+        "way back but a backup."
     )
     assert "instead" not in no_way_back(first, MAIN_HEAD)

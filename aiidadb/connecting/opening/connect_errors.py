@@ -31,7 +31,9 @@ _CHECK_ADDRESS: Final = (
     "check host and port, and that the server is running and accepts TCP connections"
 )
 _CHECK_SOCKET: Final = "check the directory and the port, and that the server is running"
-_CHECK_SERVER: Final = "check that what listens there is PostgreSQL, and look at the server's log"
+_CHECK_SERVER: Final = (
+    "check that it is PostgreSQL that listens there, and look at the server's log"
+)
 
 
 def explain(error: Exception, address: Address) -> Exception:
@@ -82,7 +84,7 @@ def _explain_system_error(error: OSError, address: Address) -> tuple[str, str]:
     if address.is_socket:
         return _explain_socket_error(error, address)
     if isinstance(error, ConnectionRefusedError):
-        return f"{address} refused the connection: nothing listens there", _CHECK_ADDRESS
+        return f"{address} refused the connection: nothing is listening there", _CHECK_ADDRESS
     if isinstance(error, ConnectionError):
         return f"{address} closed the connection during the login", _CHECK_SERVER
     return f"{address} cannot be reached ({error.strerror or error})", _CHECK_ADDRESS
@@ -98,13 +100,13 @@ def _explain_tls_error(error: OSError, address: Address) -> tuple[str, str]:
         return f"TLS with {address} failed ({error.reason or error})", _CHECK_SERVER
     return (
         f"{address} does not speak TLS",
-        "check that what listens there is PostgreSQL; if it has no TLS, set sslmode=disable",
+        "check that it is PostgreSQL that listens there; if it has no TLS, set sslmode=disable",
     )
 
 
 def _explain_socket_error(error: OSError, address: Address) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
-        return f"{address} is not there", _CHECK_SOCKET
+        return f"there is no server at {address.place}", _CHECK_SOCKET
     if isinstance(error, PermissionError):
         return f"{address} may not be used by this process", "check the socket's permissions"
     return f"{address} cannot be reached ({error.strerror or error})", _CHECK_SOCKET

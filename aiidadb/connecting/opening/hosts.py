@@ -32,14 +32,23 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         """As it is written in messages."""
-        port = self.port or parse_port(os.environ.get("PGPORT", "")) or DEFAULT_PORT
+        port = self.port or _default_port()
         if self.host is None:
             if named := os.environ.get("PGHOST"):
                 return f"{Address(named, port)} (from PGHOST)"
             return f"the local server, port {port} (no host was given: a Unix socket or localhost)"
         if self.is_socket:
-            return f"the server of socket {self.host}/.s.PGSQL.{port}"
+            return f"the server at {self.place}"
         return f"the server {self.host}, port {port}"
+
+    @property
+    def place(self) -> str:
+        """The socket, as it is written in messages."""
+        return f"the socket {self.host}/.s.PGSQL.{self.port or _default_port()}"
+
+
+def _default_port() -> int:
+    return parse_port(os.environ.get("PGPORT", "")) or DEFAULT_PORT
 
 
 Attempt: TypeAlias = "Callable[[Address, str | None], Awaitable[asyncpg.Connection]]"

@@ -97,12 +97,15 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise PoolOptionsError(f"{name} must be {problem}{shown}")
 
 
-def require_known(names: Iterable[str], beside: Collection[str] = ()) -> None:
+def require_known(
+    names: Iterable[str], beside: Collection[str] = (), call: str = "get_pool()"
+) -> None:
     """Refuse unknown options.
 
     Args:
         names: Their names.
         beside: What else the call accepts, and may have been meant.
+        call: What was called.
 
     Raises:
         PoolOptionsError: There is no option of one of the names.
@@ -112,7 +115,7 @@ def require_known(names: Iterable[str], beside: Collection[str] = ()) -> None:
             raise PoolOptionsError(
                 f"there is no option {quote(name)}",
                 advice=_what_was_meant(name, _KNOWN.union(beside))
-                or "options are those of asyncpg.create_pool()",
+                or f"options are those of {call} and of asyncpg.create_pool()",
             )
 
 

@@ -116,11 +116,13 @@ def _load_profile(name: str | None, config: str | os.PathLike[str] | None) -> Pr
     profiles = top.section("profiles") if "profiles" in top.values else _Section(path, "", {})
     chosen = _default_profile(top, version) if name is None else name
     if chosen is None or chosen not in profiles.values:
-        raise _no_profile(path, chosen, sorted(profiles.values))
+        raise _no_profile(path, chosen, sorted(profiles.values), is_default=name is None)
     return _read_profile(chosen, profiles.section(chosen), version)
 
 
-def _no_profile(path: Path, name: str | None, known: Sequence[str]) -> ProfileConfigurationError:
+def _no_profile(
+    path: Path, name: str | None, known: Sequence[str], *, is_default: bool
+) -> ProfileConfigurationError:
     if not known:
         return ProfileConfigurationError(
             f"{path} has no profiles",
@@ -128,9 +130,11 @@ def _no_profile(path: Path, name: str | None, known: Sequence[str]) -> ProfileCo
             command_advice="create one with AiiDA (verdi presto, verdi profile setup), or give "
             "--dsn",
         )
-    if name is None:
+    if is_default:
         return ProfileConfigurationError(
-            f"{path} has no default profile",
+            f"{path} has no default profile"
+            if name is None
+            else f"{path}: its default profile is {quote(name)}, which it does not have",
             advice=f"name one of {', '.join(known)}",
             command_advice=f"give --profile with one of {', '.join(known)}",
         )
@@ -269,15 +273,7 @@ def _read_json(path: Path, *, is_named: bool) -> Mapping[str, object]:
     try:
         content = json.loads(_read_file(path))
     except FileNotFoundError:
-        raise (
-            MissingConfigurationError(
-                f"there is no configuration file {path}",
-                advice="check config=",
-                command_advice="check --config",
-            )
-            if is_named
-            else _nothing_found([path])
-        ) from None
+        raise (_not_there(path) if is_named else _nothing_found([path])) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     # The originals carry the file's content, passwords included, so they are not chained.
@@ -290,6 +286,20 @@ def _read_json(path: Path, *, is_named: bool) -> Mapping[str, object]:
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is not a configuration: it does not hold a JSON object")
     return content
+
+
+def _not_there(path: Path) -> MissingConfigurationError:
+    inside = path.parent / CONFIG_DIRECTORY
+    try:
+        is_inside = (inside / CONFIG_FILE).is_file()
+    except OSError:
+        is_inside = False
+    meant = f"did you mean {quote(str(inside))}?" if is_inside else None
+    return MissingConfigurationError(
+        f"there is no configuration file {path}",
+        advice=meant or "check config=",
+        command_advice=meant or "check --config",
+    )
 
 
 def _read_version(top: _Section) -> int:

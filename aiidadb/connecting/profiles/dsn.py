@@ -131,7 +131,8 @@ def _check_ports(ports: str, keys: Mapping[str, str]) -> None:
             )
         raise ConfigurationError(
             "the DSN has a port that is not a number from 1 to 65535",
-            advice="if it is a password, @ and the host are missing behind it"
+            advice="if it is part of a password, write user:password@host, and percent-encode what "
+            "is special in the password (%2F for /)"
             + ("; an IPv6 address is written in [brackets]" if ":" in port else ""),
         )
 

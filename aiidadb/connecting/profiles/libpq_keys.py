@@ -144,6 +144,8 @@ _ABSENT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     ),
 }
 
+_MANUAL: Final = "see 'Parameter Key Words' in PostgreSQL's manual"
+
 _TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 LIBPQ_KEYS: Final = frozenset(
@@ -281,14 +283,14 @@ def _refuse_what_cannot_be(keys: Mapping[str, str], where: str) -> None:
         if key not in LIBPQ_KEYS and key != _CACHE_SIZE:
             meant = did_you_mean(key, {*LIBPQ_KEYS, _CACHE_SIZE}, cutoff=0.8)
             raise ConfigurationError(
-                f"{where} has a key {quote(key)}, which is not one of libpq's",
+                f"{where} has an unknown parameter {quote(key)}",
                 advice=meant
-                or "options of the pool go to open_backend() or get_pool() (only "
+                or f"{_MANUAL}; options of the pool go to open_backend() or get_pool() (only "
                 f"{_CACHE_SIZE} can be here too), settings of the server into "
                 "options=-c%20name=value",
                 command_advice=meant
-                or "check its spelling, or remove it; a setting of the server is written "
-                "options=-c%20name=value",
+                or f"check its spelling, or remove it: {_MANUAL}; a setting of the server is "
+                "written options=-c%20name=value",
             )
         if problem := find_problem(value):
             raise ConfigurationError(f"{where} has for {key} {problem}")

@@ -66,7 +66,7 @@ async def test_where_nothing_listens_host_and_port_are_told() -> None:
     error = await error_of(at("127.0.0.1", 1))
     assert type(error) is UnreachableStorage
     assert str(error) == (
-        "the server 127.0.0.1, port 1 refused the connection: nothing listens there: "
+        "the server 127.0.0.1, port 1 refused the connection: nothing is listening there: "
         "check host and port, and that the server is running and accepts TCP connections"
     )
 
@@ -88,7 +88,7 @@ async def test_what_cannot_be_a_host_is_told(host: str) -> None:
 async def test_a_directory_without_a_servers_socket_is_told(tmp_path: Path) -> None:
     error = await error_of(at(str(tmp_path)))
     assert type(error) is UnreachableStorage
-    assert f"socket {tmp_path}/.s.PGSQL.5432 is not there" in str(error)
+    assert str(error).startswith(f"there is no server at the socket {tmp_path}/.s.PGSQL.5432: ")
 
 
 async def test_a_socket_without_a_server_is_told() -> None:

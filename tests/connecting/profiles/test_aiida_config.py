@@ -370,6 +370,10 @@ def test_the_profiles_that_there_are_are_named(write: Callable[[object], Path]) 
     with pytest.raises(ProfileConfigurationError, match=r"one of archive, main$") as nothing:
         load_profile(config=write(content))
     assert nothing.value.for_command_line().endswith(": give --profile with one of archive, main")
+    content["default_profile"] = "gone"
+    missing = "its default profile is 'gone', which it does not have: name one of archive, main$"
+    with pytest.raises(ProfileConfigurationError, match=missing):
+        load_profile(config=write(content))
     with pytest.raises(
         ProfileConfigurationError, match="profiles are archive, main: did you mean 'main'"
     ):

@@ -93,8 +93,8 @@ def test_time_to_connect_is_for_each_host() -> None:
     ("dsn", "message"),
     [
         ("postgresql://h:x/db", "port that is not a number from 1 to 65535"),
-        ("postgresql://ada:s3cret/db", "@ and the host are missing behind it"),
-        ("postgresql://ada@h:s3cret/db", "if it is a password, @ and the host are missing"),
+        ("postgresql://ada:s3cret/db", "if it is part of a password, write user:password@host"),
+        ("postgresql://ada@h:s3cret/db", "percent-encode what is special in the password"),
         ("postgresql://ada@h:54x/db", "has the port '54x': give a number from 1 to 65535"),
         ("postgresql://ada:s3cret@h:x/db", "has the port 'x': give a number from 1 to 65535"),
         ("postgresql://h:0/db", "port that is not a number"),
@@ -113,7 +113,14 @@ def test_time_to_connect_is_for_each_host() -> None:
         ("postgresql://h/db?connect_timeout=soon", "'soon' for connect_timeout: give whole sec"),
         ("postgresql://h/db?sslmode=on", "'on' for sslmode: give one of disable, allow, prefer"),
         ("postgresql://h/db?target_session_attrs=rw", "read-write, read-only"),
-        ("postgresql://h/db?sslmod=require", "'sslmod', which is not one of libpq's: did you mea"),
+        (
+            "postgresql://h/db?sslmod=require",
+            "an unknown parameter 'sslmod': did you mean 'sslmode'",
+        ),
+        (
+            "postgresql://h/db?jit=off",
+            "unknown parameter 'jit': see 'Parameter Key Words' in Postg",
+        ),
         ("postgresql://h/db?jit=off", "settings of the server into options="),
         ("postgresql://h/db?command_timeout=5", "options of the pool go to open_backend"),
         ("postgresql://h/db?ssl=false", "'ssl'"),

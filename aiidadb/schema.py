@@ -301,7 +301,7 @@ class SchemaManager:
         Raises:
             InvalidInputError: New databases can have these two versions only.
             DatabaseNotEmpty: There are tables already in that schema, or AiiDA's in another one
-                of the ``search_path``.
+                of the ``search_path``; the message says whether there is anything left to do.
             StorageMigrationError: The ``search_path`` leads to no schema, or the server is reached
                 through a connection pooler.
             MissingExtraError: The extra for containers is not installed.

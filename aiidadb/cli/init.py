@@ -30,8 +30,10 @@ __all__ = ["init"]
 def init(database: Database, version: str) -> None:
     """Create AiiDA's schema in a new, empty database.
 
-    AiiDA 2.x also needs a file container, which is created in the file repository that
-    the profile or --repository names. aiidadb cannot add it later.
+    AiiDA 2.x does not open a database that has no file container. It is created together
+    with the schema, in the file repository that the profile or --repository names, and
+    aiidadb cannot add it later. A DSN names no file repository: with --dsn, add
+    --repository DIRECTORY.
     """
     database.call(
         lambda backend: backend.schema.initialise(version),

@@ -234,8 +234,7 @@ class Backend:
         """Delete nodes, with their links both ways, group memberships, comments and logs.
 
         All in one transaction: cancelled before its COMMIT, nothing is deleted. Provenance is
-            ignored:
-        what was made from the nodes stays; see :meth:`get_nodes_to_delete` for the set
+        ignored: what was made from the nodes stays; see :meth:`get_nodes_to_delete` for the set
         that AiiDA's rules ask for. Files in the repository are not touched. (Replaces
         ``djsite.utils.delete_nodes_and_connections_django``.)
 
@@ -513,7 +512,7 @@ def open_backend(
     if not isinstance(pools, PoolRegistry):
         raise InvalidTypeError(f"registry must be a PoolRegistry, not {quote(registry)}")
     options = hide_secrets(options)
-    require_known(options, beside=_OWN_OPTIONS)
+    require_known(options, beside=_OWN_OPTIONS, call="open_backend()")
     require_seconds("acquire_timeout", acquire_timeout)
     require_seconds("commit_timeout", commit_timeout)
     require_seconds("connect_timeout", connect_timeout)

@@ -509,7 +509,7 @@ async def test_it_shows_what_it_is_and_no_password(main_dsn, empty_dsn, monkeypa
         ("repository", r"it is an argument of Profile.from_dsn\(\)$"),
         ("config", r"it is an argument of load_profile\(\)$"),
         ("application_name", "write server_settings="),
-        ("aplication", "options are those of asyncpg.create_pool"),
+        ("foo", r"options are those of open_backend\(\) and of asyncpg.create_pool\(\)$"),
     ],
 )
 async def test_an_option_that_there_is_not_is_named_with_the_one_that_may_be_meant(option, meant):

@@ -29,8 +29,9 @@ __all__ = ["aiidadb"]
 def aiidadb() -> None:
     """Query an AiiDA database, delete nodes, change settings, and migrate old databases.
 
-    The database is that of AiiDA's default profile, unless --profile NAME or --dsn URI
-    names another. The options below can stand before or after the command.
+    The database is the one that --profile NAME or --dsn URI names; without these, the one
+    of the environment variable AIIDADB_DSN; if that is not set, that of AiiDA's default
+    profile. The options below can stand before or after the command.
 
     \b
     To complete commands and options in bash (zsh: zsh_source, fish: fish_source):

@@ -12,7 +12,7 @@ from aiidadb.cli.names import find_groups, require_elements, require_user_email
 from aiidadb.cli.options import command_options_but_p, group_options, link_types_option
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
-from aiidadb.connecting.profiles.profile import name_of
+from aiidadb.connecting.profiles.profile import without_default_user
 from aiidadb.messages import plural, quote
 from aiidadb.queries.formula import FORMULA_MODES
 
@@ -135,13 +135,13 @@ class _Days(click.ParamType):
 )
 @click.option(
     "--element", "--with-elements", "-e", "element", multiple=True, metavar="SYMBOL",
-    help="Only those whose structure contains any of these elements.",
+    help="Only those whose structure contains any of these elements: -e Si C or -e Si -e C.",
 )  # fmt: skip
 @click.option(
     "--element-only", "--with-elements-exclusive", "-E", "element_only", multiple=True,
     metavar="SYMBOL",
-    help="Only those whose structure contains all of these elements. It may contain others, too: "
-    "verdi's option does not exclude them either, despite its name.",
+    help="Only those whose structure contains all of these elements: -E Si C or -E Si -E C. It may "
+    "contain others, too: verdi's option does not exclude them either, despite its name.",
 )  # fmt: skip
 @click.option(
     "--formula-mode",
@@ -155,7 +155,7 @@ class _Days(click.ParamType):
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="List at most N band structures."
 )
-@link_types_option(default="create and input_calc; all for bands without a structure there")
+@link_types_option(default="create and input_calc; all types, if no structure is found over these")
 @click.option(
     "--raw",
     "-r",
@@ -192,8 +192,7 @@ def list_bands(
             )
         elif not all_users and backend.profile.default_user_email is None:
             raise click.UsageError(
-                f"{name_of(backend.profile)} has no default user: "
-                "add --user-email EMAIL, or --all-users"
+                f"{without_default_user(backend.profile)}: add --user-email EMAIL, or --all-users"
             )
         return await backend.queries.get_bands_and_parents_structure(
             all_users=all_users,

@@ -32,7 +32,8 @@ __all__ = ["closest_parents"]
     default="data.core.structure.StructureData.",
     show_default=True,
     metavar="NODE_TYPE",
-    help="The node type to look for, as AiiDA 1.x or 2.x spells it.",
+    help="The node type to look for, as AiiDA 1.x or 2.x spells it. It is matched exactly: nodes "
+    "of its subclasses are not found.",
 )
 @link_types_option(default="all")
 @command_options
@@ -41,8 +42,8 @@ def closest_parents(
 ) -> None:
     """Find the closest ancestor of a given type for each of the nodes PKS.
 
-    The closest is the one that the fewest links lead to, and of several such the one
-    with the highest pk.
+    The closest ancestor is the one reached over the fewest links; if several are equally
+    close, the one with the highest pk.
     """
     asked = sorted(set(pks))
     # That a database has no structures at all is an answer, not a slip.

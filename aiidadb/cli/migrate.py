@@ -79,8 +79,9 @@ _AIIDA_OF: Final = {
 @click.option(
     "--export-directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to write what is removed from the database, such as logs and workflows.  "
-    "[default: the current directory]",
+    help="Where to write JSON files with what the migration removes from the database: legacy "
+    "workflows of AiiDA 0.x, logs and other rows of nodes that no longer exist, duplicates, and "
+    "what cannot be read. --check lists them.  [default: the current directory]",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @command_options

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pypika import Query
 
+from aiidadb.criteria.node_types import spelling_of
 from aiidadb.criteria.tables import groups, nodes, users
 from aiidadb.exceptions import InvalidInputError, NotExistent
 from aiidadb.messages import quote, shorten, suggest
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from pypika.terms import Criterion
 
     from aiidadb.backend import Backend
+    from aiidadb.criteria.node_types import Spelling
 
 __all__ = [
     "find_groups",
+    "find_user",
     "require_elements",
     "require_node_type",
     "require_nodes",
-    "require_user",
     "require_user_email",
 ]
 
@@ -58,8 +60,12 @@ def require_elements(symbols: Iterable[str]) -> None:
         NotExistent: Some are none.
     """
     wrong = [symbol for symbol in dict.fromkeys(symbols) if symbol not in _ELEMENTS]
-    meant = [symbol.capitalize() for symbol in wrong if symbol.capitalize() in _ELEMENTS]
-    _require_none("element", map(quote, wrong), meant)
+    parts = [part for symbol in wrong for part in re.split(r"[\s,;]+", symbol) if part]
+    meant = [part.capitalize() for part in parts if part.capitalize() in _ELEMENTS]
+    advice = _did_you_mean(meant)
+    if len(meant) == len(parts) and parts != wrong:
+        advice = f"give several one after the other, without commas: {' '.join(meant)}"
+    _require_none("element", map(quote, wrong), advice)
 
 
 async def require_nodes(backend: Backend, pks: Iterable[int]) -> None:
@@ -75,7 +81,7 @@ async def require_nodes(backend: Backend, pks: Iterable[int]) -> None:
 
 
 async def require_node_type(backend: Backend, node_type: str) -> None:
-    """Refuse a type that no node has; either line's spelling of it will do.
+    """Refuse a type that no node has exactly; either line's spelling of it will do.
 
     Raises:
         NotExistent: There is no such node.
@@ -83,26 +89,53 @@ async def require_node_type(backend: Backend, node_type: str) -> None:
     query = Query.from_(nodes).select(nodes.id).where(nodes.node_type == node_type).limit(1)
     if await backend.queries.fetch(query):
         return
-    statistics = await backend.queries.get_creation_statistics()
-    meant = _closest(node_type, sorted(statistics["types"]))
+    assert backend.version is not None  # else the query would have failed
+    known = sorted((await backend.queries.get_creation_statistics())["types"])
+    advice = None
+    if meant := _closest(node_type, known):
+        advice = suggest(node_type, meant[0])
+    elif below := _types_below(spelling_of(backend.version), node_type, known):
+        advice = f"give the exact type, such as {_listed(list(map(quote, below)))}"
     raise NotExistent(
-        f"no node has the type {quote(node_type)}",
-        advice=suggest(node_type, meant[0]) if meant else None,
+        f"no node has exactly the type {quote(node_type)}; subclasses are not searched",
+        advice=advice,
     )
 
 
-async def require_user(backend: Backend, pk: int) -> None:
-    """Refuse the pk of a user who does not exist.
+def _types_below(spelling: Spelling, node_type: str, known: Iterable[str]) -> list[str]:
+    """Those of the types that are of subclasses: their packages are inside of the type's."""
+    package = spelling.texts["node_type"](node_type.rstrip(".").rpartition(".")[0] + ".")
+    return [one for one in known if package != "." and one.startswith(package)]
+
+
+async def find_user(backend: Backend, user: int | str) -> int:
+    """The user who is meant.
+
+    Args:
+        backend: The database.
+        user: A pk, or an email address.
+
+    Returns:
+        The user's pk.
 
     Raises:
         NotExistent: There is no such user.
     """
-    (asked,) = as_pks(pk)
-    query = Query.from_(users).select(users.id).orderby(users.id)
-    known = [row["id"] for row in await backend.queries.fetch(query)]
-    if asked not in known:
-        advice = f"the users are {_listed(known)}" if known else "the database has no users"
-        raise NotExistent(f"there is no user {asked}", advice=advice)
+    query = Query.from_(users).select(users.id, users.email).orderby(users.id)
+    known: dict[int, str] = {row["id"]: row["email"] for row in await backend.queries.fetch(query)}
+    advice = None
+    if isinstance(user, str):
+        found = [pk for pk, email in known.items() if email == user]
+        advice = _did_you_mean(map(quote, _closest(user, list(known.values()))))
+    else:
+        found = [pk for pk in as_pks(user) if pk in known]
+    if found:
+        return found[0]
+    there = _listed([f"{pk} ({email})" for pk, email in known.items()])
+    raise NotExistent(
+        f"there is no user {quote(user)}",
+        advice=advice or (f"the users are {there}" if known else "the database has no users"),
+    )
 
 
 async def require_user_email(backend: Backend, email: str, *, otherwise: str = "") -> None:
@@ -183,7 +216,7 @@ async def _find_identified(backend: Backend, identifiers: Sequence[str]) -> list
     if missing:
         query = Query.from_(groups).select(groups.label).orderby(groups.label)
         labels = [row["label"] for row in await backend.queries.fetch(query)]
-        _require_none("group", map(quote, missing), _meant_labels(missing, labels))
+        _require_none("group", map(quote, missing), _did_you_mean(_meant_labels(missing, labels)))
     return sorted(set(found))
 
 
@@ -225,11 +258,11 @@ def _closest(name: str, names: Sequence[str]) -> list[str]:
     return [one for one in names if name.casefold() in one.casefold()][:1]
 
 
-def _require_none(what: str, wrong: Iterable[str], meant: Iterable[str] = ()) -> None:
+def _require_none(what: str, wrong: Iterable[str], advice: str | None = None) -> None:
     names = list(wrong)
     if names:
         there = f"there is no {what}" if len(names) == 1 else f"there are no {what}s"
-        raise NotExistent(f"{there} {_listed(names)}", advice=_did_you_mean(meant))
+        raise NotExistent(f"{there} {_listed(names)}", advice=advice)
 
 
 def _did_you_mean(names: Iterable[str]) -> str | None:

@@ -98,9 +98,10 @@ def delete(
     """Delete the nodes PKS, with links, group memberships, comments and logs.
 
     What AiiDA's provenance rules require is deleted too, as with verdi node delete:
-    calculations and workflows that had a node as input, created or returned it, and
-    what these created and called. --no-follow keeps all of these. Files in the
-    repository stay until AiiDA's own maintenance (verdi storage maintain).
+    calculations and workflows that used a deleted node as input, created it or returned
+    it; workflows that called a deleted calculation or workflow; and what deleted
+    calculations created and deleted workflows called. --no-follow keeps all of these.
+    Files in the repository stay until AiiDA's own maintenance (verdi storage maintain).
     """
     if database.as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask for confirmation: add --yes or --dry-run")

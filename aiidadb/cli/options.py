@@ -75,7 +75,7 @@ class Database:
         """
         names_profile = self._name is not None or self._config is not None
         if self._dsn is not None and names_profile:
-            raise click.UsageError("give --dsn, or --profile and --config, not both")
+            raise click.UsageError("--dsn cannot be combined with --profile or --config")
         if self._dsn is None and not names_profile:  # what is typed counts more
             return os.environ.get(_DSN_VARIABLE) or None
         return self._dsn
@@ -233,7 +233,8 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="Directory of the file repository.  [default: the profile's]",
+            help="For init and migrate: the directory of the file repository, in which AiiDA 2.x "
+            "has container, and AiiDA 0.x and 1.x have repository/node.  [default: the profile's]",
         ),
         click.option(
             "--config",
@@ -249,9 +250,10 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="A database: postgresql://user@host/database. A password in it is visible in ps; "
-            f"put it in PGPASSWORD, ~/.pgpass or {_DSN_VARIABLE}.  [environment: "
-            f"{_DSN_VARIABLE}]",
+            help="A database: postgresql://user@host/database. A password in it is visible in ps: "
+            "put the password alone in PGPASSWORD, a line with it in ~/.pgpass, or the whole URI "
+            f"in {_DSN_VARIABLE}.  [default: {_DSN_VARIABLE}, unless --profile or --config is "
+            "given]",
         ),
         click.option(
             *names_of_profile,
@@ -259,7 +261,8 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="A profile of AiiDA's configuration.  [default: its default profile]",
+            help="A profile of AiiDA's configuration.  [default: its default profile, unless "
+            f"{_DSN_VARIABLE} is set]",
         ),
     ):
         function = option(function)

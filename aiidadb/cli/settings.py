@@ -26,7 +26,11 @@ __all__ = ["settings"]
 @click.group(cls=Group, short_help="Read and write settings.")
 @group_options
 def settings() -> None:
-    """Read and write the settings that AiiDA keeps in the database."""
+    """Read and write the settings that AiiDA keeps in the database.
+
+    They are the rows of the table db_dbsetting, such as 'repository|uuid', and not the
+    options of verdi config. AiiDA needs those that it wrote itself.
+    """
 
 
 @settings.command("list")
@@ -58,7 +62,11 @@ def get_setting(database: Database, key: str) -> None:
     echo_json(setting if database.as_json else setting.value)
 
 
-@settings.command("set", context_settings={"ignore_unknown_options": True})  # -3 is a value
+@settings.command(
+    "set",
+    short_help="Set KEY to VALUE, which is JSON.",
+    context_settings={"ignore_unknown_options": True},  # -3 is a value
+)
 @click.argument("key")
 @click.argument("value")
 @click.option(
@@ -66,7 +74,10 @@ def get_setting(database: Database, key: str) -> None:
 )
 @command_options
 def set_setting(database: Database, key: str, value: str, description: str | None) -> None:
-    """Set KEY to VALUE, which is JSON: 3, true, '"text"', '{"a": [1]}'."""
+    """Set KEY to VALUE, which is JSON: 3, true, '"text"', '{"a": [1]}'.
+
+    A value that the setting already has is replaced, without asking for confirmation.
+    """
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError) as error:
@@ -86,11 +97,14 @@ def set_setting(database: Database, key: str, value: str, description: str | Non
         echo(f"{visible(setting.key)} = {_value(setting)}")
 
 
-@settings.command("delete")
+@settings.command("delete", short_help="Delete the setting KEY.")
 @click.argument("key")
 @command_options
 def delete_setting(database: Database, key: str) -> None:
-    """Delete the setting KEY."""
+    """Delete the setting KEY, without asking for confirmation.
+
+    A deleted setting cannot be restored: settings get --json prints it beforehand.
+    """
     database.call(lambda backend: backend.settings.delete(key), doing=None)
     if database.as_json:
         echo_json({"deleted": key})

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiidadb.cli.names import require_user
+from aiidadb.cli.names import find_user
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.charts import draw_days
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
-from aiidadb.messages import plural
+from aiidadb.messages import plural, quote
 
 if TYPE_CHECKING:
     from aiidadb.backend import Backend
@@ -21,13 +21,30 @@ if TYPE_CHECKING:
 __all__ = ["stats"]
 
 
+class _User(click.ParamType):
+    """A pk, or an email address."""
+
+    name = "user"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Read it; takes what :meth:`click.ParamType.convert` does."""
+        text = str(value)
+        if "@" in text:
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            self.fail(f"{quote(text)} is neither a pk nor an email address", param, ctx)
+
+
 @click.command()
 @click.option(
     "--user",
-    "user_pk",
-    type=int,
-    metavar="PK",
-    help="Count only the nodes of this user.  [default: all users]",
+    type=_User(),
+    metavar="USER",
+    help="Count only the nodes of this user, named by pk or email address.  [default: all users]",
 )
 @click.option(
     "--timezone",
@@ -43,12 +60,11 @@ __all__ = ["stats"]
     help="How many of the last days to show in the chart.",
 )
 @command_options
-def stats(database: Database, user_pk: int | None, timezone: str | None, days: int) -> None:
+def stats(database: Database, user: int | str | None, timezone: str | None, days: int) -> None:
     """Count nodes by type and by day of creation."""
 
     async def ask(backend: Backend) -> CreationStatistics:
-        if user_pk is not None:
-            await require_user(backend, user_pk)
+        user_pk = None if user is None else await find_user(backend, user)
         return await backend.queries.get_creation_statistics(user_pk, timezone=timezone)
 
     found = database.call(ask, doing="Counting nodes")

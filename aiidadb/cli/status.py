@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import click
 
 from aiidadb.cli.exit_status import FAILED
 from aiidadb.cli.options import command_options
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
+from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import IncompatibleStorageSchema, SchemaError
 from aiidadb.schema import GENERATION
+from aiidadb.sql import QUERIES
+from aiidadb.text import find_problem
 from aiidadb.version.aiida_releases import no_way_back, releases_for
 from aiidadb.version.schema_version import (
     DJANGO_HEAD,
@@ -23,6 +27,7 @@ from aiidadb.version.schema_version import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from aiidadb.backend import Backend
     from aiidadb.cli.options import Database
@@ -30,7 +35,16 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 # How facts are called where they are read by people, if not as in JSON.
-_LABELS: Final[Mapping[str, str]] = {"aiida": "state"}
+_LABELS: Final[Mapping[str, str]] = {"aiida": "state", "opened_by": "can be opened by"}
+
+# Facts that only say, beside another one, that it does not hold.
+_DOUBTS: Final[Mapping[str, tuple[str, str]]] = {
+    "default_user": ("default_user_exists", "not in the database"),
+    "repository": ("repository_exists", "does not exist"),
+}
+
+_PATIENCE: Final = 2.0
+"""Seconds that a look at the users may take, whose table a migration can keep locked."""
 
 
 @click.command(short_help="Report which database this is.")
@@ -64,14 +78,18 @@ def status(database: Database, detailed: bool) -> None:
 
 def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Name and value as they are shown."""
+    silent = {doubt for doubt, _ in _DOUBTS.values()}
     for fact, value in facts.items():
+        if fact in silent:
+            continue
         name = _LABELS.get(fact, fact).replace("_", " ")
         if isinstance(value, dict):
             yield from ((each, f"{number:,}") for each, number in value.items())
         elif isinstance(value, tuple | list):
             yield name, ", ".join(map(str, value)) or "none"
         elif value is not None:
-            yield name, value
+            doubt, words = _DOUBTS.get(fact, ("", ""))
+            yield name, f"{value} ({words})" if facts.get(doubt) is False else value
 
 
 async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
@@ -84,7 +102,9 @@ async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
         "database": profile.database,
         "user": profile.user,
         "default_user": profile.default_user_email,
+        "default_user_exists": None,
         "repository": profile.repository,
+        "repository_exists": await in_thread(lambda: _exists(profile.repository)),
         "server": f"PostgreSQL {server.version}{', read-only' if server.read_only else ''}",
         "size": server.size,
         "schema_version": None,
@@ -104,6 +124,7 @@ async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
             "aiida": _aiida_of(version),
             "after_migrating": no_way_back(version, MAIN_HEAD) if version < MAIN_HEAD else None,
         }
+        facts["default_user_exists"] = await _is_user(backend, profile.default_user_email)
         await schema.validate_schema()
     except IncompatibleStorageSchema as error:
         # Being behind is not a problem: the line before says what to do.
@@ -113,6 +134,26 @@ async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
     except SchemaError as error:
         facts["problem"] = error.for_command_line()
     return facts
+
+
+async def _is_user(backend: Backend, email: str | None) -> bool | None:
+    """Whether the database has a user with this address; None where that is not known."""
+    if email is None or find_problem(email):
+        return None
+    try:
+        async with backend.connection() as connection:
+            rows = await QUERIES["user_by_email"].fetch(connection, email, timeout=_PATIENCE)
+    except (asyncpg.PostgresError, TimeoutError):  # the role may not read users, or a step runs
+        return None
+    return bool(rows)
+
+
+def _exists(directory: Path | None) -> bool | None:
+    """Whether there is such a directory; None where that is not known."""
+    try:
+        return None if directory is None else directory.is_dir()
+    except OSError:
+        return None
 
 
 async def _details(backend: Backend) -> dict[str, object]:

@@ -47,7 +47,8 @@ def query_group(
         group_pk: Pk of a group, or several, or groups.
 
     Returns:
-        The query with the filter; run it with ``backend.queries.fetch``.
+        The query with the filter; run it with ``backend.queries.fetch``. A label or pk that no
+        group has is not an error: no node is in such a group.
 
     Raises:
         InvalidInputError: The query has no nodes, or the labels or pks cannot be used.

@@ -20,7 +20,7 @@ from aiidadb.criteria.pypika_internals import (
 from aiidadb.criteria.tables import nodes
 from aiidadb.criteria.to_sql import bind_as_spelled
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
-from aiidadb.messages import show
+from aiidadb.messages import quote, show
 from aiidadb.turns import array_text, in_turn
 
 if TYPE_CHECKING:
@@ -98,9 +98,15 @@ class SelectionCursor(RowCursor):
 
 
 def _bound(session: Session, query: Term) -> tuple[str, list[object]]:
+    if not isinstance(query, Term):
+        given = "text" if isinstance(query, str) else quote(query)
+        raise InvalidTypeError(
+            f"fetch() takes a pypika query, not {given}",
+            advice="write one such as Query.from_(nodes).select(nodes.id); SQL of your own runs on "
+            "backend.connection()",
+        )
     if not is_select(query):
-        kind = InvalidInputError if isinstance(query, Term) else InvalidTypeError
-        raise kind(
+        raise InvalidInputError(
             f"{show(query)} selects nothing: give a pypika query such as "
             "Query.from_(nodes).select(nodes.id), one that changes nothing"
         )

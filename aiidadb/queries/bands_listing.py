@@ -13,7 +13,7 @@ from pypika import Query
 from aiidadb.arguments import as_count, as_flag
 from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.pools.lanes import MOST_STARTS
-from aiidadb.connecting.profiles.profile import name_of
+from aiidadb.connecting.profiles.profile import name_of, without_default_user
 from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
@@ -335,12 +335,11 @@ class _Run:
 
 async def _default_user(session: Session) -> int:
     email = session.profile.default_user_email
-    advice = "give the profile another default_user_email, or pass all_users=True"
     command_advice = "add --user-email EMAIL, or --all-users"
     if email is None:
         raise NotExistent(
-            f"{name_of(session.profile)} has no default user",
-            advice=advice,
+            without_default_user(session.profile),
+            advice="pass all_users=True, or give the profile a default_user_email",
             command_advice=command_advice,
         )
     require_text(email, "the default user", quoted=True)
@@ -348,7 +347,7 @@ async def _default_user(session: Session) -> int:
     if pk is None:
         raise NotExistent(
             f"the default user {quote(email)} of {name_of(session.profile)} is not in the database",
-            advice=advice,
+            advice="pass all_users=True, or give the profile another default_user_email",
             command_advice=command_advice,
         )
     return pk

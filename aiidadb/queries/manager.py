@@ -85,6 +85,8 @@ class QueryManager:
             from null: select the column cast to ``text`` as well where that matters.)
 
         Raises:
+            InvalidTypeError: Not a pypika query; SQL of your own runs on
+                :meth:`aiidadb.Backend.connection`.
             InvalidInputError: Not a query that only selects, or a value that PostgreSQL cannot
                 hold.
             DatabaseError: What the server reported, such as a column that does not exist.
@@ -151,7 +153,10 @@ class QueryManager:
             lookups: Columns of nodes and the values that they must have; None asks for null.
 
         Returns:
-            Start to closest parent; a start that has none, or does not exist, is not in it.
+            Start to closest parent; a start that has none, or does not exist, is not in it. A
+            ``node_type``, or another value of a lookup, that no node has is not an error: the
+            answer is empty. The type is compared exactly; for subclasses too, give a criterion
+            such as ``nodes.node_type.like("process.workflow.%")``.
 
         Raises:
             InvalidInputError: A pk, criterion, link type or chunk size cannot be used, or there is
@@ -193,8 +198,8 @@ class QueryManager:
         Returns:
             One tuple of the values for each ancestor, once, by ascending pk. (djsite's list repeats
             an ancestor for each way that leads to it.) One of the nodes given is in it where it is
-            an ancestor, also of itself over a cycle. What Python cannot hold is None, as in
-            :meth:`fetch`.
+            an ancestor, also of itself over a cycle. A pk that does not exist has none. What Python
+            cannot hold is None, as in :meth:`fetch`.
 
         Raises:
             InvalidInputError: A pk, column, link type or depth cannot be used.
@@ -224,7 +229,8 @@ class QueryManager:
 
         Returns:
             One tuple of the values for each descendant, once, by ascending pk. One of the nodes
-            given is in it where it is a descendant, also of itself over a cycle.
+            given is in it where it is a descendant, also of itself over a cycle. A pk that does not
+            exist has none.
 
         Raises:
             InvalidInputError: A pk, column, link type or depth cannot be used.
@@ -390,7 +396,8 @@ class QueryManager:
 
         Returns:
             The bands by time of creation, then pk; ungrouped ones as well. ``row.as_strings()`` is
-            what AiiDA gives. Nothing is sent before this is awaited or iterated over.
+            what AiiDA gives. A group or element that does not exist is not an error: no bands have
+            it. Nothing is sent before this is awaited or iterated over.
 
         Raises:
             InvalidInputError: An argument cannot be used.
@@ -463,7 +470,7 @@ class QueryManager:
             limit: How many groups at most: those with the lowest pks. None: all.
 
         Returns:
-            The groups by pk.
+            The groups by pk; none of a type that does not exist.
 
         Raises:
             InvalidInputError: An argument cannot be used.

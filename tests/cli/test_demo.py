@@ -85,6 +85,7 @@ def test_piped_it_is_plain_text(place):
     assert re.search(r"^ +[0-9.]+ m?s  start a private PostgreSQL$", done.stdout, re.MULTILINE)
     _, begin, ending = done.stdout.partition("\nWhat you can do next:\n")
     assert begin
+    assert "  next time, keep the database, and query it yourself\n" in ending
     for name, option in re.findall(r"^  aiidadb (?:(\w+) )?(--\w+)? ", ending, re.MULTILINE):
         command = command_line.commands[name] if name else command_line
         known = {one for parameter in command.params for one in parameter.opts} | {"--help"}

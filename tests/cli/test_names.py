@@ -23,26 +23,44 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["stats", "--user", "99"], "there is no user 99: the users are 1, 2, 3"),
+        (
+            ["stats", "--user", "99"],
+            f"there is no user 99: the users are 1 ({USERS[0]}), 2 ({USERS[1]}), 3 (",
+        ),
         (["stats", "--user", 2**70], "64 bits"),
+        (["stats", "--user", "ada@epfl.c"], f"no user 'ada@epfl.c': did you mean {USERS[0]!r}?"),
+        (["stats", "--user", "?@"], f"there is no user '?@': the users are 1 ({USERS[0]}), 2 ("),
         (["closest-parents", "5", "9998", "9999"], "there are no nodes 9998, 9999"),
         (["closest-parents", "0"], "there is no node 0"),
         (["nodes", "delete", "8", "9999", "-n"], "nothing was deleted: there is no node 9999"),
         (["nodes", "delete", "9999", "-f", "--no-follow"], "there is no node 9999"),
         (
             ["closest-parents", "5", "--type", "StructureData"],
-            f"no node has the type 'StructureData': did you mean {STRUCTURE!r}?",
+            f"'StructureData'; subclasses are not searched: did you mean {STRUCTURE!r}?",
         ),
         (["closest-parents", "5", "--type", "data.structure.StructurData."], f"n {STRUCTURE!r}?"),
         (
             ["closest-parents", "5", "--type", STRUCTURE[:-1]],
             f"did you mean {STRUCTURE!r} (with the final dot)?",
         ),
-        (["closest-parents", "5", "--type", "%"], "no node has the type '%'"),
+        (["closest-parents", "5", "--type", "%"], "no node has exactly the type '%'; subclasses"),
+        (
+            ["closest-parents", "5", "--type", "data.array.ArrayData."],
+            "did you mean 'data.core.array.bands.BandsData.'?",
+        ),
+        (
+            ["closest-parents", "5", "--type", "process.ProcessNode."],
+            "not searched: give the exact type, such as 'process.calculation.calcfunction.Calc",
+        ),
         (
             ["bands", "list", "-A", "--element", "si", "--element-only", "Zz"],
             "there are no elements 'si', 'Zz': did you mean Si?",
         ),
+        (
+            ["bands", "list", "-A", "-e", "Si,C"],
+            "no element 'Si,C': give several one after the other, without commas: Si C",
+        ),
+        (["bands", "list", "-A", "-E", "si, o; c"], "after the other, without commas: Si O C"),
         (
             ["bands", "list", "-A", "--group", "semiconductor"],
             "there is no group 'semiconductor': did you mean 'semiconductors'?",
@@ -95,7 +113,7 @@ def test_that_there_are_no_structures_is_an_answer_to_those_who_named_none(run, 
     told = run("closest-parents", "5", "--dsn", main_dsn)
     assert told.out.splitlines()[-1].split() == ["5", "none"]
     named = run("closest-parents", "5", "--type", STRUCTURE, "--dsn", main_dsn)
-    assert "no node has the type" in one_line(named, 1)
+    assert "no node has exactly the type" in one_line(named, 1)
 
 
 def test_a_group_is_its_pk_its_uuid_or_its_label_as_for_verdi(run, main_campaign):

@@ -33,7 +33,7 @@ def test_a_database_without_a_profile_has_none(run, main_dsn, monkeypatch):
     assert "profile" not in told.out
     assert run("status", "--dsn", main_dsn, "--json").json["profile"] is None
     refused = one_line(run("bands", "list", "--dsn", main_dsn), 2)
-    assert re.search("database '[^']+' has no default user", refused)
+    assert "a DSN names no default user: add --user-email EMAIL, or --all-users" in refused
     monkeypatch.setenv("AIIDADB_DSN", main_dsn)
     assert run("status", "--json").json["profile"] is None
 
@@ -120,9 +120,15 @@ def test_options_are_completed_in_the_shell():
         ("", "--dsn is empty: give postgresql://user@host/database"),
         ("mysql://ada:geheim@h/db", "'mysql://' is not supported: a DSN begins with postgresql://"),
         ("main", "user@host/database: for a profile use --profile"),
-        ("postgresql://h/db?foo=1", "'foo', which is not one of libpq's: check its spelling, or"),
+        (
+            "postgresql://h/db?foo=1",
+            "an unknown parameter 'foo': check its spelling, or remove it: see",
+        ),
         ("postgresql://ada:geheim@h:54x/db", "the port '54x': give a number from 1 to 65535"),
-        ("postgresql://ada:geheim/db", "if it is a password, @ and the host are missing"),
+        (
+            "postgresql://ada:geheim/db",
+            "if it is part of a password, write user:password@host, and",
+        ),
         ("postgresql://h/db?tcp_user_timeout=5", "asyncpg does not set it: leave it out"),
     ],
 )
@@ -154,6 +160,18 @@ def test_where_a_configuration_was_looked_for_is_said(run, monkeypatch, tmp_path
     )
     named = one_line(run("stats", "--config", one), 1)
     assert named == f"Error: there is no configuration file {one}: check --config\n"
+    (two / ".aiida" / "config.json").write_text("{}")
+    beside = one_line(run("stats", "--config", two), 1)
+    assert beside == (
+        f"Error: there is no configuration file {two}/config.json: did you mean '{two}/.aiida'?\n"
+    )
+
+
+@pytest.mark.quick
+def test_a_dsn_goes_with_no_profile(run):
+    for other in (["--profile", "main"], ["--config", "."]):
+        refused = one_line(run("stats", "--dsn", "postgresql://h/db", *other), 2)
+        assert "--dsn cannot be combined with --profile or --config (see" in refused
 
 
 @pytest.mark.quick
@@ -168,12 +186,25 @@ def test_where_a_configuration_was_looked_for_is_said(run, monkeypatch, tmp_path
         ),
         (
             "bands list",
-            "all of these elements. It may contain others, too: verdi's option does not",
+            "all of these elements: -E Si C or -E Si -E C. It may contain others, too: verdi's",
         ),
         ("bands list", "Print only pk, formula, date and label, without headings, as verdi does."),
         ("bands list", "-p is --past-days here, so write --profile for the profile."),
         ("closest-parents", "Find the closest ancestor of a given type for each of the nodes PKS."),
-        ("init", "AiiDA 2.x also needs a file container"),
+        ("bands list", "contains any of these elements: -e Si C or -e Si -e C."),
+        ("bands list", "[default: create and input_calc; all types, if no structure is found over"),
+        ("closest-parents", "It is matched exactly: nodes of its subclasses are not found."),
+        ("closest-parents", "is the one reached over the fewest links; if several are equally clo"),
+        ("init", "AiiDA 2.x does not open a database that has no file container."),
+        ("init", "aiidadb cannot add it later. A DSN names no file repository: with --dsn, add --"),
+        ("", "if that is not set, that of AiiDA's default profile."),
+        ("stats", "--repository DIRECTORY For init and migrate: the directory of the file reposit"),
+        ("stats", "--user USER Count only the nodes of this user, named by pk or email address."),
+        ("migrate", "legacy workflows of AiiDA 0.x, logs and other rows of nodes that no longer e"),
+        ("nodes delete", "workflows that called a deleted calculation or workflow; and what"),
+        ("settings", "the table db_dbsetting, such as 'repository|uuid', and not the options of v"),
+        ("settings delete", "Delete the setting KEY, without asking for confirmation."),
+        ("settings set", "already has is replaced, without asking for confirmation."),
         (
             "migrate",
             "--to VERSION The schema version to migrate to: main_0002 for AiiDA 2.4 to 2.9",
@@ -195,5 +226,8 @@ def test_help_leaves_nothing_to_guess(run, command, said):
 
 def test_help_says_how_a_password_stays_hidden(run):
     told = " ".join(run("stats", "--help").out.split())
-    for said in ("PGPASSWORD", "~/.pgpass", "AIIDADB_DSN", "visible in ps"):
-        assert said in told
+    assert (
+        "A password in it is visible in ps: put the password alone in PGPASSWORD, a line with it "
+        "in ~/.pgpass, or the whole URI in AIIDADB_DSN."
+    ) in told
+    assert "[default: AIIDADB_DSN, unless --profile or --config is given]" in told

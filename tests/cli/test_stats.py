@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from aiidadb.demo.campaign import USERS
 from tests.helpers.campaigns import NODES
 from tests.helpers.command_line import fetch
 from tests.helpers.terminal import piped
@@ -22,6 +23,7 @@ def test_stats_counts_by_type_and_day(run, dsn):
     assert found["total"] == sum(found["types"].values()) == sum(found["ctime_by_day"].values())
     mine = run("stats", "--dsn", dsn, "--user", 1, "--json").json
     assert 0 < mine["total"] < found["total"]
+    assert run("stats", "--dsn", dsn, "--user", USERS[0], "--json").json == mine
 
 
 def test_bars_of_days_of_any_length_begin_in_one_column(run, main_dsn):

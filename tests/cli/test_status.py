@@ -8,8 +8,10 @@ import re
 
 import pytest
 
+from aiidadb.demo.campaign import USERS
+from tests.helpers.campaigns import write_config
 from tests.helpers.choices import some_of
-from tests.helpers.command_line import count, fetch
+from tests.helpers.command_line import count, fetch, locked
 from tests.helpers.single_steps import database_at
 from tests.helpers.terminal import on_terminal, piped
 
@@ -22,7 +24,7 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     assert (told.status, told.err) == (0, "")
     assert re.search(r"^schema version +main_0002$", told.out, re.MULTILINE)
     assert re.search(r"^state +2.x, up to date$", told.out, re.MULTILINE)
-    assert re.search(r"^opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
+    assert re.search(r"^can be opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
     assert "problem" not in told.out
     assert "after migrating" not in told.out
     old = run("status", "--dsn", django_dsn, "--json").json
@@ -40,6 +42,38 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     with on_terminal("status", "--detailed", "--dsn", empty_dsn) as terminal:
         assert terminal.finish() == 1
     assert all(len(line.rpartition("\r")[2]) <= 80 for line in terminal.text.splitlines())
+
+
+@pytest.mark.quick
+def test_what_a_profile_names_and_is_not_there_is_said(run, shared_campaign, tmp_path):
+    config = write_config(tmp_path, shared_campaign)
+    told = run("status", "--config", config)
+    assert (told.status, told.err) == (0, "")
+    missing = tmp_path / "repository"
+    assert re.search(rf"^repository +{missing} \(does not exist\)$", told.out, re.MULTILINE)
+    assert re.search(rf"^default user +{USERS[0]}$", told.out, re.MULTILINE)
+    facts = run("status", "--config", config, "--json").json
+    assert (facts["repository"], facts["repository_exists"]) == (str(missing), False)
+    missing.mkdir()
+    config.write_text(config.read_text().replace(USERS[0], "who@epfl.ch"))
+    told = run("status", "--config", config)
+    assert re.search(rf"^repository +{missing}$", told.out, re.MULTILINE)
+    assert re.search(r"^default user +who@epfl.ch \(not in the database\)$", told.out, re.MULTILINE)
+    assert "exists" not in told.out
+    facts = run("status", "--config", config, "--json").json
+    assert (facts["default_user"], facts["default_user_exists"]) == ("who@epfl.ch", False)
+    assert facts["repository_exists"] is True
+
+
+@pytest.mark.quick
+def test_users_that_cannot_be_looked_at_are_not_doubted(run, empty_dsn, main_dsn, tmp_path):
+    (tmp_path / "empty").mkdir()
+    told = run("status", "--config", write_config(tmp_path / "empty", empty_dsn), "--json")
+    assert (told.status, told.json["default_user_exists"]) == (1, None)
+    config = write_config(tmp_path, main_dsn)
+    with locked(main_dsn, "db_dbuser"):
+        told = run("status", "--config", config, "--json")
+    assert (told.status, told.json["default_user_exists"]) == (0, None)
 
 
 DJANGO_NOTE = "update db_dbsetting set val = '\"{}\"' where key = 'db|schemaversion'"
@@ -127,7 +161,7 @@ def test_details_count_exactly_and_name_missing_indexes(run, main_campaign):
     fetch(main_campaign, "create index on db_dbcomment (user_id) where user_id > 5")
     shown = run("status", "--detailed", "--dsn", main_campaign).out
     assert re.search(rf"^nodes +{told['counts']['nodes']:,}$", shown, re.MULTILINE)
-    assert "missing indexes  db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
+    assert "missing indexes   db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
 
 
 @pytest.mark.parametrize("number", some_of(VERSIONS, {1, 20, 49}))

@@ -277,6 +277,14 @@ async def test_fetch_takes_queries_that_only_select(bare_dsn, query):
             await backend.queries.fetch(query)
 
 
+async def test_fetch_says_where_sql_goes(bare_dsn):
+    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(bare_dsn)) as backend:
+        for given, shown in (("select 1", "text"), (5, "5"), (nodes, "Table")):
+            said = rf"^fetch\(\) takes a pypika query, not {shown}.*runs on backend.connection\(\)$"
+            with pytest.raises(InvalidTypeError, match=said):
+                await backend.queries.fetch(given)
+
+
 def test_null_stays_null():
     assert bind(fn.Coalesce(nodes.label, NullValue())) == ('COALESCE("db_dbnode"."label",null)', [])
 

@@ -505,13 +505,14 @@ async def test_what_cannot_be_meant_is_refused(bare_dsn, options, message):
 
 
 async def test_a_missing_default_user_is_told_with_what_to_do(bare_dsn):
-    for email, message in [(None, "no default user"), ("who@epfl.ch", "who@epfl.ch.*not in the")]:
-        profile = aiidadb.Profile.from_dsn(bare_dsn, default_user_email=email)
+    for name, email, message in [
+        (None, None, "^a DSN names no default user: pass all_users=True, or give the profile a d"),
+        ("main", None, "^profile 'main' has no default user: pass all_users=True, or give the pr"),
+        (None, "who@epfl.ch", "who@epfl.ch.*not in.*: pass all_users=True, or .* another default"),
+    ]:
+        profile = aiidadb.Profile.from_dsn(bare_dsn, name=name, default_user_email=email)
         async with aiidadb.open_backend(profile) as backend:
-            with pytest.raises(
-                NotExistent,
-                match=f"{message}.*: give the profile another default_user_email, or pass all_use",
-            ):
+            with pytest.raises(NotExistent, match=message):
                 await backend.queries.get_bands_and_parents_structure()
             assert await backend.queries.get_bands_and_parents_structure(all_users=True) == []
 

@@ -47,7 +47,7 @@ What you can do next:
   aiidadb status           see which version your AiiDA database has
   aiidadb stats            count its nodes by type and by day
   aiidadb migrate --check  see whether it can be migrated to AiiDA 2.x
-  aiidadb demo --keep      keep this demo's database, and query it yourself
+  aiidadb demo --keep      next time, keep the database, and query it yourself
   aiidadb --help           see all commands
 The README has programs in Python to begin with."""
 

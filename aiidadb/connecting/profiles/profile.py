@@ -24,7 +24,14 @@ from aiidadb.text import require_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Profile", "make_profile", "name_of", "read_file_uri", "require_profile"]
+__all__ = [
+    "Profile",
+    "make_profile",
+    "name_of",
+    "read_file_uri",
+    "require_profile",
+    "without_default_user",
+]
 
 
 ClassT = TypeVar("ClassT", bound=type)
@@ -234,9 +241,20 @@ def name_of(profile: Profile) -> str:
     One that is called as its database, as those of a DSN are, is of no configuration that the
     reader could look into, or its name says nothing else.
     """
-    if profile.name == profile.database:
+    if _is_called_as_its_database(profile):
         return f"database {quote(profile.database)}"
     return f"profile {quote(profile.name)}"
+
+
+def without_default_user(profile: Profile) -> str:
+    """Why there is no default user, for a message: a profile lacks it, a DSN cannot name it."""
+    if _is_called_as_its_database(profile):
+        return "a DSN names no default user"
+    return f"{name_of(profile)} has no default user"
+
+
+def _is_called_as_its_database(profile: Profile) -> bool:
+    return profile.name == profile.database
 
 
 def _require_type(name: str, value: object, *kinds: type) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import from_thread
 
-from aiidadb.connecting.uninterrupted import in_thread
+from aiidadb.connecting.uninterrupted import clean_up_after, in_thread, uninterrupted
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.rows import query_for
@@ -96,8 +96,10 @@ async def find_files(
         for first, last in pairwise((0, *range(_SHARDS_FIRST, len(SHARDS) + 1, _SHARDS_AT_ONCE))):
             await in_thread(walk.look_at_shards, SHARDS[first:last])
             context.progress("looking at the files of nodes", last, len(SHARDS))
-    finally:
-        await in_thread(walk.end)
+    except BaseException as error:
+        await clean_up_after(error, in_thread(walk.end), within=None)
+        raise
+    await uninterrupted(in_thread(walk.end), within=None)
     found = [
         KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
         for code, paths in walk.found.items()

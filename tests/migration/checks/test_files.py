@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import pytest
 
 import aiidadb
@@ -307,16 +308,24 @@ async def test_where_the_listing_takes_long_processes_list(
     monkeypatch.setattr(files, "_WAITING", 1e9)
     monkeypatch.setattr(files, "useful_number", lambda: 2)
     monkeypatch.setattr(files, "ListerProcesses", begin)
+    scope = anyio.CancelScope()
+
+    def cancel(now: aiidadb.MigrationProgress) -> None:
+        if "files" in now.what and begun[2:]:
+            scope.cancel()
+
+    def fail(now: aiidadb.MigrationProgress) -> None:
+        if "files" in now.what and begun[1:]:
+            raise ZeroDivisionError
+
     async with opened(dsn, tmp_path) as backend:
         await backend.schema.migrate(dry_run=True)
-
-        def fail(now: aiidadb.MigrationProgress) -> None:
-            if "files" in now.what and begun[1:]:
-                raise ZeroDivisionError
-
         with pytest.raises(ZeroDivisionError):
             await backend.schema.check(progress=fail)
-    assert len(begun) == 2
+        with scope:
+            await backend.schema.check(progress=cancel)
+        assert scope.cancelled_caught
+    assert len(begun) == 3
     for processes in begun:
         assert len(processes) == 2
         assert {process.returncode for process in processes._processes} == {-signal.SIGKILL}

@@ -119,13 +119,13 @@ def _split(rest: str) -> dict[str, str]:
 def _check_ports(ports: str, keys: Mapping[str, str]) -> None:
     """Refuse what stands behind the colon of a host and is not a port.
 
-    Where the host was forgotten, as in ``user:password/database``, it is the password. So it is
-    shown only if that is known to stand elsewhere.
+    Where the host was forgotten, as in ``user:password/database``, it is the password; so it may be
+    in ``user@host:password``. It is shown only if the password is known to stand elsewhere.
     """
     for port in filter(None, ports.split(",")):
         if parse_port(port) is not None:
             continue
-        if keys.get("password") or (keys.get("user") and port[0].isdigit()):
+        if keys.get("password"):
             raise ConfigurationError(
                 f"the DSN has the port {quote(port)}: give a number from 1 to 65535"
             )

@@ -33,7 +33,7 @@ def init(database: Database, version: str) -> None:
     AiiDA 2.x does not open a database that has no file container. It is created together
     with the schema, in the file repository that the profile or --repository names, and
     aiidadb cannot add it later. A DSN names no file repository: with --dsn, add
-    --repository DIRECTORY.
+    --repository DIRECTORY. AiiDA 1.x needs no container.
     """
     database.call(
         lambda backend: backend.schema.initialise(version),

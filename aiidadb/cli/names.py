@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,7 @@ def require_elements(symbols: Iterable[str]) -> None:
     meant = [part.capitalize() for part in parts if part.capitalize() in _ELEMENTS]
     advice = _did_you_mean(meant)
     if len(meant) == len(parts) and parts != wrong:
-        advice = f"give several one after the other, without commas: {' '.join(meant)}"
+        advice = _apart(meant)
     _require_none("element", map(quote, wrong), advice)
 
 
@@ -216,7 +217,11 @@ async def _find_identified(backend: Backend, identifiers: Sequence[str]) -> list
     if missing:
         query = Query.from_(groups).select(groups.label).orderby(groups.label)
         labels = [row["label"] for row in await backend.queries.fetch(query)]
-        _require_none("group", map(quote, missing), _did_you_mean(_meant_labels(missing, labels)))
+        advice = _did_you_mean(_meant_labels(missing, labels))
+        parts = [part.strip() for one in missing for part in one.split(",")]
+        if len(parts) > len(missing) and set(parts).issubset(labels):
+            advice = _apart(map(shlex.quote, parts))
+        _require_none("group", map(quote, missing), advice)
     return sorted(set(found))
 
 
@@ -268,6 +273,11 @@ def _require_none(what: str, wrong: Iterable[str], advice: str | None = None) ->
 def _did_you_mean(names: Iterable[str]) -> str | None:
     found = list(dict.fromkeys(names))
     return f"did you mean {_listed(found)}?" if found else None
+
+
+def _apart(names: Iterable[str]) -> str:
+    """How several values are given that were given as one."""
+    return f"give several one after the other, without commas: {' '.join(names)}"
 
 
 def _listed(names: Sequence[object]) -> str:

@@ -95,7 +95,7 @@ def delete(
     yes: bool,
     **switches: bool,
 ) -> None:
-    """Delete the nodes PKS, with links, group memberships, comments and logs.
+    """Delete the nodes PKS, with their links, group memberships, comments and logs.
 
     What AiiDA's provenance rules require is deleted too, as with verdi node delete:
     calculations and workflows that used a deleted node as input, created it or returned

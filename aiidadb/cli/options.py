@@ -242,7 +242,8 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="AiiDA's config.json, or its directory, if it is not where AiiDA looks.",
+            help="AiiDA's config.json, or the directory .aiida that holds it, if it is not where "
+            "AiiDA looks.",
         ),
         click.option(
             "--dsn",

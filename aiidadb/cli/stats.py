@@ -55,6 +55,7 @@ class _User(click.ParamType):
 @click.option(
     "--days",
     type=click.IntRange(min=0),
+    metavar="N",
     default=30,
     show_default=True,
     help="How many of the last days to show in the chart.",

@@ -158,7 +158,7 @@ def _of_text(text: str, entity: str | None) -> EntityType:
 
 def _require_node_type(text: str) -> None:
     if text and (not text.endswith(".") or text.count(".") == 1):
-        is_node_type = text.rstrip(".").lower() not in _ENTITY_NAMES
+        is_node_type = text.partition(".")[0].lower() not in _ENTITY_NAMES
         raise InvalidInputError(
             f"{quote(text)} is not {'a node type' if is_node_type else 'an entity'}",
             advice=_what_was_meant(text)

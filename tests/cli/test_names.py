@@ -65,6 +65,10 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
             ["bands", "list", "-A", "--group", "semiconductor"],
             "there is no group 'semiconductor': did you mean 'semiconductors'?",
         ),
+        (
+            ["bands", "list", "-A", "--group", ",".join(GROUPS[:2])],
+            f"give several one after the other, without commas: {' '.join(GROUPS[:2])}",
+        ),
         (["bands", "list", "-A", "--group-pk", "98", "99"], "there are no groups 98, 99"),
         (["bands", "list", "-A", "-G", "9" * 400, "f" * 33], "there are no groups"),
         (["bands", "list", "-A", "--user-email", "ada@epfl.c"], f"did you mean {USERS[0]!r}?"),

@@ -124,11 +124,9 @@ def test_options_are_completed_in_the_shell():
             "postgresql://h/db?foo=1",
             "an unknown parameter 'foo': check its spelling, or remove it: see",
         ),
+        ("postgresql://ada@h:9geheim/db", "has a port that is not a number from 1 to 65535: if it"),
         ("postgresql://ada:geheim@h:54x/db", "the port '54x': give a number from 1 to 65535"),
-        (
-            "postgresql://ada:geheim/db",
-            "if it is part of a password, write user:password@host, and",
-        ),
+        ("postgresql://ada:geheim/db", "if it is part of a password, write user:password@host"),
         ("postgresql://h/db?tcp_user_timeout=5", "asyncpg does not set it: leave it out"),
     ],
 )

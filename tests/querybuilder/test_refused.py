@@ -169,6 +169,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, str]] = [
     ("append", ("Nodes",), {}, False, "not an entity: '' stands for nodes of every type"),
     ("append", ("users",), {}, False, "'users' is not an entity: did you mean 'user'"),
     ("append", ("groups",), {}, False, "'groups' is not an entity: did you mean 'group.core'"),
+    ("append", ("groups.core",), {}, False, "not an entity: did you mean 'group.core'"),
     ("append", ("Group",), {}, False, "'Group' is not an entity: did you mean 'group.core'"),
     ("append", (["", "user"],), {}, False, "node and user"),
     ("append", ("",), {"tag": "s"}, False, "used already"),

@@ -14,6 +14,7 @@ __all__ = ["demo"]
     "--nodes",
     "number",
     type=click.IntRange(min=1_000),
+    metavar="N",
     default=140_000,
     show_default=True,
     help="The number of nodes in the campaign.",

@@ -88,7 +88,7 @@ async def _move_repository(context: StepContext) -> StepOutcome:
     repository = context.options.repository
     if repository is None:
         note = (
-            "no container for files was created, because the profile names no repository; "
+            "no container for files was created, because no file repository was named; "
             "aiida-core 2.x opens the database once there is one whose id is the setting "
             "repository|uuid"
         )
@@ -133,7 +133,7 @@ async def _check_repository(context: StepContext) -> bool:
         if nodes and not context.options.without_repository:
             raise StorageMigrationError(
                 f"the database has {plural(nodes, 'node')}, whose files AiiDA keeps in a "
-                "repository, and the profile names none: name it (--repository), "
+                "repository, and none was named: name it in the profile or by --repository, "
                 f"{OR_WITHOUT_FILES}"
             )
         return False

@@ -122,8 +122,8 @@ def _query(name: str, context: StepContext) -> str:
 def _no_repository(repository: Path | None, number: int) -> StorageMigrationError:
     number_of = "1 trajectory" if number == 1 else f"{number:,} trajectories"
     return StorageMigrationError(
-        f"the symbols of {number_of} are in files of the repository, which is not there "
-        f"({repository or 'the profile names none'}): name it in the profile or by --repository, "
+        f"the symbols of {number_of} are in files of the repository, which does not exist "
+        f"({repository or 'none was named'}): name it in the profile or by --repository, "
         f"{OR_WITHOUT_FILES}"
     )
 

@@ -504,7 +504,9 @@ def test_only_folders_named_as_aiida_names_them_are_nodes(tmp_path: Path) -> Non
 async def test_a_database_with_nodes_and_no_repository_is_refused(at: At, repository: Path) -> None:
     connection = await at(46)
     await add_node(connection, "data.Data.")
-    with pytest.raises(StorageMigrationError, match=r"profile names none.*without_repository"):
+    with pytest.raises(
+        StorageMigrationError, match=r"none was named: name it in.*without_repository"
+    ):
         await move(connection, None)
     with pytest.raises(StorageMigrationError, match=r"does not exist.*without_repository"):
         await move(connection, repository)

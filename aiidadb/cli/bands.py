@@ -90,25 +90,18 @@ def _option_of(word: str, switches: Collection[str]) -> tuple[str, bool]:
     return f"-{word[last]}", False
 
 
-class _Days(click.ParamType):
-    """A number of days, 0 or more."""
-
-    name = "days"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it; takes what :meth:`click.ParamType.convert` does."""
-        try:
-            days = float(str(value))
-        except ValueError:
-            # In other commands -p is the profile.
-            self.fail(
-                f"{quote(value)} is not a number of days; for a profile use --profile", param, ctx
-            )
-        if not (math.isfinite(days) and days >= 0):
-            self.fail(f"a number of days is 0 or more, not {days}", param, ctx)
-        return days
+def _as_days(text: str) -> float:
+    """Read a number of days, 0 or more."""
+    try:
+        days = float(text)
+    except ValueError:
+        # In other commands -p is the profile.
+        raise click.BadParameter(
+            f"{quote(text)} is not a number of days; for a profile use --profile"
+        ) from None
+    if not (math.isfinite(days) and days >= 0):
+        raise click.BadParameter(f"a number of days is 0 or more, not {days}")
+    return days
 
 
 @bands.command("list", cls=_SeveralValues, short_help="List band structures.")
@@ -121,7 +114,7 @@ class _Days(click.ParamType):
 @click.option(
     "--past-days",
     "-p",
-    type=_Days(),
+    type=_as_days,
     metavar="N",
     help="Only those created in the last N days.",
 )

@@ -21,28 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["stats"]
 
 
-class _User(click.ParamType):
-    """A pk, or an email address."""
-
-    name = "user"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """Read it; takes what :meth:`click.ParamType.convert` does."""
-        text = str(value)
-        if "@" in text:
-            return text
-        try:
-            return int(text)
-        except ValueError:
-            self.fail(f"{quote(text)} is neither a pk nor an email address", param, ctx)
+def _as_user(text: str) -> int | str:
+    """Read a pk, or an email address."""
+    if "@" in text:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{quote(text)} is neither a pk nor an email address") from None
 
 
 @click.command()
 @click.option(
     "--user",
-    type=_User(),
+    type=_as_user,
     metavar="USER",
     help="Count only the nodes of this user, named by pk or email address.  [default: all users]",
 )

@@ -508,6 +508,8 @@ async def test_it_shows_what_it_is_and_no_password(main_dsn, empty_dsn, monkeypa
         ("max_rows", r"it is an argument of Backend.query\(\)$"),
         ("repository", r"it is an argument of Profile.from_dsn\(\)$"),
         ("config", r"it is an argument of load_profile\(\)$"),
+        ("dsn", "give the DSN in place of the profile$"),  # asyncpg would ignore it
+        ("service", "write what the service file says into a DSN$"),
         ("application_name", "write server_settings="),
         ("foo", r"options are those of open_backend\(\) and of asyncpg.create_pool\(\)$"),
     ],

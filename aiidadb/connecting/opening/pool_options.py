@@ -35,7 +35,8 @@ _KNOWN: Final = frozenset({"connect_timeout", "max_long", "slow_statement"}) | f
     name
     for call in (asyncpg.create_pool, asyncpg.connect)
     for name in inspect.signature(call).parameters
-) - {"connect_kwargs"}
+) - {"connect_kwargs", "dsn", "service", "servicefile"}
+# What the profile says comes first, so that a DSN or a service beside it would be ignored.
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -73,6 +74,8 @@ _ADVICE: Final[Mapping[str, str]] = {
         ("default_user_email", "repository"), "it is an argument of Profile.from_dsn()"
     ),
     "config": "it is an argument of load_profile()",
+    "dsn": "give the DSN in place of the profile",
+    **dict.fromkeys(("service", "servicefile"), "write what the service file says into a DSN"),
     "application_name": "write server_settings={'application_name': …}",
 }
 """Where that belongs which is no option, but is given as one."""
@@ -259,7 +262,6 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "connection_class": _class(asyncpg.Connection),
     "database": _text,
     "direct_tls": _flag,
-    "dsn": _text,
     "gsslib": _text,
     "host": _hosts,
     "init": _function,
@@ -279,8 +281,6 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "record_class": _class(asyncpg.Record),
     "reset": _function,
     "server_settings": _settings,
-    "service": _text,
-    "servicefile": _path,
     "setup": _function,
     "statement_cache_size": _whole(0, 2**31 - 1),
     "target_session_attrs": _server_kind,

@@ -11,6 +11,7 @@ import stat
 import time
 from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,7 @@ from aiidadb.migration.row_batches import read_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
@@ -134,12 +136,13 @@ class _Walk:
 
     def look_at_shards(self, shards: Sequence[str]) -> None:
         """Look at the nodes whose uuids begin with two digits each."""
-        if self.threads > 1:
-            self._look_in_threads(shards)
+        if self.threads > 1 and self._look_in_threads(shards):
             return
         begin, idle = time.perf_counter(), time.thread_time()
         for shard in shards:
             self._look_at_shard(shard)
+        if self.processes is not None:
+            return  # they, or threads for them, could not be started
         worked = time.thread_time() - idle
         passed = time.perf_counter() - begin
         if passed > _WAITING * worked:
@@ -149,19 +152,28 @@ class _Walk:
             and (number := useful_number()) > 1
         ):
             self.processes = ListerProcesses(self.nodes, number)
-            self.threads = number
+            if len(self.processes) > 1:
+                self.threads = len(self.processes)
+            else:  # one process is no faster than this one
+                self.end()
 
     def end(self) -> None:
         """End the processes."""
         if self.processes is not None:
             self.processes.close()
 
-    def _look_in_threads(self, shards: Sequence[str]) -> None:
+    def _look_in_threads(self, shards: Sequence[str]) -> bool:
+        """Whether the threads could be started: otherwise nothing was looked at."""
         given_up = Event()
 
         def interrupted() -> None:
             if given_up.is_set():
                 raise CancelledError
+
+        def give_up() -> None:
+            given_up.set()
+            if self.processes is not None:
+                self.processes.kill()
 
         def look(shard: str) -> _Walk:
             walk = _Walk(self.nodes, self.ahead, interrupted, processes=self.processes)
@@ -169,15 +181,22 @@ class _Walk:
             return walk
 
         with ThreadPoolExecutor(self.threads) as threads:
+            looking: list[Future[_Walk]] = []
             try:
+                with suppress(RuntimeError):  # no further thread can be started
+                    looking += [threads.submit(look, shard) for shard in shards]
                 # In the order of the shards: what is found does not depend on which was first.
-                for looking in [threads.submit(look, shard) for shard in shards]:
-                    self._add(result_of(looking, self.interrupted))
+                for one in looking:
+                    self._add(result_of(one, self.interrupted))
             except BaseException:
-                given_up.set()
-                if self.processes is not None:
-                    self.processes.kill()
+                give_up()
                 raise
+            if not looking:
+                give_up()
+        if not looking:
+            self.threads = 1
+            self.end()
+        return bool(looking)
 
     def _add(self, other: _Walk) -> None:
         for code, paths in other.found.items():

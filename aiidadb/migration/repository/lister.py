@@ -1,7 +1,7 @@
 """Lists the folders of nodes and the files in them: functions, and a program that calls them.
 
-Threads cannot list directories side by side, as each takes Python's lock again after every call of
-the system; processes can. The program imports only what Python has loaded at its own start, so that
+Threads cannot list directories side by side, as each takes Python's lock again after every system
+call; processes can. The program imports only what Python has loaded at its own start, so that
 it begins within ten milliseconds: hence tuples, which
 :mod:`aiidadb.migration.repository.node_folders` gives names, and no regular expressions.
 
@@ -75,12 +75,12 @@ def list_folders(
         nodes: The directory of all nodes.
         shard: The two digits, hexadecimal, lower case.
         interrupted: Called between pieces of work; raises when the work is to be given up.
-        has_path: Says whether there is the ``path`` of a folder that has no ``raw_input``: almost
-            every folder. Who lists it in any case need not ask for it before.
+        has_path: Says whether a folder without ``raw_input``, as almost all are, has the ``path``
+            that it is given. A caller that lists every ``path`` finds out by doing so.
 
     Returns:
         The directories of the nodes' files by uuid, in the order of the uuids; folders without such
-        a directory; and what is no folder of a node.
+        a directory; and what is not a node's folder.
 
     Raises:
         CannotBeMovedError: A folder has both ``path`` and ``raw_input`` with something in them,
@@ -176,8 +176,8 @@ def list_with_files(
         look_at_file: Receives the path of each file.
 
     Returns:
-        What :func:`list_folders` gives, and what :func:`list_files` gives of the directories that
-        have something in them, which are few.
+        What :func:`list_folders` returns, and what :func:`list_files` returns for each directory
+        that is not empty; these are few.
 
     Raises:
         CannotBeMovedError: As for these two.
@@ -202,8 +202,8 @@ def list_with_files(
 
     folders = list_folders(nodes, shard, interrupted, read)
     for content in folders[0].values():
-        if content not in listed:
-            read(content)
+        if content not in listed and not read(content):
+            raise FileNotFoundError(content)  # removed since it was found
     return folders, found
 
 
@@ -283,10 +283,11 @@ def _check_name(directory: str, name: str) -> None:
 def _answer_each(nodes: str) -> None:
     for name in sys.stdin:
         try:
-            listed = list_with_files(nodes, name.strip(), look_at_file=require_readable_file)
-        except (OSError, CannotBeMovedError):
-            listed = None
-        answer = marshal.dumps(listed)
+            answer = marshal.dumps(
+                list_with_files(nodes, name.strip(), look_at_file=require_readable_file)
+            )
+        except (OSError, CannotBeMovedError, ValueError):  # the last: too deep for marshal
+            answer = marshal.dumps(None)
         sys.stdout.buffer.write(len(answer).to_bytes(SIZE_BYTES, "little") + answer)
         sys.stdout.buffer.flush()
 

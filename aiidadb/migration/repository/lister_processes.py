@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -25,12 +27,13 @@ __all__ = ["ListerProcesses", "useful_number"]
 
 _AT_MOST: Final = 8
 _ENDED_WITHIN: Final = 1.0  # seconds
+_PYTHON: Final = re.compile(r"pythonw?(\d[\d.]*[dt]*)?(\.exe)?")
 
 
 class ListerProcesses:
     """Some processes, each of which lists one shard at a time. All calls but :meth:`kill` block.
 
-    Whatever keeps them from their work, the answer is None, and the caller lists the shard.
+    Whatever keeps a process from its work, the answer is None, and the caller lists the shard.
 
     Args:
         nodes: What :func:`~aiidadb.migration.repository.node_folders.nodes_path` gives.
@@ -63,13 +66,16 @@ class ListerProcesses:
         if not self._processes:
             return None
         process = self._free.get()
+        begin = time.monotonic()
         try:
             listed = _ask(process, name)
-        except (OSError, EOFError, ValueError, TypeError):  # it has ended
+        except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError):
+            # It has ended, or something else wrote a greeting, which would be an immense size.
+            process.kill()
             return None
         finally:
             self._free.put(process)
-        return None if listed is None else ShardAhead.of(name, listed)
+        return None if listed is None else ShardAhead.of(name, listed, begin)
 
     def kill(self) -> None:
         """End them all: whoever waits for one has its answer."""
@@ -92,7 +98,11 @@ class ListerProcesses:
 def useful_number() -> int:
     """How many processes would be of use on this machine; 0 where they cannot be started."""
     # The executable of another program that has Python within is not Python.
-    if not Path(sys.executable or "").name.startswith("python"):
+    if _PYTHON.fullmatch(Path(sys.executable or "").name) is None:
+        return 0
+    # A process begins with the locale of its environment, which may have changed; only UTF-8 can be
+    # requested of it. With another encoding it would give files other names than this process does.
+    if sys.getfilesystemencoding() != "utf-8":
         return 0
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(count or 1, _AT_MOST)
@@ -101,7 +111,7 @@ def useful_number() -> int:
 def _start(nodes: Path) -> subprocess.Popen[bytes]:
     # Isolated, and without the folders of other packages: nothing of the caller's is imported.
     return subprocess.Popen(  # noqa: S603 - the program is our own
-        [sys.executable, "-I", "-S", str(Path(lister.__file__)), str(nodes)],
+        [sys.executable, "-I", "-S", "-X", "utf8", str(Path(lister.__file__)), str(nodes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

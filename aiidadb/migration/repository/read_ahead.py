@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadAhead", "ShardAhead", "list_ahead", "reading_ahead"]
 
-# What is kept at most: folders, of about 1 kB each, and contents of files.
+# What is kept at most: folders, of about 1 kB each, names of files, of about half of that, and
+# contents of files.
 _FOLDERS: Final = 40_000
+_FILES: Final = 80_000
 _BYTES: Final = 32 * 1024 * 1024
 # The move itself takes what it listed seconds before: nothing else may write meanwhile. So it takes
 # what was listed as long before it began.
@@ -69,18 +71,19 @@ class ShardAhead:
         return time.monotonic() - self.listed_at < _FRESH
 
     @classmethod
-    def of(cls, name: str, listed: Listed) -> ShardAhead:
+    def of(cls, name: str, listed: Listed, listed_at: float) -> ShardAhead:
         """Name what was listed.
 
         Args:
             name: The shard's.
             listed: What :func:`~aiidadb.migration.repository.lister.list_with_files` gives.
+            listed_at: When listing was begun.
         """
         folders, files = listed
         # Most nodes have no files: one tree will do for all of them.
         trees = dict.fromkeys(folders[0].values(), NO_FILES)
         trees.update((content, Tree(*found)) for content, found in files.items())
-        return cls(Shard(name, *folders), trees)
+        return cls(Shard(name, *folders), trees, listed_at=listed_at)
 
 
 def list_ahead(
@@ -101,11 +104,12 @@ def list_ahead(
         StorageMigrationError: As ``list_shard`` and ``read_tree`` there.
         OSError: A directory cannot be read.
     """
+    begin = time.monotonic()
     try:
         listed = lister.list_with_files(str(nodes), name, interrupted, look_at_file)
     except lister.CannotBeMovedError as error:
         raise StorageMigrationError(str(error)) from error
-    return ShardAhead.of(name, listed)
+    return ShardAhead.of(name, listed, begin)
 
 
 class _LeftOffError(Exception):
@@ -124,19 +128,27 @@ class ReadAhead:
         self._shards: dict[str, ShardAhead] = {}
         self._left_off = Event()
         self._reading, self._keeping = Lock(), Lock()
-        self._folders = self._bytes = 0
+        self._folders = self._files = self._bytes = 0
 
     @property
     def has_room(self) -> bool:
         """Whether more folders can be kept."""
-        return self._folders < _FOLDERS
+        return self._folders < _FOLDERS and self._files < _FILES
 
-    def keep(self, listed: ShardAhead) -> None:
-        """Keep a shard that was listed, if there is room. Any thread may call it."""
+    def keep(self, listed: ShardAhead) -> bool:
+        """Keep a shard that was listed, if there is room; whether there was.
+
+        Any thread may call it.
+        """
+        files = sum(len(tree.files) for tree in listed.trees.values() if tree is not NO_FILES)
         with self._keeping:
-            if self.has_room:
+            # A folder may have any number of files.
+            is_kept = self.has_room and self._files + files <= _FILES
+            if is_kept:
                 self._shards[listed.shard.name] = listed
                 self._folders += len(listed.trees)
+                self._files += files
+        return is_kept
 
     def run(self) -> None:
         """Read until memory is used up, or this is to stop. Blocks."""
@@ -167,7 +179,8 @@ class ReadAhead:
             if not self.has_room:
                 raise _LeftOffError
             ahead = list_ahead(self._nodes, name, self._go_on)
-            self.keep(ahead)
+            if not self.keep(ahead):
+                return
         for tree in ahead.trees.values():
             for path, _ in tree.files:
                 if self._bytes >= _BYTES:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +66,87 @@ def test_where_none_can_be_started_the_caller_lists(
     processes.close()
 
 
-@pytest.mark.parametrize("executable", [None, "", "/usr/bin/uwsgi", "/opt/application"])
+def test_one_that_writes_something_else_leaves_its_shards_to_the_caller(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = nodes / "python3"
+    program.write_text(f'#!/bin/sh\necho "hello and welcome"\nexec {sys.executable} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    processes = ListerProcesses(nodes, 1)
+    assert [processes.list(name) for name in ("aa", "ab")] == [None, None]
+    processes.close()
+
+
+def test_directories_nested_too_deeply_for_the_pipe_are_left_to_the_caller(tmp_path: Path) -> None:
+    deep = str(add_files(tmp_path, f"aa{_REST}", {}))
+    for _ in range(1100):
+        deep = f"{deep}/d"
+        os.mkdir(deep)  # noqa: PTH102 - pathlib does not go so deep
+    add_files(tmp_path, f"ab{_REST}", {"f": b""})
+    processes = ListerProcesses(nodes_path(tmp_path), 1)
+    assert processes.list("aa") is None
+    assert processes.list("ab") is not None
+    processes.close()
+    subprocess.run(["rm", "-rf", tmp_path / "repository"], check=True)  # nor does shutil
+
+
+def test_names_are_read_as_this_process_reads_them(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Unless told otherwise, Python reads names as ASCII here. Isolated (-I) it would need a locale
+    # with another encoding than UTF-8, which not every machine has.
+    program = nodes / "python3"
+    program.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    for name, value in (("LC_ALL", "POSIX"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")):
+        monkeypatch.setenv(name, value)
+    processes = ListerProcesses(nodes, 1)
+    listed = processes.list("aa")
+    processes.close()
+    assert listed is not None
+    assert listed.trees == list_ahead(nodes, "aa", lister.go_on).trees
+
+
+def test_where_names_are_not_utf_8_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    assert useful_number() == 0
+
+
+def test_a_shard_is_as_old_as_the_begin_of_its_listing(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, answered = lister_processes._ask, []
+
+    def ask(process: subprocess.Popen[bytes], name: str) -> lister.Listed | None:
+        listed = real(process, name)
+        answered.append(time.monotonic())
+        return listed
+
+    monkeypatch.setattr(lister_processes, "_ask", ask)
+    processes = ListerProcesses(nodes, 1)
+    listed = processes.list("aa")
+    processes.close()
+    assert listed is not None
+    assert listed.listed_at < answered[0]
+
+
+def test_a_directory_that_is_removed_meanwhile_is_not_taken_for_empty(tmp_path: Path) -> None:
+    raw_input = add_files(tmp_path, f"aa11{_REST[2:]}", {"in": b""}, content="raw_input")
+    add_files(tmp_path, f"aa22{_REST[2:]}", {"f": b""})
+
+    def remove(path: str) -> None:
+        if path.endswith("/f"):
+            shutil.rmtree(raw_input)
+
+    with pytest.raises(FileNotFoundError):
+        lister.list_with_files(str(nodes_path(tmp_path)), "aa", lister.go_on, remove)
+
+
+@pytest.mark.parametrize(
+    "executable", [None, "", "/usr/bin/uwsgi", "/opt/application", "/opt/python-editor"]
+)
 def test_what_is_not_python_is_not_started(
     monkeypatch: pytest.MonkeyPatch, executable: str | None
 ) -> None:

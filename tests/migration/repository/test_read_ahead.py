@@ -175,6 +175,16 @@ def test_contents_in_memory_are_bounded(
     assert sum(len(found.files) for found in kept) == 7
 
 
+def test_names_of_files_in_memory_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _repository_of_four(tmp_path)
+    monkeypatch.setattr(read_ahead, "_FILES", 12)
+    ahead = _handed_over(tmp_path)
+    kept = [found for name in SHARDS if (found := ahead.take(name)) is not None]
+    assert 0 < sum(len(tree.files) for found in kept for tree in found.trees.values()) <= 12
+
+
 async def test_reading_ahead_ends_with_what_it_is_for(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -333,7 +333,7 @@ class _Move:
         return [
             _Moved(
                 folder.uuid,
-                json.dumps(tree.metadata) if tree.metadata else None,
+                _as_json(folder, tree) if tree.metadata else None,
                 tree.left_out,
                 tuple(tree.linked_directories),
             )
@@ -371,6 +371,16 @@ class _Waiting(NamedTuple):
     def tree(self) -> Tree | None:
         """What is in it, where that was read ahead and is wanted as it is."""
         return None if self.leave_out else self.ahead.trees.get(self.content)
+
+
+def _as_json(folder: _Waiting, tree: Tree) -> str:
+    try:
+        return json.dumps(tree.metadata)
+    except RecursionError:
+        raise StorageMigrationError(
+            f"the directories in {folder.content} are nested too deeply for AiiDA, which keeps "
+            "them as JSON: pack the inner ones into an archive, such as a .tar file, and run again"
+        ) from None
 
 
 class _Moved(NamedTuple):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["MOVE_TRAJECTORY_SYMBOLS"]
 
 _NODES_AT_ONCE = 200
+# Bytes of a file whose symbols are kept for the next file: those of a thousand atoms. With 256 such
+# files, 20 MB are kept at most.
+_LARGEST_KEPT: Final = 8 * 1024
 
 # Where attributes are JSONB, the same is queried in another way.
 _OF_JSON: Final = {
@@ -199,10 +202,13 @@ def _read_symbols(
 
 def _load(path: Path) -> tuple[str, ...] | None:
     try:
-        symbols = _symbols_in(path.read_bytes())
+        content = path.read_bytes()
+        read = _read_array if len(content) > _LARGEST_KEPT else _read_array_once
+        symbols = read(content)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    # Of a damaged file, numpy also raises what its parsers do: TokenError, BadZipFile, SystemError.
+    except Exception as error:
         raise StorageMigrationError(
             f"{path} cannot be read as an array of numpy: {error}; put the file back from a backup "
             "and run again"
@@ -219,11 +225,8 @@ def _load(path: Path) -> tuple[str, ...] | None:
     return symbols
 
 
-# All trajectories of a material have the same file, and to read it takes a fifth of what numpy does
-# with it.
-@lru_cache(maxsize=256)
-def _symbols_in(content: bytes) -> tuple[str, ...] | None:
-    """The symbols in a file; None where they are none."""
+def _read_array(content: bytes) -> tuple[str, ...] | None:
+    """The symbols in a file; None where it has something else."""
     import numpy as np
 
     # No pickles: a file of the repository must not be able to run code.
@@ -234,6 +237,11 @@ def _symbols_in(content: bytes) -> tuple[str, ...] | None:
     return tuple(
         item.decode("utf-8") if isinstance(item, bytes) else str(item) for item in array.tolist()
     )
+
+
+# All trajectories of a material have the same file, and to read it takes a fifth of what numpy does
+# with it.
+_read_array_once = lru_cache(maxsize=256)(_read_array)
 
 
 MOVE_TRAJECTORY_SYMBOLS: Final = PythonStep(

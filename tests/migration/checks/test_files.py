@@ -10,8 +10,10 @@ import signal
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pytest
@@ -110,6 +112,27 @@ async def test_what_the_check_has_listed_the_move_lists_no_more(
     async with connected(dsn) as connection:
         query = "select count(*) from db_dbnode where repository_metadata #> '{o,sub,o,a}' is null"
         assert await connection.fetchval(query) == 0
+    await databases.drop(dsn)
+
+
+async def test_directories_nested_too_deeply_for_json_are_named(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = await database_at(databases, 45)
+    async with connected(dsn) as connection:
+        await add_node(connection, FOLDER, UUIDS[0])
+    place = add_files(tmp_path, UUIDS[0], {"sub/a": b"a"})
+
+    def dumps(_metadata: object) -> str:  # how deep is too deep depends on the version of Python
+        raise RecursionError
+
+    monkeypatch.setattr(move_files, "json", SimpleNamespace(dumps=dumps))
+    async with opened(dsn, tmp_path) as backend:
+        with pytest.raises(aiidadb.StorageMigrationError, match="nested too deeply") as caught:
+            await backend.schema.migrate()
+        assert str(place) in str(caught.value)
+        monkeypatch.undo()
+        await backend.schema.migrate()
     await databases.drop(dsn)
 
 
@@ -346,6 +369,51 @@ async def test_a_process_that_does_not_answer_is_ended_with_its_walk(tmp_path: P
             await looking
     assert [walk.ahead.take(name) for name in ("aa", "bb", "cc", "dd")] == [None] * 4
     walk.end()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_too_few_processes_are_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    begun = []
+
+    def begin(nodes: Path, _wanted: int) -> ListerProcesses:
+        begun.append(ListerProcesses(nodes, number))
+        return begun[-1]
+
+    monkeypatch.setattr(files, "_WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr(files, "_WAITING", 1e9)
+    monkeypatch.setattr(files, "useful_number", lambda: 2)
+    monkeypatch.setattr(files, "ListerProcesses", begin)
+    _with_faults(tmp_path, "04")
+    walk = _walk_of(nodes_path(tmp_path))
+    for shards in (["00", "01"], ["02"], ["03", "04"]):
+        await in_thread(walk.look_at_shards, shards)
+    assert walk.threads == 1
+    assert walk.counts == {"broken_link": 4}
+    assert len(begun) == 1
+    assert all(process.returncode is not None for process in begun[0]._processes)
+
+
+@pytest.mark.parametrize("room", [0, 1])
+async def test_without_room_for_another_thread_this_one_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    class FewThreads(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            if len(self._threads) == room:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*arguments, **options)
+
+    monkeypatch.setattr(files, "ThreadPoolExecutor", FewThreads)
+    monkeypatch.setattr(files, "_WAITING", 1e9)
+    _with_faults(tmp_path, "04")
+    walk = _walk_of(nodes_path(tmp_path), 2)
+    walk.processes = ListerProcesses(walk.nodes, 2)
+    await in_thread(walk.look_at_shards, ["03", "04", "05"])
+    assert walk.counts == {"broken_link": 4}
+    assert [walk.ahead.take(name) is not None for name in ("03", "04", "05")] == [True, False, True]
+    assert all(process.returncode is not None for process in walk.processes._processes)
 
 
 async def test_where_the_disk_is_waited_for_several_threads_wait(

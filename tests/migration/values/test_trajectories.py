@@ -10,6 +10,7 @@ import pytest
 from aiidadb.exceptions import MissingExtraError, StorageMigrationError
 from aiidadb.migration.options import MigrationOptions
 from aiidadb.migration.python_step import StepContext
+from aiidadb.migration.values import trajectories
 from aiidadb.migration.values.trajectories import MOVE_TRAJECTORY_SYMBOLS
 from tests.helpers.old_nodes import (
     TRAJECTORY,
@@ -298,13 +299,38 @@ async def test_a_pickle_is_refused_and_not_run(at: At, tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00", b"text"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY\x01\x00",
+        b"text",
+        b"PK\x03\x04",  # read as an archive
+        b"\x93NUMPY\x01\x00\x06\x00{'a':(",  # a header that cannot be parsed
+        # What follows the header is not a character.
+        b"\x93NUMPY\x01\x00\x34\x00{'descr':'<U1', 'fortran_order':False, 'shape':(1,)}"
+        + b"\xff" * 4,
+    ],
+)
 async def test_a_broken_file_is_refused_by_its_path(at: At, tmp_path: Path, data: bytes) -> None:
     connection = await at(25)
     _, uuid = await add_trajectory(connection, tmp_path)
     add_files(tmp_path, uuid, {"symbols.npy": data})
     with pytest.raises(StorageMigrationError, match=r"symbols\.npy cannot be read"):
         await run_step(connection, 26, repository=tmp_path)
+
+
+async def test_symbols_of_large_files_are_not_kept(at: At, tmp_path: Path) -> None:
+    connection = await at(25)
+    trajectories._read_array_once.cache_clear()
+    small, large = ["Si", "O"], ["Si", "O"] * 2000
+    for symbols in (small, large, large, small):
+        await add_trajectory(connection, tmp_path, np.array(symbols))
+    await run_step(connection, 26, repository=tmp_path)
+    kept = trajectories._read_array_once.cache_info()
+    assert (kept.currsize, kept.hits) == (1, 1)
+    query = "select count(*) from db_dbattribute where key like 'symbols.%'"
+    assert await connection.fetchval(query) == 2 * len(small) + 2 * len(large)
 
 
 async def test_without_numpy_the_error_names_the_extra(

@@ -169,10 +169,10 @@ class StepRunner:
                     self._ahead.get(part.name),
                 )
                 outcomes.append(await part.run(context))
+        if self._step.bookkeeping is not None:
+            await self._connection.execute(self._step.bookkeeping)
         # What COMMIT would find fault with is found here, where it is still the step's.
-        await self._connection.execute(
-            f"{self._step.bookkeeping or ''}\nset constraints all immediate;"
-        )
+        await self._connection.execute("set constraints all immediate")
         if self._options.dry_run:
             await self._drop_temporary_tables()
         rows = sum(outcome.rows for outcome in outcomes) if total is None else total

@@ -144,6 +144,9 @@ class _Finder:
             if any(str(error) == str(known) for known in self.errors.values()):
                 return
             kind = KINDS.get(code)
+            remedy = kind.remedy if kind else ""
+            if isinstance(error, MissingExtraError):  # whose message has the command
+                remedy = "install the missing package and run again"
             finding = Finding(
                 code=code,
                 step=step,
@@ -151,7 +154,7 @@ class _Finder:
                 pks=(),
                 count=1,
                 action="refused",
-                remedy=kind.remedy if kind else "",
+                remedy=remedy,
             )
             self.found.append(finding)
             self.errors[finding] = error

@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -112,6 +113,19 @@ async def test_what_the_check_has_listed_the_move_lists_no_more(
     async with connected(dsn) as connection:
         query = "select count(*) from db_dbnode where repository_metadata #> '{o,sub,o,a}' is null"
         assert await connection.fetchval(query) == 0
+    await databases.drop(dsn)
+
+
+async def test_where_a_package_is_missing_the_remedy_is_to_install_it(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = await database_at(databases, 45)
+    nodes_path(tmp_path).mkdir(parents=True)
+    monkeypatch.setitem(sys.modules, "disk_objectstore", None)
+    async with opened(dsn, tmp_path) as backend:
+        (finding,) = (await backend.schema.check()).findings
+    assert "pip install 'aiidadb[repository]'" in finding.message
+    assert finding.remedy == "install the missing package and run again"
     await databases.drop(dsn)
 
 

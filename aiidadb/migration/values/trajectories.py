@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["MOVE_TRAJECTORY_SYMBOLS"]
 
 _NODES_AT_ONCE = 200
-# Bytes of a file whose symbols are kept for the next file: those of a thousand atoms. With 256 such
-# files, 20 MB are kept at most.
-_LARGEST_KEPT: Final = 8 * 1024
+# Bytes of the largest file whose symbols are kept for the next file: five hundred atoms. The 256
+# that are kept at most take 30 MB at most, with symbols of two bytes each.
+_LARGEST_KEPT: Final = 4 * 1024
 
 # Where attributes are JSONB, the same is queried in another way.
 _OF_JSON: Final = {

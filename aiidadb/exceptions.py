@@ -49,7 +49,7 @@ import asyncpg
 from asyncpg.exceptions import OutdatedSchemaCacheError
 
 from aiidadb.callers_own import is_callers_own
-from aiidadb.messages import MOST_CHARACTERS, printable, shorten
+from aiidadb.messages import MOST_CHARACTERS, plural, printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -317,11 +317,12 @@ _BY_SQLSTATE: Mapping[str, tuple[type[DatabaseError], str]] = {
 }
 
 
-def translate(error: BaseException) -> AiidaDbError | None:
+def translate(error: BaseException, *, seconds: float | None = None) -> AiidaDbError | None:
     """Turn an error of the driver into one of ours.
 
     Args:
         error: What was raised while talking to the server.
+        seconds: How long the driver waits for a statement, if that is known.
 
     Returns:
         The error to raise ``from`` the original, or None where the original should pass:
@@ -348,15 +349,23 @@ def translate(error: BaseException) -> AiidaDbError | None:
     if isinstance(error, OverflowError):  # as of a time before Christ
         return CorruptStorage(f"the database holds a value that Python cannot: {error}")
     if isinstance(error, OSError | asyncpg.InternalClientError):
-        return _translate_lost_connection(error)
+        return _translate_lost_connection(error, seconds)
     if isinstance(error, asyncpg.InterfaceError):
         return _translate_interface_error(error)
     return None
 
 
-def _translate_lost_connection(error: OSError | asyncpg.InternalClientError) -> DatabaseError:
+def _translate_lost_connection(
+    error: OSError | asyncpg.InternalClientError, seconds: float | None
+) -> DatabaseError:
     if isinstance(error, TimeoutError):  # which is a kind of OSError
-        return QueryTimeout("the server did not answer within the time allowed")
+        allowed = "the time allowed" if seconds is None else plural(seconds, "second")
+        return QueryTimeout(
+            f"the server did not answer within {allowed}",
+            advice="allow more with open_backend(command_timeout=…), or for one query with "
+            "backend.query(timeout=…)",
+            command_advice="try again",
+        )
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return UnreachableStorage(
             f"{_first_line(error)}: no server is of the kind that target_session_attrs asks for"

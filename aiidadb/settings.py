@@ -16,7 +16,7 @@ from aiidadb.exceptions import (
     NotExistent,
 )
 from aiidadb.jsonvalue import JsonValue, encode_json, is_small, read_json
-from aiidadb.messages import quote
+from aiidadb.messages import did_you_mean, quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
 
@@ -106,7 +106,7 @@ class SettingsManager:
             rows = await QUERIES["setting_get"].fetch(self._session, key)
         if not rows:
             if default is _MISSING:
-                raise _no_such(key)
+                raise await self._no_such(key)
             return default
         setting, problem = _read(rows[0])
         if problem is not None:
@@ -167,7 +167,13 @@ class SettingsManager:
         with _served(self._session):
             deleted = await self._session.write(QUERIES["setting_delete"], key)
         if not deleted:
-            raise _no_such(key)
+            raise await self._no_such(key)
+
+    async def _no_such(self, key: str) -> NotExistent:
+        with _served(self._session):
+            rows = await QUERIES["setting_list"].fetch(self._session)
+        meant = did_you_mean(key, (row["key"] for row in rows))
+        return NotExistent(f"there is no setting {quote(key)}", advice=meant or None)
 
 
 async def _encode(value: JsonValue) -> str:
@@ -236,7 +242,3 @@ def _require_short(version: SchemaVersion | None, **texts: str) -> None:
                 f"the {name} of a setting can have at most {_SHORT} characters in a database at "
                 f"{version}, and this one has {len(text)}"
             )
-
-
-def _no_such(key: str) -> NotExistent:
-    return NotExistent(f"there is no setting {quote(key)}")

@@ -507,6 +507,7 @@ async def test_it_shows_what_it_is_and_no_password(main_dsn, empty_dsn, monkeypa
         ("dbname", "did you mean 'database'"),
         ("max_rows", r"it is an argument of Backend.query\(\)$"),
         ("repository", r"it is an argument of Profile.from_dsn\(\)$"),
+        ("timeout", "give connect_timeout for .*, command_timeout for .*, or acquire_timeout for"),
         ("config", r"it is an argument of load_profile\(\)$"),
         ("dsn", "give the DSN in place of the profile$"),  # asyncpg would ignore it
         ("service", "write what the service file says into a DSN$"),

@@ -111,6 +111,13 @@ def test_a_way_to_the_server_that_broke_is_told(error, kind):
     assert type(translate(error)) is kind
 
 
+def test_a_timeout_says_how_long_it_was_and_how_to_allow_more():
+    error = translate(TimeoutError(), seconds=2.5)
+    assert str(error).startswith("the server did not answer within 2.5 seconds: allow more with op")
+    assert "command_timeout" not in error.for_command_line()
+    assert "within the time allowed: allow more" in str(translate(TimeoutError()))
+
+
 def test_states_of_the_protocol_are_nothing_for_callers():
     error = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in …")
     assert str(translate(error)) == "the connection to the server broke: try again"

@@ -329,8 +329,12 @@ async def test_a_default_is_given_where_there_is_no_such_setting(backend):
     assert await backend.settings.get("a", default) is default
     assert await backend.settings.get("a", None) is None
     assert await backend.settings.get("a", default=5) == 5
-    with pytest.raises(NotExistent, match="no setting 'a'"):
+    with pytest.raises(NotExistent, match=r"no setting 'a'$"):
         await backend.settings.get("a")
+    await backend.settings.set("repository|uuid", "1")
+    for look in (backend.settings.get, backend.settings.delete):
+        with pytest.raises(NotExistent, match=r"y\|uid': did you mean 'repository\|uuid'\?$"):
+            await look("repository|uid")
     await backend.settings.set("a", None)
     assert (await backend.settings.get("a", default)).value is None
     with pytest.raises(InvalidInputError):

@@ -148,7 +148,9 @@ def _as_days(text: str) -> float:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="List at most N band structures."
 )
-@link_types_option(default="create and input_calc; all types, if no structure is found over these")
+@link_types_option(
+    default="create and input_calc; all types, if no structure is found by following these"
+)
 @click.option(
     "--raw",
     "-r",

@@ -42,7 +42,7 @@ def closest_parents(
 ) -> None:
     """Find the closest ancestor of a given type for each of the nodes PKS.
 
-    The closest ancestor is the one reached over the fewest links; if several are equally
+    The closest ancestor is the one reached through the fewest links; if several are equally
     close, the one with the highest pk.
     """
     asked = sorted(set(pks))

@@ -17,6 +17,7 @@ from aiidadb.cli.output.questions import agreed
 from aiidadb.cli.output.tables import table
 from aiidadb.messages import cut, plural
 from aiidadb.migration.findings import MigrationCheck
+from aiidadb.migration.repository.move_files import MOVE_REPOSITORY
 from aiidadb.version.aiida_releases import no_way_back
 from aiidadb.version.schema_version import DJANGO_HEAD, MAIN_HEAD, SQLALCHEMY_HEAD
 
@@ -74,7 +75,8 @@ _AIIDA_OF: Final = {
     "--without-repository",
     is_flag=True,
     help="Do not refuse if the file repository, or files in it, are missing. Files that are found "
-    "are still migrated.",
+    "are still migrated. AiiDA 2.x does not open the result without a file container: an empty "
+    "one is created in an empty directory that --repository names as well.",
 )
 @click.option(
     "--export-directory",
@@ -152,7 +154,7 @@ def migrate(
         if not database.as_json:
             _show_plan(plan)
         if asks:
-            _ask(database.profile, plan)
+            _ask(database, plan)
         report = _run(database, plan, dry_run=dry_run, **how)
         if database.as_json:
             echo_json(report)
@@ -170,15 +172,22 @@ def _print_sql(database: Database, plan: MigrationPlan) -> None:
         echo(_nothing_to_do(plan), stderr=True)
 
 
-def _ask(profile: Profile, plan: MigrationPlan) -> None:
+def _ask(database: Database, plan: MigrationPlan) -> None:
     """Say what will be altered, and how to make a backup; end here unless the answer is yes."""
+    profile = database.profile
     echo()
-    paragraph(f"This alters the database {profile.database}: its tables {', '.join(plan.tables)}.")
+    paragraph(f"This alters {database.described}: its tables {', '.join(plan.tables)}.")
     echo("Stop the daemon (verdi daemon stop) and whatever else uses the database.")
     echo(f"The only way back is a backup:\n  {_pg_dump(profile)}")
     if profile.repository is not None and plan.calls:
         echo(f"and a copy of the files in {profile.repository}.")
-    if not agreed("Go on?"):
+    if profile.repository is None and MOVE_REPOSITORY.name in plan.calls:
+        paragraph(
+            "No file container will be created, because no file repository was named, and AiiDA "
+            "2.x does not open the database without one; it cannot be added later. To get an empty "
+            "one, add --repository DIRECTORY with an empty directory."
+        )
+    if not agreed(f"Migrate {database.described} to {plan.target}?"):
         echo("Nothing was changed.")
         raise click.exceptions.Exit(FAILED)
 

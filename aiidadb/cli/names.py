@@ -91,11 +91,17 @@ async def require_node_type(backend: Backend, node_type: str) -> None:
     if await backend.queries.fetch(query):
         return
     assert backend.version is not None  # else the query would have failed
-    known = sorted((await backend.queries.get_creation_statistics())["types"])
+    numbers = (await backend.queries.get_creation_statistics())["types"]
+    known = sorted(numbers)
+    spelling = spelling_of(backend.version)
+    begin = spelling.texts["node_type"](f"{node_type.rstrip('.')}.")
+    inside = [one for one in known if one.startswith(begin)] if len(begin) > 1 else []
     advice = None
-    if meant := _closest(node_type, known):
+    if inside and begin not in inside:  # a package, of which none is more similar than another
+        advice = f"give one exact type, such as {quote(max(inside, key=lambda one: numbers[one]))}"
+    elif meant := _closest(node_type, known):
         advice = suggest(node_type, meant[0])
-    elif below := _types_below(spelling_of(backend.version), node_type, known):
+    elif below := _types_below(spelling, node_type, known):
         advice = f"give the exact type, such as {_listed(list(map(quote, below)))}"
     raise NotExistent(
         f"no node has exactly the type {quote(node_type)}; subclasses are not searched",

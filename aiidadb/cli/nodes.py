@@ -126,9 +126,10 @@ def delete(
     deletion = database.call(look, doing="Looking for what depends on them")
     report = deletion.preview.counts
     if not database.as_json:
-        _show(deletion, follow=follow)
+        _show(deletion, database.described, follow=follow)
     if not dry_run:
-        if not (yes or agreed(f"Delete {plural(report.nodes, 'node')}?")):
+        question = f"Delete {plural(report.nodes, 'node')} from {database.described}?"
+        if not (yes or agreed(question)):
             echo("Nothing was deleted.")
             raise click.exceptions.Exit(FAILED)
         with progress_bar(shown=not database.as_json) as progress:
@@ -165,13 +166,13 @@ def _tell(
         echo(f"Deleted {plural(report.nodes, 'node')}, {_counts(report)}.")
 
 
-def _show(deletion: _Deletion, *, follow: bool) -> None:
+def _show(deletion: _Deletion, where: str, *, follow: bool) -> None:
     preview = deletion.preview
     counts = preview.counts
     more = counts.nodes - deletion.asked
+    ruled = f", {more:,} of them by AiiDA's provenance rules" if more else ""
     table(
-        f"{plural(counts.nodes, 'node')} to delete"
-        + (f", {more:,} of them by AiiDA's provenance rules" if more else ""),
+        f"{plural(counts.nodes, 'node')} to delete in {where}{ruled}",
         {"Type": "left", "Nodes": "right"},
         _by_type(preview.types),
     )

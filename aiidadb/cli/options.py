@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiidadb.backend import Backend
 
 __all__ = [
+    "DSN_VARIABLE",
     "Database",
     "command_options",
     "command_options_but_p",
@@ -41,7 +42,8 @@ T = TypeVar("T")
 Function = TypeVar("Function", bound="Callable[..., None]")
 
 _GIVEN: Final = f"{__name__}.given"
-_DSN_VARIABLE: Final = "AIIDADB_DSN"
+DSN_VARIABLE: Final = "AIIDADB_DSN"
+"""The environment variable that names the database where no option does."""
 
 
 class Database:
@@ -77,7 +79,7 @@ class Database:
         if self._dsn is not None and names_profile:
             raise click.UsageError("--dsn cannot be combined with --profile or --config")
         if self._dsn is None and not names_profile:  # what is typed counts more
-            return os.environ.get(_DSN_VARIABLE) or None
+            return os.environ.get(DSN_VARIABLE) or None
         return self._dsn
 
     @functools.cached_property
@@ -95,14 +97,26 @@ class Database:
             return profile
         return dataclasses.replace(profile, repository=self._repository.absolute())
 
+    @property
+    def is_of_environment(self) -> bool:
+        """Whether it is the environment variable ``AIIDADB_DSN`` that names the database."""
+        return self._dsn is None and self.dsn is not None
+
+    @property
+    def described(self) -> str:
+        """The database for a question: ``the database aiida_main (profile main)``."""
+        name = self.profile.database
+        described = "the default database" if name is None else f"the database {name}"
+        return described if self.dsn is not None else f"{described} (profile {self.profile.name})"
+
     def _profile_of(self, dsn: str) -> Profile:
         if not dsn:
             raise ConfigurationError("--dsn is empty: give postgresql://user@host/database")
         try:
             return Profile.from_dsn(dsn, repository=self._repository)
         except ConfigurationError as error:
-            if self._dsn is None:
-                error.add_note(f"the DSN is that of the environment variable {_DSN_VARIABLE}")
+            if self.is_of_environment:
+                error.add_note(f"the DSN is that of the environment variable {DSN_VARIABLE}")
             raise
 
     def call(
@@ -233,8 +247,9 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             multiple=True,
             expose_value=False,
             callback=_remember,
-            help="For init and migrate: the directory of the file repository, in which AiiDA 2.x "
-            "has container, and AiiDA 0.x and 1.x have repository/node.  [default: the profile's]",
+            help="The directory of the profile's files, such as ~/.aiida/repository/NAME: it "
+            "contains 'container' (AiiDA 2.x) or 'repository/node' (0.x, 1.x). For init, migrate "
+            "and status.  [default: the profile's]",
         ),
         click.option(
             "--config",
@@ -253,7 +268,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             callback=_remember,
             help="A database: postgresql://user@host/database. A password in it is visible in ps: "
             "put the password alone in PGPASSWORD, a line with it in ~/.pgpass, or the whole URI "
-            f"in {_DSN_VARIABLE}.  [default: {_DSN_VARIABLE}, unless --profile or --config is "
+            f"in {DSN_VARIABLE}.  [default: {DSN_VARIABLE}, unless --profile or --config is "
             "given]",
         ),
         click.option(
@@ -263,7 +278,7 @@ def _remembered_options(function: Function, *names_of_profile: str) -> Function:
             expose_value=False,
             callback=_remember,
             help="A profile of AiiDA's configuration.  [default: its default profile, unless "
-            f"{_DSN_VARIABLE} is set]",
+            f"{DSN_VARIABLE} is set]",
         ),
     ):
         function = option(function)

@@ -8,11 +8,12 @@ import asyncpg
 import click
 
 from aiidadb.cli.exit_status import FAILED
-from aiidadb.cli.options import command_options
+from aiidadb.cli.options import DSN_VARIABLE, command_options
 from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.connecting.uninterrupted import in_thread
-from aiidadb.exceptions import IncompatibleStorageSchema, SchemaError
+from aiidadb.exceptions import IncompatibleStorageSchema, RepositoryError, SchemaError
+from aiidadb.migration.repository.container import read_container_id
 from aiidadb.schema import GENERATION
 from aiidadb.sql import QUERIES
 from aiidadb.text import find_problem
@@ -43,6 +44,13 @@ _DOUBTS: Final[Mapping[str, tuple[str, str]]] = {
     "repository": ("repository_exists", "does not exist"),
 }
 
+# What is known of the file container, without which AiiDA 2.x does not open the database.
+_CONTAINERS: Final[Mapping[object, str]] = {
+    "missing": "there is none",
+    "unreadable": "what is in its place cannot be read, or is not one",
+    "not checked": "not checked: no repository was named",
+}
+
 _PATIENCE: Final = 2.0
 """Seconds that a look at the users may take, whose table a migration can keep locked."""
 
@@ -56,15 +64,15 @@ _PATIENCE: Final = 2.0
 )
 @command_options
 def status(database: Database, detailed: bool) -> None:
-    """Report which database this is, its version, and what can be done with it.
+    """Report which database this is, its version, and which operations aiidadb supports on it.
 
-    The exit status is 1 if nothing can be done with it: its version is newer than this
+    The exit status is 1 if it supports none: the database's version is newer than this
     aiidadb knows, its records of the version contradict each other, or it is not an
     AiiDA database.
     """
 
     async def look(backend: Backend) -> dict[str, object]:
-        facts = await _facts(backend, database.profile.name if database.dsn is None else None)
+        facts = {**_origin(database), **await _facts(backend)}
         return {**facts, **await _details(backend)} if detailed else facts
 
     facts = database.call(look, doing="Counting" if detailed else None, schema_check=False)
@@ -78,8 +86,8 @@ def status(database: Database, detailed: bool) -> None:
 
 def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Name and value as they are shown."""
-    silent = {doubt for doubt, _ in _DOUBTS.values()}
-    for fact, value in facts.items():
+    silent = {"container", *(doubt for doubt, _ in _DOUBTS.values())}
+    for fact, value in {**facts, **_without_container(facts)}.items():
         if fact in silent:
             continue
         name = _LABELS.get(fact, fact).replace("_", " ")
@@ -92,11 +100,30 @@ def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield name, f"{value} ({words})" if facts.get(doubt) is False else value
 
 
-async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
+def _without_container(facts: Mapping[str, object]) -> dict[str, object]:
+    """The facts that say too much for a database whose container is not there, or not known of."""
+    words = _CONTAINERS.get(facts["container"])
+    if words is None:
+        return {}
+    return {
+        "opened_by": f"{facts['opened_by']}, with a file container",
+        "aiida": f"{facts['aiida']}; AiiDA does not open it without a file container ({words})",
+    }
+
+
+def _origin(database: Database) -> dict[str, object]:
+    """What named the database."""
+    is_of_environment = database.is_of_environment
+    return {
+        "profile": database.profile.name if database.dsn is None else None,
+        "database_from": f"environment variable {DSN_VARIABLE}" if is_of_environment else None,
+    }
+
+
+async def _facts(backend: Backend) -> dict[str, object]:
     profile = backend.profile
     server = await backend.describe_server()
     facts: dict[str, object] = {
-        "profile": name,
         "host": profile.host,
         "port": profile.port,
         "database": profile.database,
@@ -111,6 +138,7 @@ async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
         "opened_by": None,
         "aiida": None,
         "after_migrating": None,
+        "container": None,
         "problem": None,
         "notes": profile.notes or None,
     }
@@ -124,6 +152,8 @@ async def _facts(backend: Backend, name: str | None) -> dict[str, object]:
             "aiida": _aiida_of(version),
             "after_migrating": no_way_back(version, MAIN_HEAD) if version < MAIN_HEAD else None,
         }
+        if version.line == "main" and version <= MAIN_HEAD:
+            facts["container"] = await in_thread(_find_container, profile.repository)
         facts["default_user_exists"] = await _is_user(backend, profile.default_user_email)
         await schema.validate_schema()
     except IncompatibleStorageSchema as error:
@@ -154,6 +184,16 @@ def _exists(directory: Path | None) -> bool | None:
         return None if directory is None else directory.is_dir()
     except OSError:
         return None
+
+
+def _find_container(repository: Path | None) -> str:
+    """Whether the container of AiiDA 2.x is in the repository: a key for what is said of it."""
+    if repository is None:
+        return "not checked"
+    try:
+        return "exists" if read_container_id(repository) else "missing"
+    except RepositoryError:
+        return "unreadable"
 
 
 async def _details(backend: Backend) -> dict[str, object]:

@@ -13,7 +13,11 @@ from pypika import Query
 from aiidadb.arguments import as_count, as_flag
 from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.pools.lanes import MOST_STARTS
-from aiidadb.connecting.profiles.profile import name_of, without_default_user
+from aiidadb.connecting.profiles.profile import (
+    how_to_give_default_user,
+    name_of,
+    without_default_user,
+)
 from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.criteria.group_and_age import query_group, query_past_days
 from aiidadb.criteria.held_times import held_time, odd_time, problem_of_time
@@ -71,7 +75,7 @@ class _Asked:
         all_users: Whether those of all users are.
         elements: What their structures must have.
         mode: How formulas are written.
-        link_types: The links over which structures are looked for; None: in two stages.
+        link_types: The links that are followed to structures; None: in two stages.
         limit: How many rows there are at most.
     """
 
@@ -339,7 +343,7 @@ async def _default_user(session: Session) -> int:
     if email is None:
         raise NotExistent(
             without_default_user(session.profile),
-            advice="pass all_users=True, or give the profile a default_user_email",
+            advice=f"pass all_users=True, or {how_to_give_default_user(session.profile)}",
             command_advice=command_advice,
         )
     require_text(email, "the default user", quoted=True)

@@ -132,7 +132,7 @@ class QueryManager:
     ) -> dict[int, int]:
         """The closest ancestor of each node that meets all criteria.
 
-        Closest is the least number of links over the types asked for; of several at that distance
+        Closest is the least number of links of the types asked for; of several at that distance
         it is the one with the highest pk. A node is never its own parent. (Replaces
         ``djsite.queries.get_closest_parents``, whose default lost parents that children share.)
 
@@ -359,9 +359,9 @@ class QueryManager:
     ) -> BandsListing:
         """List band structures with the formula of the structure that they belong to.
 
-        That is the one that they were computed from: the closest ``StructureData`` over links
-        ``create`` and ``input_calc``. Bands that have none there belong to the closest over links
-        of every type, as all did in djsite. (aiida-core 2.x takes the oldest ancestor over
+        That is the one that they were computed from: the closest ``StructureData`` through links
+        ``create`` and ``input_calc``. Bands that have none there belong to the closest through
+        links of every type, as all did in djsite. (aiida-core 2.x takes the oldest ancestor through
         ``create`` and ``input_calc``.) The first arguments are those of ``verdi data bands list``:
         djsite's namespace can be given as ``**vars(args)``.
 
@@ -390,7 +390,7 @@ class QueryManager:
             element_only: Symbols, all of which the structure has. It may have others, too: despite
                 the name, AiiDA does not exclude them.
             formulamode: How to write formulas, see :func:`aiidadb.get_formula`.
-            link_types: Types of links over which to look for the closest structure, such as
+            link_types: Types of links to follow to the closest structure, such as
                 ``("create", "input_calc")``; those alone then. None: as said above.
             limit: How many rows there are at most: the first ones. None: all.
 

@@ -13,6 +13,7 @@ from aiidadb.arguments import as_flag
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.querybuilder.dictionary import EDGE_MARK, KEYS, VERTEX_KEYS
+from aiidadb.querybuilder.entities import ENTITIES
 from aiidadb.querybuilder.entity_types import EntityType, entity_type_of, type_filters
 from aiidadb.querybuilder.parts import (
     as_text,
@@ -25,19 +26,23 @@ from aiidadb.querybuilder.parts import (
 from aiidadb.querybuilder.relations import keywords_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aiidadb.querybuilder.dictionary import QueryDict, VertexDict
 
 __all__ = ["Draft"]
 
 _MOST_TAGS: Final = 99
-_APPEND: Final = frozenset(
-    {
-        *VERTEX_KEYS,
-        *("cls", "filters", "project", "subclassing", "edge_filters", "edge_project"),
-    }
+_JOINING: Final = (
+    "direction",
+    *dict.fromkeys(one for each in ENTITIES for one in keywords_of(each)),
 )
+_ARGUMENTS: Final = (
+    *VERTEX_KEYS,
+    *("cls", "filters", "project", "subclassing", "edge_filters", "edge_project"),
+    *_JOINING,
+)
+"""What ``append()`` takes, and a vertex of a dictionary has."""
 
 
 class Draft:
@@ -74,8 +79,7 @@ class Draft:
             raise InvalidTypeError(f"a query is a dictionary, not {quote(dictionary)}")
         for key in dictionary:
             if key not in KEYS:
-                known = did_you_mean(key, KEYS) or f"there are {', '.join(KEYS)}"
-                raise InvalidTypeError(f"a query has no key {quote(key)}: {known}")
+                raise InvalidTypeError(f"a query has no key {quote(key)}: {_known(key, KEYS)}")
         draft = cls()
         path = dictionary.get("path", ())
         if not isinstance(path, list | tuple):
@@ -122,6 +126,11 @@ class Draft:
         **joining: object,
     ) -> None:
         """Add a vertex; takes and raises what :meth:`aiidadb.QueryBuilder.append` does."""
+        for name in joining:
+            if name not in _JOINING:
+                raise InvalidInputError(
+                    f"append() has no argument {quote(name)}: {_known(name, _ARGUMENTS)}"
+                )
         types, is_list = _types_of(cls, entity_type, orm_base)
         tag = self._new_tag(tag, types)
         keyword, joined = self._joining(types[0].entity, joining_keyword, joining_value, joining)
@@ -197,6 +206,10 @@ class Draft:
         for key in item:
             if not isinstance(key, str):
                 raise InvalidTypeError(f"a vertex has no key {quote(key)}: keys are texts")
+            if key not in _ARGUMENTS:
+                raise InvalidInputError(
+                    f"a vertex has no key {quote(key)}: {_known(key, _ARGUMENTS)}"
+                )
         self.append(**item)
 
     def _new_tag(self, tag: str | None, types: list[EntityType]) -> str:
@@ -234,10 +247,9 @@ class Draft:
         for name, what in given.items():
             is_direction = name == "direction" and entity == "node"
             if name not in known and not is_direction:
-                unknown = did_you_mean(name, [*known, *_APPEND])
                 raise InvalidInputError(
-                    f"{quote(name)} does not join a {entity}: "
-                    f"{unknown or 'there are ' + (', '.join(known) or 'none')}"
+                    f"{quote(name)} does not join a {entity}: there are "
+                    f"{', '.join(known) or 'none'}"
                 )
             if keyword:
                 raise InvalidInputError(f"{quote(keyword)} and {quote(name)} both say how to join")
@@ -249,8 +261,9 @@ class Draft:
             value = path[-1]["tag"]
         keyword = as_text(keyword, "joining_keyword")
         if keyword not in known:
-            hint = did_you_mean(keyword, known) or f"there are {', '.join(known) or 'none'}"
-            raise InvalidInputError(f"{quote(keyword)} does not join a {entity}: {hint}")
+            raise InvalidInputError(
+                f"{quote(keyword)} does not join a {entity}: {_known(keyword, known)}"
+            )
         return keyword, self.tag_of(value)
 
     def _direction(self, steps: object) -> tuple[str, str]:
@@ -332,6 +345,11 @@ def _types_of(cls: object, entity_type: object, orm_base: object) -> tuple[list[
     if len(entities) > 1:
         raise InvalidInputError(f"one vertex cannot be both: {' and '.join(entities)}")
     return types, len(several) > 1
+
+
+def _known(name: object, known: Collection[str]) -> str:
+    """What may have been meant by a name that is not known, or else all that are."""
+    return did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
 
 
 def _class_key(given: object) -> object:

@@ -67,6 +67,12 @@ _NODE_TYPES: Final = (
     "process.workflow.workfunction.WorkFunctionNode.",
 )
 
+_ROOTS: Final = ("data", "process")
+_CORE: Final = "data.core"
+"""What all of AiiDA's own types of data begin with, and no type is for."""
+
+_PYTHON_PACKAGES: Final = frozenset({"aiida", "orm"})
+
 # What is given in place of a type: the package or class of one, or an entity in the plural.
 _MEANT: Final[Mapping[str, str]] = {
     **{part: one for one in _NODE_TYPES for part in one[:-1].rsplit(".", 1)},
@@ -169,13 +175,33 @@ def _require_node_type(text: str) -> None:
 
 def _what_was_meant(text: str) -> str:
     name = text.rstrip(".")
+    if name.startswith(f"{_ROOTS[0]}.") and _CORE.startswith(name):  # no type is more similar
+        return (
+            "give the type of one class, such as 'data.core.structure.StructureData.', or "
+            "'data.Data.' for all data"
+        )
+    package, _, last = name.rpartition(".")
+    if last[:1].isupper() and package.startswith(_ROOTS):  # all but the dot, also a plugin's
+        return suggest(text, f"{name}.")
+    if package.partition(".")[0] in _PYTHON_PACKAGES:  # as the class is imported
+        name = last
+        if last in _PLAIN_CLASSES:
+            return suggest(text, _PLAIN_CLASSES[last])
     if name.lower() in ("node", "nodes"):
         return "'' stands for nodes of every type"
-    if "." in name and name.rpartition(".")[2][:1].isupper():  # all but the dot, also a plugin's
-        return suggest(text, f"{name}.")
     known = name.lower() if name.lower() in _ENTITY_NAMES else name
-    similar = known if known in _MEANT else closest(text, [*_NODE_TYPES, *_MEANT])
+    similar = known if known in _MEANT else _similar(name)
     return "" if similar is None else suggest(text, _MEANT.get(similar, similar))
+
+
+def _similar(name: str) -> str | None:
+    """What is meant by a name with a slip, which is not in what most types begin with."""
+    known = [*_NODE_TYPES, *_MEANT]
+    begin = f"{_CORE}."
+    if not name.startswith(begin):
+        return closest(name, known)
+    ends = {one.removeprefix(begin): one for one in known if one.startswith(begin)}
+    return ends.get(closest(name.removeprefix(begin), ends) or "")
 
 
 def _of_class(given: type) -> EntityType:

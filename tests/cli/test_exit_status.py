@@ -127,7 +127,8 @@ def test_without_its_extra_it_says_which():
 def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path, monkeypatch):
     monkeypatch.setenv("AIIDA_PATH", str(tmp_path))
     assert one_line(run("stats"), 1).endswith(
-        f"looked for {tmp_path / '.aiida'}; set AIIDA_PATH, or give --config or --dsn\n"
+        f"looked for {tmp_path / '.aiida'}; AIIDA_PATH is '{tmp_path}': correct it, or give "
+        "--config or --dsn\n"
     )
     missing = tmp_path / "none.json"
     assert one_line(run("stats", "--config", missing), 1) == (

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
+from aiidadb.migration.repository.container import read_container_id
 from tests.helpers.campaigns import NODES
 from tests.helpers.command_line import locked
 from tests.helpers.databases import run_script
@@ -88,25 +89,29 @@ def test_a_dry_run_and_then_the_migration(run, old_campaign):
 
 def test_it_asks_before_the_first_change_and_tells_how_to_make_a_backup(old_campaign):
     arguments = ("migrate", "--without-repository", "--dsn", old_campaign)
+    name = urlsplit(old_campaign).path[1:]
+    question = f"Migrate the database {name} to main_0002?"
     with on_terminal(*arguments) as terminal:
-        terminal.wait_for("Go on? [y/N] ")
+        terminal.wait_for(f"{question} [y/N] ")
         terminal.send("n\n")
         assert terminal.finish() == 1
-    name = urlsplit(old_campaign).path[1:]
     assert f"pg_dump -Fc -f {name}.dump " in terminal.text
     assert f"This alters the database {name}" in terminal.text
     assert "db_dbnode" in terminal.text
+    text = " ".join(terminal.text.split())
+    assert "AiiDA 2.x does not open the database without one; it cannot be added later" in text
+    assert text.index("add --repository DIRECTORY with an empty") < text.index(question)
     for line in terminal.text.splitlines():
         assert len(line.rpartition("\r")[2]) <= 80 or "pg_dump" in line
     with on_terminal(*arguments) as terminal:
-        terminal.wait_for("Go on? [y/N] ")
+        terminal.wait_for(f"{question} [y/N] ")
         terminal.send("y\n")
         assert terminal.finish() == 0
     assert "Now at main_0002" in terminal.text
     end = " ".join(terminal.text.split())
     for said in ("Next: install AiiDA 2.x", "versions of your plugins", "`verdi status`"):
         assert said in end
-    assert end.index("verdi daemon stop") < end.index("Go on?") < end.index("verdi daemon start")
+    assert end.index("verdi daemon stop") < end.index(question) < end.index("verdi daemon start")
 
 
 @pytest.mark.quick
@@ -114,6 +119,15 @@ def test_its_help_says_what_comes_before_and_after(run):
     told = " ".join(run("migrate", "--help").out.split())
     for said in ("verdi daemon stop", "pg_dump", "file repository", "plugins", "verdi status"):
         assert said in told
+
+
+def test_an_empty_directory_gets_an_empty_container(old_campaign, tmp_path):
+    words = ("migrate", "--without-repository", "--dsn", old_campaign, "--repository")
+    done = piped(*words, str(tmp_path), stdin="y\n")
+    assert done.returncode == 0
+    assert "No file container" not in done.stdout
+    assert f"an empty container was created at {tmp_path}" in " ".join(done.stdout.split())
+    assert read_container_id(tmp_path) is not None
 
 
 def in_a_repository(path: Path) -> Path:
@@ -162,7 +176,7 @@ async def test_what_is_missing_is_said_before_it_asks(case, old_campaign, tmp_pa
         )
     assert (told.returncode, told.stdout) == (1, "")
     assert re.fullmatch(rf"Error: [^\n]*{re.escape(expected)}[^\n]*\n", told.stderr)
-    assert "Go on?" not in told.stderr
+    assert "[y/N]" not in told.stderr
 
 
 def test_ctrl_c_stops_a_migration_between_two_versions(run, old_campaign):

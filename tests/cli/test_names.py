@@ -43,6 +43,10 @@ def add_group(dsn: str, uuid: str, label: str, type_string: str = "core") -> int
             ["closest-parents", "5", "--type", STRUCTURE[:-1]],
             f"did you mean {STRUCTURE!r} (with the final dot)?",
         ),
+        (
+            ["closest-parents", "5", "--type", "process."],
+            "not searched: give one exact type, such as 'process.workflow.work",
+        ),
         (["closest-parents", "5", "--type", "%"], "no node has exactly the type '%'; subclasses"),
         (
             ["closest-parents", "5", "--type", "data.array.ArrayData."],

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.helpers.campaigns import NODES
+from tests.helpers.campaigns import NODES, write_config
 from tests.helpers.command_line import count, fetch, one_line
 from tests.helpers.terminal import on_terminal, piped
+
+
+def named(dsn: str) -> str:
+    """A database as a question names it."""
+    return f"the database {urlsplit(dsn).path[1:]}"
 
 
 @pytest.mark.quick
@@ -18,7 +24,11 @@ def test_a_dry_run_deletes_nothing(run, main_campaign):
     first = fetch(main_campaign, f"select min(id) from db_dbnode where {of_structures}")[0][0]
     told = run("nodes", "delete", first, "--dsn", main_campaign, "--dry-run")
     assert told.status == 0
-    assert re.match(r"(\d+) nodes to delete, \d+ of them by AiiDA's provenance rules\n", told.out)
+    assert re.match(
+        rf"(\d+) nodes to delete in {named(main_campaign)}, \d+ of them by AiiDA's provenance "
+        r"rules\n",
+        told.out,
+    )
     assert told.out.endswith("Nothing was deleted.\n")
     assert "links to nodes that stay" not in told.out
     # Both together, as verdi has them, is a dry run.
@@ -49,7 +59,7 @@ def test_without_the_rules_it_says_what_is_cut_and_what_they_would_take(run, dsn
     cut = f"(input_id in {pair}) <> (output_id in {pair})"
     assert bare["links_cut"] == count(dsn, f"db_dblink where {cut}") > 1
     told = run(*command, "--no-follow", "-n").out
-    assert told.startswith("2 nodes to delete\n")
+    assert told.startswith(f"2 nodes to delete in {named(dsn)}\n")
     assert f"\nThis cuts {bare['links_cut']} links to nodes that stay.\n" in told
     spared = len(bare["spared"])
     title = f"{spared} more nodes that AiiDA's provenance rules would delete, and that stay"
@@ -77,7 +87,7 @@ def test_a_node_that_is_linked_to_nothing_goes_alone(run, main_campaign):
     )[0][0]
     for form in ([], ["--no-follow"]):
         told = run("nodes", "delete", alone, "-n", *form, "--dsn", main_campaign).out
-        assert told.startswith("1 node to delete\n")
+        assert told.startswith(f"1 node to delete in {named(main_campaign)}\n")
         assert "rules" not in told
         assert "stay" not in told
 
@@ -101,7 +111,7 @@ def test_it_asks_before_it_deletes(main_campaign, answer, status, left):
     with on_terminal(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
     ) as terminal:
-        terminal.wait_for("Delete 1 node? [y/N] ")
+        terminal.wait_for(f"Delete 1 node from {named(main_campaign)}? [y/N] ")
         terminal.send(f"{answer}\n")
         assert terminal.finish() == status
     assert ("Deleted 1 node" in terminal.text) == (status == 0)
@@ -113,7 +123,7 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
     with on_terminal(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign
     ) as terminal:
-        terminal.wait_for("Delete 1 node? [y/N] ")
+        terminal.wait_for(f"Delete 1 node from {named(main_campaign)}? [y/N] ")
         time.sleep(0.2)
         waiting = fetch(
             main_campaign,
@@ -125,6 +135,14 @@ def test_ctrl_c_ends_the_question_at_once_and_no_connection_waits_for_it(main_ca
         assert terminal.finish() == 130
     assert terminal.text.endswith("Interrupted.\n")
     assert count(main_campaign, "db_dbnode") == NODES
+
+
+def test_the_question_names_the_profile(main_campaign, tmp_path):
+    config = str(write_config(tmp_path, main_campaign))
+    done = piped("nodes", "delete", str(NODES), "--no-follow", "--config", config, stdin="n\n")
+    where = f"{named(main_campaign)} (profile main)"
+    assert (done.returncode, done.stderr) == (1, f"Delete 1 node from {where}? [y/N] ")
+    assert done.stdout.startswith(f"1 node to delete in {where}\n")
 
 
 def test_nobody_to_answer_is_an_error(main_campaign):

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from aiidadb.demo.campaign import USERS
+from aiidadb.migration.repository.container import create_container
 from tests.helpers.campaigns import write_config
 from tests.helpers.choices import some_of
 from tests.helpers.command_line import count, fetch, locked
@@ -23,8 +24,8 @@ def test_status_tells_database_and_version(run, main_dsn, django_dsn, empty_dsn)
     told = run("status", "--dsn", main_dsn)
     assert (told.status, told.err) == (0, "")
     assert re.search(r"^schema version +main_0002$", told.out, re.MULTILINE)
-    assert re.search(r"^state +2.x, up to date$", told.out, re.MULTILINE)
-    assert re.search(r"^can be opened by +AiiDA 2.4 to 2.9$", told.out, re.MULTILINE)
+    assert re.search(r"^state +2.x, up to date; ", told.out, re.MULTILINE)
+    assert re.search(r"^can be opened by +AiiDA 2.4 to 2.9, with a file ", told.out, re.MULTILINE)
     assert "problem" not in told.out
     assert "after migrating" not in told.out
     old = run("status", "--dsn", django_dsn, "--json").json
@@ -63,6 +64,53 @@ def test_what_a_profile_names_and_is_not_there_is_said(run, shared_campaign, tmp
     facts = run("status", "--config", config, "--json").json
     assert (facts["default_user"], facts["default_user_exists"]) == ("who@epfl.ch", False)
     assert facts["repository_exists"] is True
+
+
+@pytest.mark.quick
+def test_it_says_whether_there_is_the_container_without_which_aiida_does_not_open_it(
+    run, main_dsn, django_dsn, tmp_path
+):
+    def look(dsn, *repository):
+        options = [word for one in repository for word in ("--repository", one)]
+        told = run("status", "--dsn", dsn, *options)
+        facts = run("status", "--dsn", dsn, *options, "--json").json
+        assert (told.status, "container  " in told.out) == (0, False)
+        return " ".join(told.out.split()), facts["container"], facts["aiida"], facts["opened_by"]
+
+    up_to_date = ("2.x, up to date", "AiiDA 2.4 to 2.9")
+    not_opened = "state 2.x, up to date; AiiDA does not open it without a file container"
+    told, *facts = look(main_dsn)
+    assert f"{not_opened} (not checked: no repository was named)" in told
+    assert "can be opened by AiiDA 2.4 to 2.9, with a file container state" in told
+    assert facts == ["not checked", *up_to_date]
+    for place in (tmp_path / "none", tmp_path):
+        told, *facts = look(main_dsn, place)
+        assert f"{not_opened} (there is none)" in told
+        assert "can be opened by AiiDA 2.4 to 2.9, with a file container state" in told
+        assert facts == ["missing", *up_to_date]
+    (tmp_path / "container").write_text("")
+    told, *facts = look(main_dsn, tmp_path)
+    assert f"{not_opened} (what is in its place cannot be read, or is not one)" in told
+    assert facts == ["unreadable", *up_to_date]
+    (tmp_path / "container").unlink()
+    create_container(tmp_path)
+    told, *facts = look(main_dsn, tmp_path)
+    assert told.endswith("can be opened by AiiDA 2.4 to 2.9 state 2.x, up to date")
+    assert facts == ["exists", *up_to_date]
+    told, *facts = look(django_dsn)
+    assert "file container" not in told
+    assert facts[0] is None
+
+
+@pytest.mark.quick
+def test_it_says_that_the_environment_named_the_database(run, main_dsn, monkeypatch):
+    assert "database from" not in run("status", "--dsn", main_dsn).out
+    assert run("status", "--dsn", main_dsn, "--json").json["database_from"] is None
+    monkeypatch.setenv("AIIDADB_DSN", main_dsn)
+    said = r"^database from +environment variable AIIDADB_DSN$"
+    assert re.search(said, run("status").out, re.MULTILINE)
+    assert run("status", "--json").json["database_from"] == "environment variable AIIDADB_DSN"
+    assert "database from" not in run("status", "--dsn", main_dsn).out
 
 
 @pytest.mark.quick

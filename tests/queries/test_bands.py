@@ -506,7 +506,7 @@ async def test_what_cannot_be_meant_is_refused(bare_dsn, options, message):
 
 async def test_a_missing_default_user_is_told_with_what_to_do(bare_dsn):
     for name, email, message in [
-        (None, None, "^a DSN names no default user: pass all_users=True, or give the profile a d"),
+        (None, None, "no default user: pass all_users=True, or open with Profile.from_dsn.dsn, de"),
         ("main", None, "^profile 'main' has no default user: pass all_users=True, or give the pr"),
         (None, "who@epfl.ch", "who@epfl.ch.*not in.*: pass all_users=True, or .* another default"),
     ]:

@@ -163,18 +163,28 @@ async def test_an_outer_join_keeps_what_aiida_keeps(aiida_world, world):
     assert await answers(aiida_world, world, query.as_dict()) == ([], [])
 
 
-@pytest.mark.parametrize(("subclassing", "is_found"), [(True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("node_type", "subclassing", "is_found"),
+    [
+        ("data.core.structure.Foo.", True, True),
+        ("data.core.structure.Foo.", False, False),
+        ("process.workflow.", True, True),
+        ("data.core.array.", True, True),
+    ],
+)
 async def test_the_last_part_of_a_type_is_compared_only_without_subclasses(
-    aiida_world, world, subclassing, is_found
+    aiida_world, world, node_type, subclassing, is_found
 ):
     from aiida import orm
 
-    node_type = "data.core.structure.Foo."
     asked = {"tag": "n", "project": "id", "subclassing": subclassing}
     theirs = orm.QueryBuilder(backend=aiida_world).append(entity_type=node_type, **asked)
     ours = world.query().append(node_type, **asked)
     assert sorted(await ours.all()) == sorted(theirs.all())
     assert (await ours.count() > 0) is is_found
+    wider = {"process.workflow.": "process.ProcessNode.", "data.core.array.": "data.core.Foo."}
+    if node_type in wider:
+        assert await ours.count() == await world.query().append(wider[node_type]).count()
 
 
 ORDERED: list[dict[str, Any]] = [

@@ -162,6 +162,16 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, str]] = [
     ("append", ("x",), {}, False, "is not a node type: write it as AiiDA stores it, such as"),
     ("append", ("data",), {}, False, "did you mean 'data.Data.'"),
     ("append", ("process.",), {}, False, "did you mean 'process.ProcessNode.'"),
+    ("append", ("data.core",), {}, False, "type: give the type of one class, such as 'data.core."),
+    ("append", ("data.cor",), {}, False, "type: give the type of one class, such as 'data.core."),
+    ("append", ("data.core.foo",), {}, False, "type: write it as AiiDA stores it, such as"),
+    ("append", ("data.core.structre",), {}, False, f"did you mean '{STRUCTURE}'"),
+    ("append", ("orm.StructureData",), {}, False, f"did you mean '{STRUCTURE}'"),
+    ("append", ("aiida.orm.StructureData",), {}, False, f"did you mean '{STRUCTURE}'"),
+    ("append", ("orm.Computer",), {}, False, "did you mean 'computer'"),
+    ("append", ("orm.Group",), {}, False, "did you mean 'group.core'"),
+    ("append", ("orm.Node",), {}, False, "'' stands for nodes of every type"),
+    ("append", ("own.Own",), {}, False, "type: write it as AiiDA stores it, such as"),
     ("append", ("StructureData",), {}, False, f"did you mean '{STRUCTURE}'"),
     ("append", ("StructurData.",), {}, False, f"did you mean '{STRUCTURE}'"),
     ("append", (STRUCTURE[:-1],), {}, False, f"did you mean '{STRUCTURE}' .with the final dot."),
@@ -179,10 +189,13 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, str]] = [
     ("append", ("",), {"with_incomming": "s"}, False, "did you mean 'with_incoming'"),
     ("append", ("",), {"joining_keyword": "with_grup"}, False, "did you mean 'with_group'"),
     ("append", ("",), {"with_group": "s"}, True, "joins a node to a group, not to a node"),
-    ("append", ("user",), {"with_incoming": "s"}, False, "does not join a user"),
+    ("append", ("user",), {"with_incoming": "s"}, False, "does not join a user: there are wit"),
     ("append", ("",), {"direction": 0}, False, "direction=0"),
     ("append", ("",), {"direction": "1"}, True, "direction must be an integer"),
-    ("append", ("",), {"filtres": {}}, False, "did you mean 'filters'"),
+    ("append", ("",), {"filtres": {}}, False, "no argument 'filtres': did you mean 'filters'"),
+    ("append", ("",), {"filter": {}}, False, "no argument 'filter': did you mean 'filters'"),
+    ("append", (), {"entity_typ": ""}, False, "argument 'entity_typ': did you mean 'entity_type'"),
+    ("append", ("",), {"xyz": {}}, False, "no argument 'xyz': there are entity_type, orm_base"),
     ("append", ("",), {"filters": 5}, True, "filters must be a dictionary"),
     ("append", ("",), {"project": 5}, False, "not the name of a field"),
     ("append", ("link",), {}, False, "does not join a link"),
@@ -264,6 +277,11 @@ async def test_a_dictionary_with_one_wrong_key_is_refused(bare, key, wrong, is_t
     with pytest.raises(InvalidInputError) as caught:
         await bare.query({**query, key: wrong}).all()
     assert isinstance(caught.value, InvalidTypeError) == is_type
+
+
+def test_an_unknown_key_of_a_vertex_is_named(bare):
+    with pytest.raises(InvalidInputError, match="no key 'entity_typ': did you mean 'entity_type'"):
+        bare.query({"path": [{"entity_typ": STRUCTURE}]})
 
 
 async def test_texts_and_collections_of_their_own_classes_are_taken(bare):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from aiidadb.cli.output.console import echo
+from aiidadb.cli.output.console import echo, visible
 from aiidadb.exceptions import InvalidInputError
 
 __all__ = ["agreed"]
@@ -17,7 +17,7 @@ def agreed(question: str) -> bool:
         InvalidInputError: No answer can be read.
         KeyboardInterrupt: Ctrl-C.
     """
-    echo(f"{question} [y/N] ", end="", stderr=True)
+    echo(f"{visible(question)} [y/N] ", end="", stderr=True)
     answer = sys.stdin.readline()
     if not answer:
         echo(stderr=True)

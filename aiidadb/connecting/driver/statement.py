@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.driver.asyncpg_internals import (
@@ -12,13 +13,15 @@ from aiidadb.connecting.driver.asyncpg_internals import (
     request_cancellation,
     set_command_timeout,
 )
+from aiidadb.exceptions import translate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     import asyncpg
 
-__all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut"]
+__all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut", "limited_to"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -58,6 +61,24 @@ def cut(connection: asyncpg.Connection) -> None:
         if not held.is_closed():
             _LOGGER.warning("cut a connection whose use did not end in time")
         held.terminate()
+
+
+@contextmanager
+def limited_to(seconds: float | None) -> Iterator[None]:
+    """Let the error say how long the caller allowed, where the driver gives up on a statement.
+
+    Args:
+        seconds: The time that the driver was given; None: that of the connection.
+
+    Raises:
+        QueryTimeout: It was over.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        if seconds is None or (ours := translate(error, seconds=seconds)) is None:
+            raise
+        raise ours from error
 
 
 class TimeLimit:

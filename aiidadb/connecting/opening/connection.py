@@ -146,7 +146,7 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     """
     check_options(options)
     of_profile = dict(profile.pool_options)
-    if "timeout" in options or "timeout" in of_profile:
+    if "timeout" in of_profile:
         raise PoolOptionsError(
             "asyncpg's own timeout is not accepted: it spans all hosts",
             advice="give connect_timeout, the seconds for each host",

@@ -35,8 +35,9 @@ _KNOWN: Final = frozenset({"connect_timeout", "max_long", "slow_statement"}) | f
     name
     for call in (asyncpg.create_pool, asyncpg.connect)
     for name in inspect.signature(call).parameters
-) - {"connect_kwargs", "dsn", "service", "servicefile"}
-# What the profile says comes first, so that a DSN or a service beside it would be ignored.
+) - {"connect_kwargs", "dsn", "service", "servicefile", "timeout"}
+# What the profile says comes first, so that a DSN or a service beside it would be ignored; and
+# asyncpg's timeout spans all hosts.
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -73,6 +74,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("default_user_email", "repository"), "it is an argument of Profile.from_dsn()"
     ),
+    "timeout": "give connect_timeout for the time until a host has accepted the login, "
+    "command_timeout for a statement, or acquire_timeout for a free connection of the pool",
     "config": "it is an argument of load_profile()",
     "dsn": "give the DSN in place of the profile",
     **dict.fromkeys(("service", "servicefile"), "write what the service file says into a DSN"),

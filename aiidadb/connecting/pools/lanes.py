@@ -50,12 +50,15 @@ class Lanes:
 
     Args:
         number: How many there are.
-        seconds: How long to wait for one; None: without a bound.
+        seconds: How long to wait for one, the pool's ``command_timeout``; None: without a bound.
+
+    Attributes:
+        seconds: That time.
     """
 
     def __init__(self, number: int, seconds: float | None) -> None:
         self._number = number
-        self._seconds = seconds
+        self.seconds = seconds
         self._places = Places(number)
         self._holders: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -97,7 +100,7 @@ class Lanes:
 
     def timed_out(self) -> PoolTimeout:
         """The error for calls that waited for too long."""
-        seconds = "" if self._seconds is None else f" of {plural(self._seconds, 'second')}"
+        seconds = "" if self.seconds is None else f" of {plural(self.seconds, 'second')}"
         return PoolTimeout(
             f"no long call could begin within the command_timeout{seconds}: the pool's limit of "
             f"{self._number} at a time (max_long) was reached all the while",
@@ -108,7 +111,7 @@ class Lanes:
     async def _wait(self, bounds: set[asyncio.Timeout]) -> None:
         turn = self._places.queue_up()
         try:
-            async with asyncio.timeout(self._seconds) as bound:
+            async with asyncio.timeout(self.seconds) as bound:
                 bounds.add(bound)
                 try:
                     has_lane = await turn

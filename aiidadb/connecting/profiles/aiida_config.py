@@ -45,8 +45,11 @@ FIRST_MAYBE_DECODED: Final = 9
 CONFIG_FILE: Final = "config.json"
 CONFIG_DIRECTORY: Final = ".aiida"
 
-_GIVE_CONFIG: Final = "set AIIDA_PATH, or give config= or a DSN"
-_GIVE_CONFIG_HERE: Final = "set AIIDA_PATH, or give --config or --dsn"
+_PATH_VARIABLE: Final = "AIIDA_PATH"
+_OR_GIVE: Final = (
+    "give config= or a DSN",
+    "give --config or --dsn",
+)  # in Python, on a command line
 
 POSTGRESQL_BACKENDS: Final = ("core.psql_dos", "psql_dos", "django", "sqlalchemy")
 
@@ -183,7 +186,7 @@ class _Section:
 
 def _find_config() -> Path:
     """Find AiiDA's directory as AiiDA 2 does, but create none."""
-    bases = [base for base in os.environ.get("AIIDA_PATH", "").split(os.pathsep) if base]
+    bases = [base for base in os.environ.get(_PATH_VARIABLE, "").split(os.pathsep) if base]
     directories: list[Path] = []
     refused: ConfigurationError | None = None
     for base in bases or ["~"]:
@@ -204,9 +207,16 @@ def _nothing_found(places: Iterable[Path]) -> MissingConfigurationError:
     looked = f"looked for {', '.join(map(str, places))}"
     return MissingConfigurationError(
         "no AiiDA configuration found",
-        advice=f"{looked}; {_GIVE_CONFIG}",
-        command_advice=f"{looked}; {_GIVE_CONFIG_HERE}",
+        **_advice(f"{looked}; "),
     )
+
+
+def _advice(looked: str = "") -> dict[str, str]:
+    """What to do where no configuration is found; a variable that is set can be wrong."""
+    paths = os.environ.get(_PATH_VARIABLE)
+    what = f"{_PATH_VARIABLE} is {quote(paths)}: correct it" if paths else f"set {_PATH_VARIABLE}"
+    python, command = (f"{looked}{what}, or {give}" for give in _OR_GIVE)
+    return {"advice": python, "command_advice": command}
 
 
 def _directory_of(base: str) -> Path:
@@ -216,8 +226,7 @@ def _directory_of(base: str) -> Path:
         raise MissingConfigurationError(
             "AiiDA's configuration is looked for in the home directory, which is not known "
             f"({error})",
-            advice=_GIVE_CONFIG,
-            command_advice=_GIVE_CONFIG_HERE,
+            **_advice(),
         ) from error
     return directory if directory.name == CONFIG_DIRECTORY else directory / CONFIG_DIRECTORY
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Profile",
+    "how_to_give_default_user",
     "make_profile",
     "name_of",
     "read_file_uri",
@@ -251,6 +252,13 @@ def without_default_user(profile: Profile) -> str:
     if _is_called_as_its_database(profile):
         return "a DSN names no default user"
     return f"{name_of(profile)} has no default user"
+
+
+def how_to_give_default_user(profile: Profile) -> str:
+    """What gives a profile a default user, for the advice of a message."""
+    if _is_called_as_its_database(profile):
+        return "open with Profile.from_dsn(dsn, default_user_email=…)"
+    return "give the profile a default_user_email"
 
 
 def _is_called_as_its_database(profile: Profile) -> bool:

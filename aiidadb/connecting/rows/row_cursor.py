@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from aiidadb.connecting.driver.asyncpg_internals import close_cursor
+from aiidadb.connecting.driver.statement import limited_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +87,10 @@ class RowCursor:
             self._seconds += monotonic() - begin
 
     async def _ask(self, connection: asyncpg.Connection, number: int) -> list[asyncpg.Record]:
-        if self._cursor is None:
-            # Without a name, which a pooler between here and the server might not know.
-            statement = await connection.prepare(self._text, name="", timeout=self._timeout)
-            self._cursor = await statement.cursor(*self._values, timeout=self._timeout)
-        rows: list[asyncpg.Record] = await self._cursor.fetch(number, timeout=self._timeout)
-        return rows
+        with limited_to(self._timeout):
+            if self._cursor is None:
+                # Without a name, which a pooler between here and the server might not know.
+                statement = await connection.prepare(self._text, name="", timeout=self._timeout)
+                self._cursor = await statement.cursor(*self._values, timeout=self._timeout)
+            rows: list[asyncpg.Record] = await self._cursor.fetch(number, timeout=self._timeout)
+            return rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
-from aiidadb.connecting.driver.statement import cancel_statement
+from aiidadb.connecting.driver.statement import cancel_statement, limited_to
 from aiidadb.connecting.opening.connection import require_asyncio
 from aiidadb.connecting.opening.connector import keeps_settings
 from aiidadb.connecting.pools.lanes import MOST_STARTS
@@ -103,7 +103,7 @@ class Session:
         self._lanes = lanes_of(pool)
         self._loop = require_asyncio()
         self._pid = os.getpid()
-        self._taken = TakenConnections(pool, acquire_timeout)
+        self._taken = TakenConnections(pool, acquire_timeout, self._lanes.seconds)
         self._transaction: ContextVar[OpenTransaction | None] = ContextVar(
             "transaction", default=None
         )
@@ -353,9 +353,15 @@ class Session:
             ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-        return self.run(
-            lambda connection: connection.fetch(text, *arguments, timeout=timeout), name, text=text
-        )
+
+        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+            with limited_to(timeout):
+                rows: list[asyncpg.Record] = await connection.fetch(
+                    text, *arguments, timeout=timeout
+                )
+                return rows
+
+        return self.run(ask, name, text=text)
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -442,9 +448,13 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-        return self.run(
-            lambda connection: connection.execute(text, *arguments, timeout=timeout), text=text
-        )
+
+        async def ask(connection: asyncpg.Connection) -> str:
+            with limited_to(timeout):
+                status: str = await connection.execute(text, *arguments, timeout=timeout)
+                return status
+
+        return self.run(ask, text=text)
 
     @contextlib.asynccontextmanager
     async def _lane(self, holder: asyncio.Task[Any]) -> AsyncIterator[None]:

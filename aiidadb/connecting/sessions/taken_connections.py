@@ -40,13 +40,17 @@ class Translation:
 
     Used as ``with translation:``, any number of times.
 
+    Args:
+        command_timeout: Seconds that the driver waits for a statement; None: without a bound.
+
     Attributes:
         is_closed: Whether the backend was closed, so that what that does to calls is reported as
             such.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, command_timeout: float | None) -> None:
         self.is_closed = False
+        self._command_timeout = command_timeout
 
     def __enter__(self) -> None:
         pass
@@ -66,7 +70,7 @@ class Translation:
                 "the backend was closed while this call was under way, and its statement was "
                 "cancelled"
             ) from error
-        if (ours := translate(error)) is not None:
+        if (ours := translate(error, seconds=self._command_timeout)) is not None:
             raise ours from error
 
 
@@ -84,6 +88,7 @@ class TakenConnections:
     Args:
         pool: The pool.
         acquire_timeout: Seconds that a call waits for a free place in it; None: no bound.
+        command_timeout: Seconds that the driver waits for a statement; None: no bound.
 
     Attributes:
         pool: The pool.
@@ -93,11 +98,16 @@ class TakenConnections:
             afterwards.
     """
 
-    def __init__(self, pool: asyncpg.Pool, acquire_timeout: float | None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        acquire_timeout: float | None,
+        command_timeout: float | None = None,
+    ) -> None:
         self.pool = pool
         self._places = places_of(pool)
         self._loop = asyncio.get_running_loop()
-        self.translated = Translation()
+        self.translated = Translation(command_timeout)
         self.done: dict[asyncpg.Connection, str] = {}
         self._acquire_timeout = acquire_timeout
         self._in_use: set[asyncpg.Connection] = set()

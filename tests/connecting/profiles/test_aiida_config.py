@@ -299,13 +299,13 @@ def test_where_it_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("AIIDA_PATH", f"{tmp_path}/a{os.pathsep}{tmp_path}/b")
     with pytest.raises(
         MissingConfigurationError,
-        match=r"a/\.aiida, .*/b/\.aiida; set AIIDA_PATH, or give config= or a DSN$",
+        match=r"a/\.aiida, .*/b/\.aiida; AIIDA_PATH is '/.*/b': correct it, or give config= or a ",
     ):
         load_profile()
     (tmp_path / "b/.aiida").mkdir(parents=True)
     with pytest.raises(
         MissingConfigurationError,
-        match=r"/b/\.aiida/config\.json; set AIIDA_PATH, or give config= or a DSN$",
+        match=r"/b/\.aiida/config\.json; AIIDA_PATH is '/.*/b': correct it, or give config= or a ",
     ):
         load_profile()
 

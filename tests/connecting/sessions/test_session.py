@@ -263,7 +263,7 @@ async def test_errors_of_the_server_are_ours_with_the_original_as_cause(backend)
         await backend._session.fetch("select 1 / 0")
     assert raised.value.sqlstate == "22012"
     assert isinstance(raised.value.__cause__, asyncpg.DivisionByZeroError)
-    with pytest.raises(QueryTimeout):
+    with pytest.raises(QueryTimeout, match=r"within 0\.1 seconds: allow more with"):
         await backend._session.fetch("select pg_sleep(60)", timeout=0.1)
 
 

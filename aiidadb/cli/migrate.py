@@ -75,8 +75,8 @@ _AIIDA_OF: Final = {
     "--without-repository",
     is_flag=True,
     help="Do not refuse if the file repository, or files in it, are missing. Files that are found "
-    "are still migrated. AiiDA 2.x does not open the result without a file container: an empty "
-    "one is created in an empty directory that --repository names as well.",
+    "are still migrated. AiiDA 2.x does not open the result without a file container: to have an "
+    "empty one created, add --repository with an empty directory.",
 )
 @click.option(
     "--export-directory",
@@ -184,8 +184,8 @@ def _ask(database: Database, plan: MigrationPlan) -> None:
     if profile.repository is None and MOVE_REPOSITORY.name in plan.calls:
         paragraph(
             "No file container will be created, because no file repository was named, and AiiDA "
-            "2.x does not open the database without one; it cannot be added later. To get an empty "
-            "one, add --repository DIRECTORY with an empty directory."
+            "2.x does not open the database without one; aiidadb cannot add it later. To have an "
+            "empty one created, add --repository with an empty directory."
         )
     if not agreed(f"Migrate {database.described} to {plan.target}?"):
         echo("Nothing was changed.")

@@ -99,8 +99,8 @@ def test_it_asks_before_the_first_change_and_tells_how_to_make_a_backup(old_camp
     assert f"This alters the database {name}" in terminal.text
     assert "db_dbnode" in terminal.text
     text = " ".join(terminal.text.split())
-    assert "AiiDA 2.x does not open the database without one; it cannot be added later" in text
-    assert text.index("add --repository DIRECTORY with an empty") < text.index(question)
+    assert "AiiDA 2.x does not open the database without one; aiidadb cannot add it " in text
+    assert text.index("created, add --repository with an empty directory") < text.index(question)
     for line in terminal.text.splitlines():
         assert len(line.rpartition("\r")[2]) <= 80 or "pg_dump" in line
     with on_terminal(*arguments) as terminal:

@@ -211,7 +211,7 @@ def test_a_dsn_goes_with_no_profile(run):
         ),
         (
             "migrate",
-            "AiiDA 2.x does not open the result without a file container: an empty one is c",
+            "AiiDA 2.x does not open the result without a file container: to have an empty ",
         ),
         ("status", "which operations aiidadb supports on it."),
         ("stats", "--user USER Count only the nodes of this user, named by pk or email address."),

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiidadb.callers_own import is_callers_own
-from aiidadb.connecting.driver.statement import limited_to
+from aiidadb.connecting.driver.statement import LimitedTo
 from aiidadb.connecting.opening.connection import leaving_out_unreadable_json
 from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.rows.row_cursor import RowCursor
@@ -64,7 +64,7 @@ async def fetch(
     text = compiled.text
 
     async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        with limited_to(seconds):
+        with LimitedTo(seconds):
             if compiled.is_for_values:
                 # Without a name, so that it is planned for these values: the server would soon plan
                 # a named one once and for all.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.driver.asyncpg_internals import (
@@ -16,12 +15,11 @@ from aiidadb.connecting.driver.asyncpg_internals import (
 from aiidadb.exceptions import translate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     import asyncpg
 
-__all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut", "limited_to"]
+__all__ = ["RELEASE_TIMEOUT", "LimitedTo", "TimeLimit", "cancel_statement", "cut"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -63,22 +61,31 @@ def cut(connection: asyncpg.Connection) -> None:
         held.terminate()
 
 
-@contextmanager
-def limited_to(seconds: float | None) -> Iterator[None]:
-    """Let the error say how long the caller allowed, where the driver gives up on a statement.
+class LimitedTo:
+    """Lets the error say how long the caller allowed, where the driver gives up on a statement.
 
     Args:
         seconds: The time that the driver was given; None: that of the connection.
-
-    Raises:
-        QueryTimeout: It was over.
     """
-    try:
-        yield
-    except TimeoutError as error:
-        if seconds is None or (ours := translate(error, seconds=seconds)) is None:
-            raise
-        raise ours from error
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._seconds is None or not isinstance(error, TimeoutError):
+            return
+        if (ours := translate(error, seconds=self._seconds)) is not None:
+            raise ours from error
 
 
 class TimeLimit:

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from aiidadb.connecting.driver.asyncpg_internals import close_cursor
-from aiidadb.connecting.driver.statement import limited_to
+from aiidadb.connecting.driver.statement import LimitedTo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ class RowCursor:
             self._seconds += monotonic() - begin
 
     async def _ask(self, connection: asyncpg.Connection, number: int) -> list[asyncpg.Record]:
-        with limited_to(self._timeout):
+        with LimitedTo(self._timeout):
             if self._cursor is None:
                 # Without a name, which a pooler between here and the server might not know.
                 statement = await connection.prepare(self._text, name="", timeout=self._timeout)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
-from aiidadb.connecting.driver.statement import cancel_statement, limited_to
+from aiidadb.connecting.driver.statement import LimitedTo, cancel_statement
 from aiidadb.connecting.opening.connection import require_asyncio
 from aiidadb.connecting.opening.connector import keeps_settings
 from aiidadb.connecting.pools.lanes import MOST_STARTS
@@ -355,7 +355,7 @@ class Session:
         """
 
         async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            with limited_to(timeout):
+            with LimitedTo(timeout):
                 rows: list[asyncpg.Record] = await connection.fetch(
                     text, *arguments, timeout=timeout
                 )
@@ -450,7 +450,7 @@ class Session:
         """
 
         async def ask(connection: asyncpg.Connection) -> str:
-            with limited_to(timeout):
+            with LimitedTo(timeout):
                 status: str = await connection.execute(text, *arguments, timeout=timeout)
                 return status
 

@@ -91,7 +91,8 @@ def is_small(value: object) -> bool:
             left -= len(item)
         elif isinstance(item, int):
             left -= item.bit_length() // 3
-        elif isinstance(item, list | dict):
+        # Others than Python's own may have methods that give anything.
+        elif isinstance(item, list | dict) and type(item) in (list, dict):
             left -= len(item)
             if left >= 0:
                 items.extend(item)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from aiidadb.arguments import require_function, require_path, require_wait
+from aiidadb.arguments import as_flag, require_function, require_path, require_wait
 from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 from aiidadb.connecting.pools.pool import expire_connections
 from aiidadb.connecting.uninterrupted import clean_up_after
@@ -400,7 +400,7 @@ class SchemaManager:
         options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=_directory(export_directory),
-            without_repository=without_repository,
+            without_repository=as_flag(without_repository, "without_repository"),
             progress=progress,
         )
 
@@ -447,8 +447,8 @@ class SchemaManager:
         options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=_directory(export_directory),
-            without_repository=without_repository,
-            repair=repair,
+            without_repository=as_flag(without_repository, "without_repository"),
+            repair=as_flag(repair, "repair"),
         )
         plan = make_plan(await self._bookkeeping(), wanted)
         if not plan.steps:
@@ -517,9 +517,9 @@ class SchemaManager:
         options = MigrationOptions(
             repository=self._session.profile.repository,
             export_directory=directory,
-            without_repository=without_repository,
-            repair=repair,
-            dry_run=dry_run,
+            without_repository=as_flag(without_repository, "without_repository"),
+            repair=as_flag(repair, "repair"),
+            dry_run=as_flag(dry_run, "dry_run"),
             patience=patience,
             progress=progress,
         )
@@ -533,7 +533,7 @@ class SchemaManager:
                 raise
             own = error.error
         else:
-            if not dry_run:
+            if not options.dry_run:
                 await self._take_note(report.version)
             return report
         raise own

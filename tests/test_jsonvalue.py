@@ -19,6 +19,7 @@ from aiidadb.exceptions import CorruptStorage, InvalidInputError
 from aiidadb.jsonvalue import MAX_DEPTH, MAX_DIGITS, decode_json, encode_json, is_small, read_json
 from aiidadb.messages import quote
 from aiidadb.text import require_text
+from tests.helpers.hostile import Hollow
 from tests.helpers.json_values import JSON, TEXT, TOO_DEEP, TOO_LONG, same
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_a_nul_is_told_from_its_escape_wherever_it_stands(before):
 def test_a_value_is_small_by_all_that_is_in_it():
     assert all(map(is_small, (None, True, -1, 0.5, "a" * 900, [[]] * 300, {"a": {"b": [1, "c"]}})))
     assert not any(map(is_small, ("a" * 1001, [[]] * 1001, {"a" * 1001: 1}, [["a" * 600] * 2])))
-    assert not any(map(is_small, (1 << 10_000, (), {1: 2, (): 3}, object())))
+    assert not any(map(is_small, (1 << 10_000, (), {1: 2, (): 3}, object(), Hollow(a=1))))
     itself: list[object] = []
     itself.append(itself)
     assert not is_small(itself)

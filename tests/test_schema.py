@@ -20,6 +20,7 @@ from aiidadb.exceptions import (
     DatabaseNotEmpty,
     IncompatibleStorageSchema,
     InvalidInputError,
+    InvalidTypeError,
     MissingExtraError,
     NotAnAiidaDatabase,
     RepositoryError,
@@ -34,6 +35,7 @@ from tests.helpers.aiida_storage import aiida_storage
 from tests.helpers.catalog import describe
 from tests.helpers.databases import Databases, fetchval, run_script
 from tests.helpers.faults import proxy
+from tests.helpers.hostile import Array
 from tests.helpers.real_databases import load_schema
 from tests.helpers.single_steps import database_at
 
@@ -45,6 +47,16 @@ if TYPE_CHECKING:
 def opened(dsn: str, repository: Path | None = None, **options: object):
     profile = aiidadb.Profile.from_dsn(dsn, repository=repository)
     return aiidadb.open_backend(profile, schema_check=False, **options)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("flag", ["dry_run", "repair", "without_repository"])
+async def test_a_migrations_flag_that_is_neither_true_nor_false_is_refused(
+    main_dsn: str, flag: str
+) -> None:
+    async with opened(main_dsn) as backend:
+        with pytest.raises(InvalidTypeError, match=f"{flag} must be True or False"):
+            await backend.schema.migrate(**{flag: Array()})
 
 
 # ------------------------------------------------------------------ versions

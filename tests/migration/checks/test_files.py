@@ -33,7 +33,7 @@ from tests.helpers.old_nodes import add_files, add_node, node_folder
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tests.helpers.databases import Databases
 
@@ -42,13 +42,19 @@ FOLDER = "data.folder.FolderData."
 UUIDS = [f"{number:02x}111111-0000-4000-8000-000000000000" for number in range(8)]
 
 
+async def _with_nodes(databases: Databases, uuids: Sequence[str]) -> str:
+    """The DSN of a new database at 1.0.45 with a node of each uuid."""
+    dsn = await database_at(databases, 45)
+    async with connected(dsn) as connection:
+        for uuid in uuids:
+            await add_node(connection, FOLDER, uuid)
+    return dsn
+
+
 async def test_all_that_cannot_be_moved_is_found_at_once(
     databases: Databases, tmp_path: Path
 ) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        for uuid in UUIDS:
-            await add_node(connection, FOLDER, uuid)
+    dsn = await _with_nodes(databases, UUIDS)
     places = [add_files(tmp_path, uuid, {"sub/a": b"a"}) for uuid in UUIDS]
     for name in ("b", "c"):
         (places[0] / name).symlink_to("nowhere")
@@ -99,10 +105,7 @@ async def test_all_that_cannot_be_moved_is_found_at_once(
 async def test_what_the_check_has_listed_the_move_lists_no_more(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        for uuid in UUIDS:
-            await add_node(connection, FOLDER, uuid)
+    dsn = await _with_nodes(databases, UUIDS)
     for uuid in UUIDS:
         add_files(tmp_path, uuid, {"sub/a": b"a"})
     for name in ("list_shard", "read_tree"):
@@ -132,9 +135,7 @@ async def test_where_a_package_is_missing_the_remedy_is_to_install_it(
 async def test_directories_nested_too_deeply_for_json_are_named(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        await add_node(connection, FOLDER, UUIDS[0])
+    dsn = await _with_nodes(databases, UUIDS[:1])
     place = add_files(tmp_path, UUIDS[0], {"sub/a": b"a"})
 
     def dumps(_metadata: object) -> str:  # how deep is too deep depends on the version of Python
@@ -245,9 +246,7 @@ async def test_content_that_is_not_a_directory_is_found(
 async def test_files_of_others_that_may_not_be_read_are_found(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        await add_node(connection, FOLDER, UUIDS[0])
+    dsn = await _with_nodes(databases, UUIDS[:1])
     place = add_files(tmp_path, UUIDS[0], {"mine": b"", "all": b"", "group": b""})
     for name, mode in (("mine", 0o400), ("all", 0o004), ("group", 0o040)):
         (place / name).chmod(mode)
@@ -270,9 +269,7 @@ async def test_files_of_others_that_may_not_be_read_are_found(
 
 
 async def test_a_check_of_files_can_be_stopped(databases: Databases, tmp_path: Path) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        await add_node(connection, FOLDER, UUIDS[0])
+    dsn = await _with_nodes(databases, UUIDS[:1])
     add_files(tmp_path, UUIDS[0], {"a": b""})
     looked = []
 
@@ -328,10 +325,7 @@ async def test_several_threads_and_processes_find_what_one_thread_finds(tmp_path
 async def test_where_the_listing_takes_long_processes_list(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsn = await database_at(databases, 45)
-    async with connected(dsn) as connection:
-        for uuid in UUIDS:
-            await add_node(connection, FOLDER, uuid)
+    dsn = await _with_nodes(databases, UUIDS)
     for uuid in UUIDS:
         add_files(tmp_path, uuid, {"sub/a": b"a"})
     begun = []

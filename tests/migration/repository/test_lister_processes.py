@@ -32,6 +32,14 @@ def nodes(tmp_path: Path) -> Path:
     return nodes_path(repository)
 
 
+def _run_first(command: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a shell run a command before each Python that is started."""
+    program = directory / "python3"
+    program.write_text(f'#!/bin/sh\n{command}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
 def test_a_process_lists_what_this_one_lists(nodes: Path) -> None:
     processes = ListerProcesses(nodes, 1)
     for name in ("aa", "ab", "ac", "ad", "af"):
@@ -69,10 +77,7 @@ def test_where_none_can_be_started_the_caller_lists(
 def test_one_that_writes_something_else_leaves_its_shards_to_the_caller(
     nodes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = nodes / "python3"
-    program.write_text(f'#!/bin/sh\necho "hello and welcome"\nexec {sys.executable} "$@"\n')
-    program.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(program))
+    _run_first('echo "hello and welcome"', nodes, monkeypatch)
     processes = ListerProcesses(nodes, 1)
     assert [processes.list(name) for name in ("aa", "ab")] == [None, None]
     processes.close()
@@ -96,10 +101,7 @@ def test_names_are_read_as_this_process_reads_them(
 ) -> None:
     # Unless told otherwise, Python reads names as ASCII here. Isolated (-I) it would need a locale
     # with another encoding than UTF-8, which not every machine has.
-    program = nodes / "python3"
-    program.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} "$@"\n')
-    program.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(program))
+    _run_first("shift", nodes, monkeypatch)
     for name, value in (("LC_ALL", "POSIX"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")):
         monkeypatch.setenv(name, value)
     processes = ListerProcesses(nodes, 1)

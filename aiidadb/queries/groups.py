@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidTypeError
+from aiidadb.frozen_records import maker_of
 from aiidadb.messages import quote
 from aiidadb.sql import QUERIES
 from aiidadb.text import require_text
@@ -68,7 +69,7 @@ async def get_groups(
     session.require_version()
     async with session.lane():  # members are counted one by one
         rows = await QUERIES["groups"].fetch(session, types, part, most)
-    return await in_turn(made_of_rows(GroupRow, rows))
+    return await in_turn(made_of_rows(maker_of(GroupRow), rows))
 
 
 def _spellings(type_string: str) -> list[str]:

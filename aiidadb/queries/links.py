@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.frozen_records import maker_of
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.pks import as_node_pks
 from aiidadb.queries.link_types import as_link_types
@@ -108,12 +109,13 @@ def _is_incoming(direction: LinkDirection) -> bool:
 
 
 def _links_by_node(rows: list[asyncpg.Record]) -> Steps[dict[int, list[NodeLink]]]:
+    make = maker_of(NodeLink)
     found: dict[int, list[NodeLink]] = {}
     for some in used_up(rows):
-        for start, _, type_, label, pk, uuid, node_type, node_label in some:
+        for start, type_, label, pk, uuid, node_type, node_label in some:
             links = found.setdefault(start, [])
             if pk is not None:
-                links.append(NodeLink(type_, label, pk, uuid, node_type, node_label))
+                links.append(make(type_, label, pk, uuid, node_type, node_label))
         yield
     return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
+from aiidadb.frozen_records import maker_of
 from aiidadb.messages import did_you_mean, quote
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
@@ -149,7 +150,7 @@ class ProcessReader:
         else:
             async with self._session.lane():  # all processes may have to be looked at
                 rows = await self._ask("processes", wanted, earliest, most, None)
-        return await in_turn(made_of_rows(ProcessRow, rows))
+        return await in_turn(made_of_rows(maker_of(ProcessRow), rows))
 
     def _ask(self, name: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
         # Each plan depends on which of the values are null, and on how far back the times are.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiidadb.arguments import as_count, as_whole_number
+from aiidadb.frozen_records import maker_of
 from aiidadb.pks import as_node_pks
 from aiidadb.queries.link_types import as_link_types
 from aiidadb.queries.relatives import MOST_DEPTH
@@ -98,7 +99,7 @@ async def get_provenance(
         links = await session.fetch_traversal(QUERIES["links_among"], found, types)
     return Provenance(
         nodes=await in_turn(_as_nodes(nodes, depths)),
-        links=await in_turn(made_of_rows(Link, links)),
+        links=await in_turn(made_of_rows(maker_of(Link), links)),
         truncated=truncated,
     )
 
@@ -121,9 +122,10 @@ def _nearest(levels: list[array[int]], most: int) -> Steps[tuple[dict[int, int],
 
 
 def _as_nodes(rows: list[asyncpg.Record], depths: dict[int, int]) -> Steps[list[ProvenanceNode]]:
+    make = maker_of(ProvenanceNode)
     found: dict[int, ProvenanceNode] = {}
     for some in used_up(rows):
         for pk, uuid, node_type, process_type, label in some:
-            found[pk] = ProvenanceNode(pk, uuid, node_type, process_type, label, depths[pk])
+            found[pk] = make(pk, uuid, node_type, process_type, label, depths[pk])
         yield
     return [found[pk] for pk in depths]

@@ -220,6 +220,11 @@ async def test_of_a_node_with_very_many_links_no_more_are_read_than_asked_for(
         found = await explained(connection, "links_of_nodes", "{1,2}", False, types, 10)
         assert "Seq Scan" not in {way for _, way, _ in found}
         assert sum(read for _, _, read in found) < 100
+    # Sorted once, before the other nodes are looked up.
+    plan = "explain (costs off) " + QUERIES["links_of_nodes"].text
+    lines = [line for (line,) in await connection.fetch(plan, "{1,2}", False, None, None)]
+    assert sum("Sort Key" in line for line in lines) == 1
+    assert "Sort Key" not in lines[1]
     counted = await explained(connection, "link_counts", "{2,3,4}")
     assert "Seq Scan" not in {way for _, way, _ in counted}
     assert sum(read for _, _, read in counted) < 100

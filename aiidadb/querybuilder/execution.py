@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiidadb.callers_own import is_callers_own
-from aiidadb.connecting.driver.statement import LimitedTo
 from aiidadb.connecting.opening.connection import leaving_out_unreadable_json
 from aiidadb.connecting.own_task import InOwnTask
 from aiidadb.connecting.rows.row_cursor import RowCursor
@@ -64,15 +63,14 @@ async def fetch(
     text = compiled.text
 
     async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        with LimitedTo(seconds):
-            if compiled.is_for_values:
-                # Without a name, so that it is planned for these values: the server would soon plan
-                # a named one once and for all.
-                statement = await connection.prepare(text, name="", timeout=seconds)
-                planned: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=seconds)
-                return planned
-            rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=seconds)
-            return rows
+        if compiled.is_for_values:
+            # Without a name, so that it is planned for these values: the server would soon plan a
+            # named one once and for all.
+            statement = await connection.prepare(text, name="", timeout=seconds)
+            planned: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=seconds)
+            return planned
+        rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=seconds)
+        return rows
 
     async def ask_again(connection: asyncpg.Connection) -> list[asyncpg.Record]:
         with leaving_out_unreadable_json(connection):
@@ -80,11 +78,11 @@ async def fetch(
 
     with served(session, since=WITH_JSON_COLUMNS):
         try:
-            rows = await session.run(ask, _NAME)
+            rows = await session.run(ask, _NAME, seconds=seconds)
         except (CorruptStorage, RecursionError) as error:
             if is_callers_own(error):
                 raise
-            rows = await session.run(ask_again, _NAME)
+            rows = await session.run(ask_again, _NAME, seconds=seconds)
         if not rows:
             await session.doubt_empty_answer()
     return rows

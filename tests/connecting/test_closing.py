@@ -24,9 +24,11 @@ LIMIT = 20  # seconds, far beyond what any of these takes
 
 
 @contextlib.asynccontextmanager
-async def busy(backend: aiidadb.Backend, dsn: str) -> AsyncIterator[asyncio.Task[object]]:
+async def busy(
+    backend: aiidadb.Backend, dsn: str, *, timeout: float | None = None
+) -> AsyncIterator[asyncio.Task[object]]:
     """A call of the backend that takes long, in another task."""
-    call = asyncio.create_task(backend._session.fetch(SLEEP))
+    call = asyncio.create_task(backend._session.fetch(SLEEP, timeout=timeout))
     await wait_for_sleepers(dsn, 1)
     try:
         yield call
@@ -54,6 +56,17 @@ async def test_closing_cancels_what_takes_longer(main_dsn: str) -> None:
     ):
         await backend.close(timeout=0.1)
         assert await fetchval(main_dsn, SLEEPERS) == 0
+        with pytest.raises(ClosedError, match="closed while this call was under way"):
+            await call
+
+
+async def test_closing_cancels_what_has_a_limit_of_its_own(main_dsn: str) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+        busy(backend, main_dsn, timeout=60) as call,
+    ):
+        await backend.close(timeout=0)
         with pytest.raises(ClosedError, match="closed while this call was under way"):
             await call
 

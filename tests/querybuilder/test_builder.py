@@ -21,8 +21,11 @@ from aiidadb.exceptions import (
     InvalidTypeError,
     MultipleObjectsError,
     NotExistent,
+    QueryTimeout,
     ResourceError,
 )
+from aiidadb.querybuilder.compiling.compiled import Compiled
+from aiidadb.querybuilder.execution import fetch
 
 STRUCTURE = "data.core.structure.StructureData."
 LIMIT = 30
@@ -351,6 +354,13 @@ async def test_a_copy_of_a_query_goes_its_own_way(world, copied):
 async def test_a_query_cannot_be_pickled(world):
     with pytest.raises(InvalidTypeError, match="as_dict"):
         pickle.dumps(structures(world))
+
+
+@pytest.mark.parametrize("is_for_values", [False, True])
+async def test_a_query_that_takes_too_long_says_how_long_it_had(world, is_for_values):
+    sleep = Compiled("select pg_sleep(60)", (), (), (), (), is_for_values=is_for_values)
+    with pytest.raises(QueryTimeout, match=r"within 0\.1 seconds: allow more with"):
+        await fetch(world._session, sleep, (), seconds=0.1)
 
 
 async def test_what_a_query_is_can_be_seen(world):

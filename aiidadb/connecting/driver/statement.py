@@ -12,14 +12,13 @@ from aiidadb.connecting.driver.asyncpg_internals import (
     request_cancellation,
     set_command_timeout,
 )
-from aiidadb.exceptions import translate
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import asyncpg
 
-__all__ = ["RELEASE_TIMEOUT", "LimitedTo", "TimeLimit", "cancel_statement", "cut"]
+__all__ = ["RELEASE_TIMEOUT", "TimeLimit", "cancel_statement", "cut"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -59,33 +58,6 @@ def cut(connection: asyncpg.Connection) -> None:
         if not held.is_closed():
             _LOGGER.warning("cut a connection whose use did not end in time")
         held.terminate()
-
-
-class LimitedTo:
-    """Lets the error say how long the caller allowed, where the driver gives up on a statement.
-
-    Args:
-        seconds: The time that the driver was given; None: that of the connection.
-    """
-
-    __slots__ = ("_seconds",)
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._seconds is None or not isinstance(error, TimeoutError):
-            return
-        if (ours := translate(error, seconds=self._seconds)) is not None:
-            raise ours from error
 
 
 class TimeLimit:

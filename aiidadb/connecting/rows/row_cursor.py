@@ -6,7 +6,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from aiidadb.connecting.driver.asyncpg_internals import close_cursor
-from aiidadb.connecting.driver.statement import LimitedTo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +73,9 @@ class RowCursor:
             DatabaseError: What the server reported.
         """
         is_first = self._cursor is None
-        rows = await self._session.run(lambda connection: self._timed(connection, number))
+        rows = await self._session.run(
+            lambda connection: self._timed(connection, number), seconds=self._timeout
+        )
         if is_first and not rows:
             await self._session.doubt_empty_answer()
         return rows
@@ -87,10 +88,9 @@ class RowCursor:
             self._seconds += monotonic() - begin
 
     async def _ask(self, connection: asyncpg.Connection, number: int) -> list[asyncpg.Record]:
-        with LimitedTo(self._timeout):
-            if self._cursor is None:
-                # Without a name, which a pooler between here and the server might not know.
-                statement = await connection.prepare(self._text, name="", timeout=self._timeout)
-                self._cursor = await statement.cursor(*self._values, timeout=self._timeout)
-            rows: list[asyncpg.Record] = await self._cursor.fetch(number, timeout=self._timeout)
-            return rows
+        if self._cursor is None:
+            # Without a name, which a pooler between here and the server might not know.
+            statement = await connection.prepare(self._text, name="", timeout=self._timeout)
+            self._cursor = await statement.cursor(*self._values, timeout=self._timeout)
+        rows: list[asyncpg.Record] = await self._cursor.fetch(number, timeout=self._timeout)
+        return rows

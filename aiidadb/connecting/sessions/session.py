@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
-from aiidadb.connecting.driver.statement import LimitedTo, cancel_statement
+from aiidadb.connecting.driver.statement import cancel_statement
 from aiidadb.connecting.opening.connection import require_asyncio
 from aiidadb.connecting.opening.connector import keeps_settings
 from aiidadb.connecting.pools.lanes import MOST_STARTS
@@ -306,6 +306,7 @@ class Session:
         name: str = "",
         *,
         text: str = "",
+        seconds: float | None = None,
     ) -> T:
         """Do something that may take several statements, on one connection.
 
@@ -314,23 +315,26 @@ class Session:
             name: What to call it where it takes long.
             text: Its statement, to be called by the name of its file where no name is given.
                 Without either, how long it takes is not reported here.
+            seconds: How long it lets the driver wait for each statement, for the error to say where
+                that was too short; None: as the pool says.
 
         Raises:
             ClosedError: The backend was closed.
             DatabaseError: What the server reported, by SQLSTATE.
         """
         current = self._current()
+        translated = self._taken.translated.limited_to(seconds)
         try:
             if current is not None:
                 async with self._turn_of(current):
                     with (
-                        self._taken.translated,
+                        translated,
                         self.slow.ours_on(current.connection),
                         self.slow.timed(name, text=text),
                     ):
                         return await work(current.connection)
             async with self._taken.one() as connection:
-                with self._taken.translated, self.slow.timed(name, text=text):
+                with translated, self.slow.timed(name, text=text):
                     return await work(connection)
         except DatabaseError as error:
             if is_sign_of_migration(error):
@@ -355,13 +359,10 @@ class Session:
         """
 
         async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            with LimitedTo(timeout):
-                rows: list[asyncpg.Record] = await connection.fetch(
-                    text, *arguments, timeout=timeout
-                )
-                return rows
+            rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=timeout)
+            return rows
 
-        return self.run(ask, name, text=text)
+        return self.run(ask, name, text=text, seconds=timeout)
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -450,11 +451,10 @@ class Session:
         """
 
         async def ask(connection: asyncpg.Connection) -> str:
-            with LimitedTo(timeout):
-                status: str = await connection.execute(text, *arguments, timeout=timeout)
-                return status
+            status: str = await connection.execute(text, *arguments, timeout=timeout)
+            return status
 
-        return self.run(ask, text=text)
+        return self.run(ask, text=text, seconds=timeout)
 
     @contextlib.asynccontextmanager
     async def _lane(self, holder: asyncio.Task[Any]) -> AsyncIterator[None]:

@@ -41,16 +41,19 @@ class Translation:
     Used as ``with translation:``, any number of times.
 
     Args:
-        command_timeout: Seconds that the driver waits for a statement; None: without a bound.
-
-    Attributes:
-        is_closed: Whether the backend was closed, so that what that does to calls is reported as
-            such.
+        seconds: How long the driver waits for a statement; None: without a bound.
+        closed: Set once the backend is closed, so that what that does to calls is reported as such.
     """
 
-    def __init__(self, command_timeout: float | None) -> None:
-        self.is_closed = False
-        self._command_timeout = command_timeout
+    __slots__ = ("_closed", "_seconds")
+
+    def __init__(self, seconds: float | None, closed: asyncio.Event) -> None:
+        self._seconds = seconds
+        self._closed = closed
+
+    def limited_to(self, seconds: float | None) -> Translation:
+        """The same for a call whose statements have another limit; None: they have this one's."""
+        return self if seconds is None else Translation(seconds, self._closed)
 
     def __enter__(self) -> None:
         pass
@@ -65,12 +68,12 @@ class Translation:
             return
         if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
             raise ClosedError("the profile's pools were reset: open the backend again") from error
-        if self.is_closed and isinstance(error, _ENDED_BY_CLOSING):
+        if self._closed.is_set() and isinstance(error, _ENDED_BY_CLOSING):
             raise ClosedError(
                 "the backend was closed while this call was under way, and its statement was "
                 "cancelled"
             ) from error
-        if (ours := translate(error, seconds=self._command_timeout)) is not None:
+        if (ours := translate(error, seconds=self._seconds)) is not None:
             raise ours from error
 
 
@@ -107,7 +110,8 @@ class TakenConnections:
         self.pool = pool
         self._places = places_of(pool)
         self._loop = asyncio.get_running_loop()
-        self.translated = Translation(command_timeout)
+        self._closed = asyncio.Event()
+        self.translated = Translation(command_timeout, self._closed)
         self.done: dict[asyncpg.Connection, str] = {}
         self._acquire_timeout = acquire_timeout
         self._in_use: set[asyncpg.Connection] = set()
@@ -121,7 +125,7 @@ class TakenConnections:
     @property
     def are_closed(self) -> bool:
         """Whether no call gets a connection any more."""
-        return self.translated.is_closed
+        return self._closed.is_set()
 
     def refuse_if_closed_meanwhile(self, cause: Exception | None = None) -> None:
         """Refuse to continue a call that waited while the backend was closed.
@@ -294,7 +298,7 @@ class TakenConnections:
             own: The transaction of the task that closes, which cannot end before this does.
             timeout: Seconds that calls under way get; None: no bound.
         """
-        self.translated.is_closed = True
+        self._closed.set()
         for turn in self._turns:
             self._places.end_wait(turn)
         if self._timer is not None:

@@ -265,6 +265,8 @@ async def test_errors_of_the_server_are_ours_with_the_original_as_cause(backend)
     assert isinstance(raised.value.__cause__, asyncpg.DivisionByZeroError)
     with pytest.raises(QueryTimeout, match=r"within 0\.1 seconds: allow more with"):
         await backend._session.fetch("select pg_sleep(60)", timeout=0.1)
+    with pytest.raises(QueryTimeout, match=r"within 0\.1 seconds: allow more with"):
+        await backend._session.execute("select pg_sleep(60)", timeout=0.1)
 
 
 async def test_a_snapshot_refuses_changes(backend):

@@ -35,6 +35,7 @@ from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
 from aiidadb.sql import QUERIES
+from aiidadb.version.advice import USE_A_NEWER_AIIDADB, advice_to_migrate
 from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import (
     DJANGO_HEAD,
@@ -169,22 +170,20 @@ class SchemaManager:
         generation = _noted_generation(bookkeeping)
         if generation != GENERATION:
             raise IncompatibleStorageSchema(
-                f"the database has schema generation {generation}, and only {GENERATION} is known: "
-                "a newer AiiDA made it; use a newer aiidadb"
+                f"the database has schema generation {generation}, and only {GENERATION} is known",
+                advice=USE_A_NEWER_AIIDADB,
             )
         version = bookkeeping.version()
         head = head_for(version)
         if version > head:
             raise IncompatibleStorageSchema(
-                f"the database has schema version {version}, which is ahead of {head}: a newer "
-                "AiiDA made it; use a newer aiidadb"
+                f"the database has schema version {version}, which is ahead of {head}",
+                advice=USE_A_NEWER_AIIDADB,
             )
         if version != head:
-            migrate = "bring it up to date with `aiidadb migrate`"
             raise IncompatibleStorageSchema(
                 f"the database has schema version {version}, which is behind {head}",
-                advice=f"{migrate} or backend.schema.migrate()",
-                command_advice=migrate,
+                **advice_to_migrate(),
             )
 
     async def count_rows(self) -> dict[str, int]:

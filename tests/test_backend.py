@@ -145,7 +145,8 @@ async def test_an_older_database_is_to_be_migrated(django_dsn):
     )
     with pytest.raises(
         IncompatibleStorageSchema,
-        match=r"1\.0\.9;.*aiidadb migrate`, or open it with schema_check=False and call",
+        match=r"1\.0\.9;.*: bring it up to date with `aiidadb migrate`, or open it with "
+        r"schema_check=False and call backend\.schema\.migrate\(\)$",
     ):
         await opened_version(django_dsn)
 

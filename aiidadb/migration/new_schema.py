@@ -16,6 +16,7 @@ from aiidadb.migration.repository.container import (
 )
 from aiidadb.migration.transaction import atomic
 from aiidadb.sql import QUERIES, SCHEMAS
+from aiidadb.version.advice import advice_to_migrate
 from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import MAIN_HEAD, head_for
 
@@ -101,12 +102,7 @@ async def _is_aiidas(
     if version != asked:
         if version == MAIN_HEAD or version > head_for(version):
             return DatabaseNotEmpty(found, advice="name another database")
-        migrate = "bring it up to date with `aiidadb migrate`"
-        return DatabaseNotEmpty(
-            found,
-            advice=f"{migrate} or backend.schema.migrate()",
-            command_advice=migrate,
-        )
+        return DatabaseNotEmpty(found, **advice_to_migrate())
     has_container = version.line != "main" or await QUERIES["setting_get"].fetch(
         connection, _CONTAINER_SETTING
     )

@@ -13,6 +13,7 @@ from aiidadb.exceptions import (
 from aiidadb.messages import plural
 from aiidadb.migration.connection import SESSION_SETTINGS
 from aiidadb.migration.steps import HAND_OVERS, PRELUDE, REST_OF_0024, STEPS
+from aiidadb.version.advice import USE_A_NEWER_AIIDADB
 from aiidadb.version.aiida_releases import releases_for
 from aiidadb.version.schema_version import MAIN_HEAD, Line, are_comparable
 
@@ -200,7 +201,8 @@ def find_origin(bookkeeping: Bookkeeping, target: SchemaVersion) -> SchemaVersio
     if origin not in STEPS:
         raise IncompatibleStorageSchema(
             f"the database has schema version {origin}, which is ahead of the versions known "
-            f"here ({_known()}): a newer AiiDA made it; use a newer aiidadb"
+            f"here ({_known()})",
+            advice=USE_A_NEWER_AIIDADB,
         )
     if not are_comparable(target, origin):
         raise InvalidInputError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiidadb.connecting.sessions.migrated import is_sign_of_migration
 from aiidadb.exceptions import DatabaseError, IncompatibleStorageSchema
+from aiidadb.version.advice import USE_A_NEWER_AIIDADB, advice_to_migrate
 from aiidadb.version.schema_version import (
     DJANGO_HEAD,
     MAIN_HEAD,
@@ -53,7 +54,7 @@ def refuse_unserved(version: SchemaVersion) -> None:
         IncompatibleStorageSchema: Its version cannot be served; the message says what to do.
     """
     if version not in SERVED_VERSIONS:
-        raise _unserved(version, "open it with schema_check=False and call")
+        raise _unserved(version, is_open=False)
 
 
 class served:  # noqa: N801 - a context manager, used as a function is
@@ -96,15 +97,10 @@ class served:  # noqa: N801 - a context manager, used as a function is
             raise _unserved(version) from error
 
 
-def _unserved(version: SchemaVersion, how: str = "call") -> IncompatibleStorageSchema:
+def _unserved(version: SchemaVersion, *, is_open: bool = True) -> IncompatibleStorageSchema:
     what = f"the database has schema version {version}; supported are " + ", ".join(
         map(str, SERVED_VERSIONS)
     )
     if version > MAIN_HEAD:
-        return IncompatibleStorageSchema(what, advice="a newer AiiDA made it: use a newer aiidadb")
-    migrate = "bring it up to date with `aiidadb migrate`"
-    return IncompatibleStorageSchema(
-        what,
-        advice=f"{migrate}, or {how} backend.schema.migrate()",
-        command_advice=migrate,
-    )
+        return IncompatibleStorageSchema(what, advice=USE_A_NEWER_AIIDADB)
+    return IncompatibleStorageSchema(what, **advice_to_migrate(is_open=is_open))

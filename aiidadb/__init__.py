@@ -48,6 +48,7 @@ from aiidadb.exceptions import (
 from aiidadb.jsonvalue import JsonValue
 from aiidadb.migration.findings import Finding, MigrationCheck
 from aiidadb.migration.plan import MigrationPlan, PlannedStep
+from aiidadb.migration.process_state_index import ProcessStateIndex
 from aiidadb.migration.report import MigrationProgress, MigrationReport, StepReport
 from aiidadb.pks import HasPk, Pks
 from aiidadb.queries.bands import BandsRow
@@ -136,6 +137,7 @@ __all__ = [  # noqa: RUF022 - in plain order, constants among the others
     "PoolRegistry",
     "PoolTimeout",
     "ProcessRow",
+    "ProcessStateIndex",
     "Profile",
     "ProfileConfigurationError",
     "Provenance",

@@ -13,6 +13,7 @@ import asyncpg
 from aiidadb.arguments import as_flag, require_function, require_path, require_wait
 from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 from aiidadb.connecting.pools.pool import expire_connections
+from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
     ConcurrencyError,
@@ -30,6 +31,7 @@ from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, CallersError, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
+from aiidadb.migration.process_state_index import ProcessStateIndex, create_index, drop_index
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.findings import MigrationCheck
+    from aiidadb.migration.process_state_index import IndexChange
     from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.database_version import Bookkeeping
 
@@ -220,6 +223,17 @@ class SchemaManager:
         """
         rows = await QUERIES["unindexed_references"].fetch(self._session, None)
         return [row["reference"] for row in rows]
+
+    async def get_process_state_index(self) -> ProcessStateIndex | None:
+        """The index on the states of processes, which :meth:`create_process_state_index` creates.
+
+        One that was created by hand counts too, whatever its name. None: there is no such index, or
+        none that can be used.
+        """
+        rows = await QUERIES["process_state_index"].fetch(self._session)
+        return next(
+            (ProcessStateIndex(one["name"], one["size"]) for one in rows if one["valid"]), None
+        )
 
     # ------------------------------------------------------------------ changing it
 
@@ -537,6 +551,63 @@ class SchemaManager:
             return report
         raise own
 
+    async def create_process_state_index(
+        self, *, progress: ProgressCallback | None = None, patience: float = PATIENCE
+    ) -> bool:
+        """Create an index on the states of processes, by which active ones are found at once.
+
+        AiiDA's schema has no such index, and does not mind this one: AiiDA works on the database as
+        before, and the server keeps the index up to date. (AiiDA's own migration of a database of
+        1.x drops it.) With it, :meth:`aiidadb.QueryManager.get_processes` never reads all processes
+        to find the active ones. A backend that is open notices it within a quarter of an hour.
+
+        It is all or nothing, and takes about half a second for a million nodes. Others can read
+        meanwhile, but who writes nodes waits. Where that must not be, create it by hand, with
+        ``concurrently``::
+
+            create index concurrently on db_dbnode ((attributes ->> 'process_state'));
+            analyze db_dbnode;
+
+        Args:
+            progress: As for :meth:`migrate`; called before each wait, with what is waited for.
+            patience: For how many seconds to wait for transactions that write nodes, and for a
+                process that migrates the database.
+
+        Returns:
+            Whether it was created; False: there was one.
+
+        Raises:
+            InvalidInputError: An argument cannot be used.
+            IncompatibleStorageSchema: The version keeps attributes in another form than JSON.
+            StorageMigrationError: The current task is inside :meth:`aiidadb.Backend.transaction`,
+                or the server is reached through a connection pooler.
+            PermissionDenied: The role does not own AiiDA's tables.
+            LockTimeout: Others did not release them within ``patience``; the message names them.
+            UnknownOutcome: The connection was lost during the commit: call it again.
+            DatabaseError: The server, or the way to it, failed; nothing was changed.
+        """
+        self._refuse_transaction("create_process_state_index")
+        return await self._change_index(create_index, progress, patience)
+
+    async def drop_process_state_index(
+        self, *, progress: ProgressCallback | None = None, patience: float = PATIENCE
+    ) -> bool:
+        """Drop the index on the states of processes, whatever its name.
+
+        Args:
+            progress: As for :meth:`create_process_state_index`.
+            patience: For how many seconds to wait for transactions that use nodes, and for a
+                process that migrates the database.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            AiidaDbError: As :meth:`create_process_state_index`.
+        """
+        self._refuse_transaction("drop_process_state_index")
+        return await self._change_index(drop_index, progress, patience)
+
     # ------------------------------------------------------------------ parts
 
     def _connection(
@@ -548,6 +619,21 @@ class SchemaManager:
             patience=options.patience,
             waiting=lambda what: options.tell(MigrationProgress(0, 0, "", what)),
         )
+
+    async def _change_index(
+        self, change: IndexChange, progress: ProgressCallback | None, patience: float
+    ) -> bool:
+        require_function(progress, "progress")
+        require_wait(patience, "patience")
+        self._session.require_version()
+        options = MigrationOptions(patience=patience, progress=progress)
+        try:
+            with served(self._session, since=WITH_JSON_COLUMNS):
+                async with self._connection(options) as connection:
+                    return await change(connection, options)
+        except CallersError as error:
+            own = error.error
+        raise own
 
     async def _bookkeeping(self) -> Bookkeeping:
         return await self._session.run(read_bookkeeping, "schema version")

@@ -9,6 +9,7 @@ from aiidadb.cli.bands import bands
 from aiidadb.cli.closest_parents import closest_parents
 from aiidadb.cli.demo import demo
 from aiidadb.cli.exit_status import Commands
+from aiidadb.cli.index import index
 from aiidadb.cli.init import init
 from aiidadb.cli.migrate import migrate
 from aiidadb.cli.nodes import nodes
@@ -39,5 +40,5 @@ def aiidadb() -> None:
     """
 
 
-for command in (status, init, migrate, stats, closest_parents, bands, nodes, settings, demo):
+for command in (status, init, migrate, stats, closest_parents, bands, nodes, settings, index, demo):
     aiidadb.add_command(command)

@@ -127,6 +127,8 @@ class ProcessReader:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._last: _Look | None = None
+        self._index: bool = False
+        self._index_until = 0.0  # by the clock of the event loop, when it is looked for again
 
     async def get_processes(
         self,
@@ -142,11 +144,13 @@ class ProcessReader:
         after = None if changed_after is None else _as_time(changed_after, "changed_after")
         most = as_limit(limit)
         self._session.require_version()
+        are_active = wanted is not None and _ACTIVE.issuperset(wanted)
         if after is not None:
             rows = await self._ask("changed_processes", wanted, earliest, after, most)
-        elif wanted is not None and _ACTIVE.issuperset(wanted) and self._can_remember:
-            active = await self._active()
-            rows = await self._ask("processes", wanted, earliest, most, active)
+        elif are_active and await self._has_index():
+            rows = await self._ask("processes", wanted, earliest, most, None)
+        elif are_active and self._can_remember:
+            rows = await self._ask("processes", wanted, earliest, most, await self._active())
         else:
             async with self._session.lane():  # all processes may have to be looked at
                 rows = await self._ask("processes", wanted, earliest, most, None)
@@ -155,6 +159,15 @@ class ProcessReader:
     def _ask(self, name: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
         # Each plan depends on which of the values are null, and on how far back the times are.
         return self._session.fetch_traversal(QUERIES[name], *arguments, replan=True)
+
+    async def _has_index(self) -> bool:
+        """Whether states are in an index, so that there is nothing to remember."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._index_until:
+            found = await QUERIES["process_state_index"].fetch(self._session)
+            self._index = any(index["valid"] for index in found)
+            self._index_until = now + _TRUSTED
+        return self._index
 
     @property
     def _can_remember(self) -> bool:

@@ -525,15 +525,3 @@ async def test_later_looks_are_by_indexes_alone(backend, head_dsn):
     assert "Seq Scan" not in plan
     plan = await plan_of(backend, "processes", list(ACTIVE), None, None, "{1,2001,2003}")
     assert "Seq Scan" not in plan
-
-
-async def test_the_index_that_the_documentation_offers_is_used(backend, head_dsn):
-    await fill(backend, {1: {"process_state": "finished"}})
-    await run_script(head_dsn, MANY.replace("2000 + number", "2000 + number * 2 + node.id % 2"))
-    offered = aiidadb.QueryManager.get_processes.__doc__.partition("::\n\n            create")[2]
-    index = "create" + offered.partition(";\n\n")[0]
-    await run_script(head_dsn, index.replace("concurrently", ""))
-    for states, limit in ((ACTIVE, None), (ACTIVE, 10)):
-        plan = await plan_of(backend, "processes", list(states), None, limit, None)
-        assert "db_dbnode_expr_idx" in plan
-    assert await backend.queries.get_processes(states=ACTIVE) == []

@@ -16,7 +16,7 @@ select
         select string_agg(int4send(node.id), ''::bytea order by node.id)
         from db_dbnode as node
         where node.node_type like 'process.%'
-            -- As in the index on states that the documentation offers, if there is one.
+            -- As in the index on states, if there is one: see create_process_state_index.
             and node.attributes ->> 'process_state' in ('created', 'running', 'waiting')
             and (
                 $1::text is null

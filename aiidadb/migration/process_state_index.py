@@ -1,0 +1,103 @@
+"""An index on the states of processes, which AiiDA's schema does not have: made on request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from aiidadb.migration.patience import with_patience
+from aiidadb.migration.report import MigrationProgress
+from aiidadb.migration.transaction import atomic
+from aiidadb.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import asyncpg
+
+    from aiidadb.migration.options import MigrationOptions
+
+__all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index"]
+
+IndexChange: TypeAlias = "Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]]"
+"""What :func:`create_index` and :func:`drop_index` are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateIndex:
+    """The index on the states of processes.
+
+    Attributes:
+        name: Its name, as SQL has it: in quotes or with its schema, where that is needed.
+        size: How large it is, in bytes.
+    """
+
+    name: str
+    size: int
+
+
+async def create_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
+    """Create the index, unless there is one.
+
+    Args:
+        connection: From :func:`aiidadb.migration.connection.migrating_connection`.
+        options: How long to wait for those who write nodes, and whom to tell.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        LockTimeout: Others did not release the table in time.
+        UnknownOutcome: The connection was lost during the commit.
+    """
+
+    async def create() -> bool:
+        found = await QUERIES["process_state_index"].fetch(connection)
+        if any(index["valid"] for index in found):
+            return False
+        for index in found:  # which somebody began to create concurrently, and did not finish
+            await connection.execute(f"drop index {index['name']}")
+        await QUERIES["create_process_state_index"].execute(connection)
+        return True
+
+    created = await _all_or_nothing(create, connection, options, "create")
+    if created:
+        # Only then is it known how many processes there are in each state.
+        await connection.execute("analyze db_dbnode")
+    return created
+
+
+async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
+    """Drop the index, if there is one; takes and raises what :func:`create_index` does.
+
+    Returns:
+        Whether there was one.
+    """
+
+    async def drop() -> bool:
+        found = await QUERIES["process_state_index"].fetch(connection)
+        for index in found:
+            await connection.execute(f"drop index {index['name']}")
+        return bool(found)
+
+    return await _all_or_nothing(drop, connection, options, "drop")
+
+
+async def _all_or_nothing(
+    change: Callable[[], Awaitable[bool]],
+    connection: asyncpg.Connection,
+    options: MigrationOptions,
+    verb: str,
+) -> bool:
+    async def attempt() -> bool:
+        async with atomic(connection, f"the {verb} of the index on process states"):
+            return await change()
+
+    return await with_patience(
+        attempt,
+        connection,
+        ["db_dbnode"],
+        options.patience,
+        waiting=lambda what: options.tell(MigrationProgress(0, 0, "", what)),
+        failed=f"db_dbnode could not be locked to {verb} the index on process states",
+    )

@@ -1,0 +1,350 @@
+"""The index on the states of processes: created, found, kept by AiiDA, dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+import aiidadb
+from aiidadb.exceptions import (
+    IncompatibleStorageSchema,
+    InvalidInputError,
+    LockTimeout,
+    PermissionDenied,
+    StorageMigrationError,
+)
+from aiidadb.migration.connection import migrating_connection
+from aiidadb.sql import QUERIES
+from tests.helpers.aiida_process import migrate_by_aiida
+from tests.helpers.cancelling import EACH_WAY, outcome_of
+from tests.helpers.comparison import differences
+from tests.helpers.databases import connected, fetchval, run_script
+from tests.helpers.graphs import CALCULATION, Node, write_nodes, write_users
+from tests.helpers.migrating import migrate, opened
+from tests.helpers.real_databases import load_dump
+from tests.helpers.roles import owner_of, role_with
+from tests.helpers.single_steps import database_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.cancelling import Way
+    from tests.helpers.databases import Databases
+
+ACTIVE = ("created", "running", "waiting")
+BY_HAND = """
+    create index concurrently by_hand on db_dbnode ((attributes ->> 'process_state'))
+"""
+INDEXES = """
+    select array_agg(format('%s %s', indexname, indexdef) order by indexname)
+    from pg_indexes
+    where tablename = 'db_dbnode'
+"""
+LOCKS = """
+    select count(*)
+    from pg_locks
+    where relation = 'db_dbnode'::regclass and pid <> pg_backend_pid()
+"""
+REWRITE = """
+    update db_dbnode
+    set attributes = jsonb_set(attributes, '{process_state}', to_jsonb($1::text))
+    where id = $2
+"""
+
+
+async def write_processes(backend: aiidadb.Backend, states: dict[int, str]) -> None:
+    assert backend.version is not None
+    await write_users(backend._session, "ada@epfl.ch")
+    await write_nodes(
+        backend._session,
+        [Node(pk, CALCULATION, attributes={"process_state": one}) for pk, one in states.items()],
+        line=backend.version.line,
+    )
+
+
+async def active(backend: aiidadb.Backend) -> list[int]:
+    return sorted(row.pk for row in await backend.queries.get_processes(states=ACTIVE))
+
+
+@pytest.mark.quick
+async def test_it_is_created_once_found_and_dropped(head_dsn, backend):
+    schema = backend.schema
+    before = await fetchval(head_dsn, INDEXES)
+    assert await schema.get_process_state_index() is None
+    assert await schema.drop_process_state_index() is False
+    assert await schema.create_process_state_index() is True
+    index = await schema.get_process_state_index()
+    assert index == aiidadb.ProcessStateIndex("aiidadb_process_state", 8192)
+    assert await schema.create_process_state_index() is False
+    assert await schema.drop_process_state_index() is True
+    assert await schema.get_process_state_index() is None
+    assert await fetchval(head_dsn, INDEXES) == before
+
+
+@pytest.mark.quick
+async def test_with_it_every_change_is_seen_at_once(head_dsn, backend):
+    """Also those that leave ``mtime`` as it was, which a backend cannot see that remembers."""
+    await backend.schema.create_process_state_index()
+    await write_processes(backend, {1: "finished", 2: "waiting", 3: "running"})
+    assert await active(backend) == [2, 3]
+    await backend._session.execute(REWRITE, "created", 1)
+    assert await active(backend) == [1, 2, 3]
+    async with backend.transaction():
+        await backend._session.execute(REWRITE, "killed", 2)
+        assert await active(backend) == [1, 3]
+    assert await active(backend) == [1, 3]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_open_backend_notices_in_the_end_that_it_came_or_went(
+    head_dsn, backend, monkeypatch, times
+):
+    await write_processes(backend, {1: "finished", 2: "waiting"})
+    loop = asyncio.get_running_loop()
+    clock, later = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: clock() + later)
+    assert await active(backend) == [2]
+    for state, expected in (("running", [1, 2]), ("killed", [2]))[:times]:
+        async with opened(head_dsn) as other:
+            if not await other.schema.create_process_state_index():
+                await other.schema.drop_process_state_index()
+        assert await active(backend) == [2] if state == "running" else [1, 2]
+        await backend._session.execute(REWRITE, state, 1)
+        later += 900
+        assert await active(backend) == expected
+
+
+MANY = """
+    insert into db_dbnode
+    select (jsonb_populate_record(node, jsonb_build_object(
+        'id', 2000 + number, 'uuid', gen_random_uuid()))).*
+    from db_dbnode as node, generate_series(1, 20000) as number where node.id = 1;
+    """
+
+
+async def test_it_is_what_finds_the_active_ones(head_dsn, backend):
+    await write_processes(backend, {1: "finished", 2: "waiting"})
+    await run_script(head_dsn, MANY)
+    await backend.schema.create_process_state_index()  # and the planner knows how many there are
+    for limit in (None, 10):
+        arguments = (list(ACTIVE), None, limit, None)
+        async with backend.connection() as connection:
+            rows = await connection.fetch(f"explain {QUERIES['processes'].text}", *arguments)
+        plan = "\n".join(row[0] for row in rows)
+        assert "aiidadb_process_state" in plan
+        assert "Seq Scan" not in plan
+        assert "ctime" not in "".join(re.findall(r"Scan.* using \S+", plan))
+    assert await active(backend) == [2]
+
+
+@pytest.mark.parametrize(
+    ("definition", "counts"),
+    [
+        ("((attributes ->> 'process_state'))", True),
+        ("((attributes ->> 'process_state')) where node_type like 'process.%'", False),
+        ("((attributes ->> 'process_label'))", False),
+        ("(id, (attributes ->> 'process_state'))", False),
+        ("using hash ((attributes ->> 'process_state'))", True),
+    ],
+)
+async def test_one_that_was_created_by_hand_counts_if_it_serves(
+    head_dsn, backend, definition, counts
+):
+    await run_script(head_dsn, f'create index "By hand" on db_dbnode {definition}')
+    index = await backend.schema.get_process_state_index()
+    assert (None if index is None else index.name) == ('"By hand"' if counts else None)
+    assert await backend.schema.create_process_state_index() is not counts
+    assert await backend.schema.drop_process_state_index() is True
+    assert ('"By hand"' in "".join(await fetchval(head_dsn, INDEXES))) is not counts
+
+
+async def test_what_the_documentation_says_to_do_by_hand_does_the_same(head_dsn, backend):
+    create = backend.schema.create_process_state_index
+    by_hand = create.__doc__.partition("::\n\n")[2].partition("\n\n")[0]
+    async with connected(head_dsn) as connection:
+        for statement in by_hand.strip().splitlines():
+            await connection.execute(statement)
+    assert await create() is False
+
+
+async def test_what_somebody_left_half_made_is_replaced(head_dsn, backend):
+    """``create index concurrently`` that was cut short leaves an index that cannot be used."""
+    await write_processes(backend, {1: "waiting"})
+    async with connected(head_dsn) as writer, connected(head_dsn) as creator:
+        await creator.execute("set statement_timeout = 300")
+        async with writer.transaction():
+            await writer.execute("update db_dbnode set label = 'a'")
+            with pytest.raises(asyncpg.QueryCanceledError):
+                await creator.execute(BY_HAND)
+    assert await fetchval(head_dsn, "select count(*) from pg_index where not indisvalid") == 1
+    assert await backend.schema.get_process_state_index() is None
+    assert await active(backend) == [1]
+    assert await backend.schema.create_process_state_index() is True
+    assert await fetchval(head_dsn, "select count(*) from pg_index where not indisvalid") == 0
+    assert await fetchval(head_dsn, "select to_regclass('by_hand') is null")
+
+
+async def test_of_many_that_create_it_at_once_one_does(head_dsn, backend):
+    schema = backend.schema
+    async with asyncio.timeout(60):
+        created = await asyncio.gather(*(schema.create_process_state_index() for _ in range(6)))
+        assert sorted(created) == [False] * 5 + [True]
+        dropped = await asyncio.gather(*(schema.drop_process_state_index() for _ in range(4)))
+        assert sorted(dropped) == [False] * 3 + [True]
+
+
+@pytest.mark.parametrize("name", ["create", "drop"])
+async def test_who_is_in_the_way_is_told(head_dsn, backend, name):
+    await write_processes(backend, {1: "waiting"})
+    if name == "drop":
+        await backend.schema.create_process_state_index()
+    before = await fetchval(head_dsn, INDEXES)
+    change = getattr(backend.schema, f"{name}_process_state_index")
+    told: list[str] = []
+    writer = await asyncpg.connect(head_dsn, server_settings={"application_name": "a daemon"})
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("update db_dbnode set label = 'a'")
+    message = f"could not be locked to {name} the index.*within 0.1 seconds.*a daemon"
+    with pytest.raises(LockTimeout, match=message):
+        await change(patience=0.1)
+    assert await fetchval(head_dsn, INDEXES) == before
+
+    def note(now: aiidadb.MigrationProgress) -> None:
+        told.append(now.what)
+
+    async with asyncio.timeout(60):
+        changing = asyncio.create_task(change(progress=note))
+        while not told:
+            await asyncio.sleep(0.02)
+        # Who writes nodes meanwhile waits for a second or two at a time, not until the end.
+        async with connected(head_dsn) as other:
+            await other.execute("update db_dbnode set label = 'b' where id = 0")
+        await transaction.commit()
+        assert await changing is True
+    assert "db_dbnode is used by" in told[0]
+    assert "a daemon" in told[0]
+    await writer.close()
+
+
+async def test_what_progress_raises_ends_it_and_comes_out_unchanged(head_dsn, backend):
+    def fail(_: object) -> None:
+        raise KeyError("mine")
+
+    async with connected(head_dsn) as writer, writer.transaction():
+        await writer.execute("lock table db_dbnode in row exclusive mode")
+        with pytest.raises(KeyError, match="mine"):
+            await backend.schema.create_process_state_index(progress=fail)
+    assert await backend.schema.get_process_state_index() is None
+
+
+@pytest.mark.parametrize("way", EACH_WAY, ids=lambda way: way.__name__)
+async def test_cancelled_it_leaves_nothing(main_dsn: str, way: Way) -> None:
+    async with opened(main_dsn) as backend:
+        before = await fetchval(main_dsn, INDEXES)
+        async with connected(main_dsn) as writer, writer.transaction():
+            await writer.execute("lock table db_dbnode in row exclusive mode")
+            error = await outcome_of(backend.schema.create_process_state_index(), way, after=0.3)
+        assert isinstance(error, asyncio.CancelledError)
+        assert await fetchval(main_dsn, INDEXES) == before
+        async with asyncio.timeout(30):
+            while await fetchval(main_dsn, LOCKS):  # the server hears of it a moment later
+                await asyncio.sleep(0.02)
+        assert await backend.schema.create_process_state_index() is True
+
+
+async def test_it_waits_for_a_migration(main_dsn: str) -> None:
+    profile = aiidadb.Profile.from_dsn(main_dsn)
+    async with (
+        opened(main_dsn) as backend,
+        migrating_connection(profile, patience=1, waiting=print),
+    ):
+        with pytest.raises(LockTimeout, match="another migration"):
+            await backend.schema.create_process_state_index(patience=0.1)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["create", "drop"])
+async def test_what_it_cannot_do_is_refused(databases, main_dsn, name):
+    async with opened(main_dsn) as backend:
+        change = getattr(backend.schema, f"{name}_process_state_index")
+        for wrong in ({"patience": -1}, {"patience": "1"}, {"progress": 1}):
+            with pytest.raises(InvalidInputError):
+                await change(**wrong)
+        async with backend.transaction():
+            with pytest.raises(StorageMigrationError, match="call it outside"):
+                await change()
+    old = await database_at(databases, 36)
+    async with opened(old) as backend:
+        with pytest.raises(IncompatibleStorageSchema, match="aiidadb migrate"):
+            await getattr(backend.schema, f"{name}_process_state_index")()
+    await databases.drop(old)
+
+
+async def test_a_role_that_does_not_own_the_tables_may_not(databases, main_dsn):
+    async with owner_of(databases, main_dsn) as (_, dsn), opened(dsn) as backend:
+        assert await backend.schema.create_process_state_index() is True
+        grant = "insert, update on all tables in schema public"
+        async with role_with(main_dsn, grant) as other, opened(other) as reader:
+            assert await reader.schema.get_process_state_index() is not None
+            for change in ("create", "drop"):
+                with pytest.raises(PermissionDenied):
+                    await getattr(reader.schema, f"{change}_process_state_index")()
+        assert await backend.schema.drop_process_state_index() is True
+
+
+# ---------------------------------------------------------------- in a migration
+
+
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "legacy/2_after_aiida-1.6.9_django_0045",
+        "legacy_sqla/2_after_aiida-1.6.9_0edcdd5a30f0",
+        "legacy_sqla/2_after_aiida-2.1.2_main_0001",
+    ],
+)
+async def test_our_migrations_keep_it(databases: Databases, name: str) -> None:
+    dsn = await load_dump(databases, name)
+    async with opened(dsn) as backend:
+        assert await backend.schema.create_process_state_index() is True
+        before = await active(backend)
+    await migrate(dsn)
+    async with opened(dsn) as backend:
+        assert str(backend.version) == "main_0002"
+        index = await backend.schema.get_process_state_index()
+        assert index is not None
+        assert index.name == "aiidadb_process_state"
+        assert await active(backend) == before
+        assert await backend.schema.drop_process_state_index() is True
+    await databases.drop(dsn)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        # It drops all indexes of the Django line's, and creates those of AiiDA 2.x.
+        ("legacy/2_after_aiida-1.6.9_django_0045", False),
+        ("legacy_sqla/2_after_aiida-2.1.2_main_0001", True),
+    ],
+)
+async def test_aiida_migrates_a_database_that_has_it(
+    databases: Databases, tmp_path: Path, name: str, kept: bool
+) -> None:
+    dsn, without = [await load_dump(databases, name) for _ in range(2)]
+    async with opened(dsn) as backend:
+        assert await backend.schema.create_process_state_index() is True
+    for one in (dsn, without):
+        await migrate_by_aiida(one, tmp_path)
+    async with opened(dsn) as backend:
+        assert (await backend.schema.get_process_state_index() is not None) is kept
+        assert await backend.schema.drop_process_state_index() is kept
+    ignored = ["db_dbsetting[repository|uuid].val"]  # each has a container of its own
+    assert await differences(dsn, without, names=True, ignored=ignored) == []
+    for one in (dsn, without):
+        await databases.drop(one)

@@ -24,7 +24,8 @@ class Finding:
             ``aiidadb/docs/migrations.md``.
         step: The step that would stop at it or drop it; empty where no step could begin.
         message: What was found and where, and what AiiDA does with it.
-        pks: The first ten rows by their ids, ascending; empty where it is not rows that were found.
+        pks: The first ten rows by their ids, ascending; of files, the nodes of the first ten; empty
+            where it is neither that was found.
         count: How many there are: rows, files or objects.
         action: What a migration does with it.
         remedy: What to do about it, a statement of SQL where there is one; empty where nothing has

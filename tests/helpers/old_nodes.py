@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid as uuids
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,33 @@ def add_files(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return directory
+
+
+def nest_directories(content: Path, levels: int, name: str = "d") -> int:
+    """Make directories in directories, each but the first the only thing in the one above.
+
+    Args:
+        content: Where the first is made.
+        levels: How many.
+        name: That of all of them.
+
+    Returns:
+        A descriptor of the innermost one, for what is to be made in it; to be closed. Its path may
+        be longer than the system takes, and pathlib does not go so deep.
+    """
+    directory = os.open(content, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=directory)
+        below = os.open(name, os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    return directory
+
+
+def add_file_in(directory: int, name: str) -> None:
+    """Make an empty file in a directory that a descriptor stands for, and close that."""
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=directory))
+    os.close(directory)
 
 
 def object_of(data: bytes) -> dict[str, str]:

@@ -23,7 +23,7 @@ from aiidadb.exceptions import (
 from aiidadb.messages import cut
 from aiidadb.migration.checks.attributes import find_attributes
 from aiidadb.migration.checks.catalogue import KINDS
-from aiidadb.migration.checks.files import find_files, find_missing_symbols
+from aiidadb.migration.checks.files import FoundFiles, find_files, find_missing_symbols, name_nodes
 from aiidadb.migration.checks.json_text import find_json_text
 from aiidadb.migration.checks.rows import find_rows
 from aiidadb.migration.checks.settings import find_settings
@@ -109,7 +109,7 @@ class _Finder:
         try:
             await self._look_at_rows()
             found, self.listed = await files
-            self.found += found
+            self.found += await name_nodes(self._connection, found)
         except BaseException as error:
             await clean_up_after(error, _end(files), within=None)
             raise
@@ -179,7 +179,7 @@ class _Finder:
             self.found.append(found)
 
 
-async def _end(task: asyncio.Future[tuple[list[Finding], ReadAhead | None]]) -> None:
+async def _end(task: asyncio.Future[tuple[list[FoundFiles], ReadAhead | None]]) -> None:
     """Stop a task, and wait for it."""
     task.cancel()
     await asyncio.wait((task,))

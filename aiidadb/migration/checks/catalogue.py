@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiidadb.messages import cut
 from aiidadb.migration.findings import Finding
 from aiidadb.migration.options import OR_WITHOUT_FILES
+from aiidadb.migration.repository.lister import LEVELS_AT_MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -333,8 +334,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "repository",
             (47,),
             "refused",
-            "file repositories that are not there, cannot be written, or hold another container",
-            "file repository that is not there, cannot be written, or holds another container",
+            "file repositories that are not there, cannot be written, or hold another container or "
+            "another database's files",
+            "file repository that is not there, cannot be written, or holds another container or "
+            "another database's files",
             "AiiDA 2.x refuses, or moves nothing.",
             f"name the right one in the profile or by --repository, {OR_WITHOUT_FILES}",
         ),
@@ -384,6 +387,17 @@ KINDS: Final[Mapping[str, Kind]] = {
             "file whose name is not valid UTF-8",
             _STOPS,
             "rename them",
+        ),
+        Kind(
+            "too_deep_directories",
+            (47,),
+            "refused",
+            f"node folders with directories nested more than {LEVELS_AT_MOST} levels deep, or with "
+            "paths longer than the system allows",
+            f"node folder with directories nested more than {LEVELS_AT_MOST} levels deep, or with "
+            "paths longer than the system allows",
+            "AiiDA keeps them as JSON; its own step fails, or it cannot read what that wrote.",
+            "pack the inner directories of each into an archive, such as a .tar file",
         ),
         Kind(
             "missing_key",

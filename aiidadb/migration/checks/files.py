@@ -6,6 +6,7 @@ nothing is opened but directories, to list them.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -18,13 +19,18 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 from anyio import from_thread
 
 from aiidadb.connecting.uninterrupted import clean_up_after, in_thread, uninterrupted
 from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.checks.catalogue import KINDS
 from aiidadb.migration.checks.rows import query_for
-from aiidadb.migration.repository.lister import may_read, require_readable_file
+from aiidadb.migration.repository.lister import (
+    LEVELS_AT_MOST,
+    may_read,
+    require_readable_file,
+)
 from aiidadb.migration.repository.lister_processes import ListerProcesses, useful_number
 from aiidadb.migration.repository.node_folders import (
     SHARDS,
@@ -35,16 +41,18 @@ from aiidadb.migration.repository.node_folders import (
 from aiidadb.migration.repository.read_ahead import ReadAhead, list_ahead
 from aiidadb.migration.repository.thread_results import result_of
 from aiidadb.migration.row_batches import read_in_batches
+from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from aiidadb.migration.checks.catalogue import Kind
     from aiidadb.migration.findings import Finding
     from aiidadb.migration.plan import MigrationPlan
     from aiidadb.migration.python_step import StepContext
 
-__all__ = ["find_files", "find_missing_symbols"]
+__all__ = ["FoundFiles", "find_files", "find_missing_symbols", "name_nodes"]
 
 # A few first, to see what they take; and after each some more the caller is informed.
 _SHARDS_FIRST: Final = 4
@@ -76,9 +84,34 @@ async def find_missing_symbols(context: StepContext, plan: MigrationPlan) -> lis
     return await _find_missing_symbols(context, plan, step, repository)
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """Files or folders of one kind.
+
+    Attributes:
+        kind: What they are.
+        step: The step that would stop at them.
+        repository: Where they are.
+        count: How many there are.
+        places: The paths of the first few, as text.
+    """
+
+    kind: Kind
+    step: str
+    repository: Path
+    count: int
+    places: Sequence[str]
+
+    def uuids(self) -> list[str]:
+        """The uuids of the nodes that they belong to; of what belongs to none, other text."""
+        nodes = _as_text(str(nodes_path(self.repository)))
+        inside = (place.removeprefix(f"{nodes}{os.sep}") for place in self.places)
+        return ["".join(Path(path).parts[:3]) for path in inside]
+
+
 async def find_files(
     context: StepContext, plan: MigrationPlan
-) -> tuple[list[Finding], ReadAhead | None]:
+) -> tuple[list[FoundFiles], ReadAhead | None]:
     """Find what the move of the files would stop at. Only reads, and asks the database nothing.
 
     Args:
@@ -86,7 +119,8 @@ async def find_files(
         plan: What will run.
 
     Returns:
-        A finding for each kind, and what was listed, for the move; None where nothing is moved.
+        What was found of each kind, for :func:`name_nodes`; and what was listed, for the move, None
+        where nothing is moved.
     """
     repository = context.options.repository
     step = KINDS["unreadable_file"].step_of(plan)
@@ -103,10 +137,38 @@ async def find_files(
         raise
     await uninterrupted(in_thread(walk.end), within=None)
     found = [
-        KINDS[code].found(step, str(repository), walk.counts[code], places=paths)
+        FoundFiles(KINDS[code], step, repository, walk.counts[code], paths)
         for code, paths in walk.found.items()
     ]
     return found, ahead
+
+
+async def name_nodes(connection: asyncpg.Connection, found: Sequence[FoundFiles]) -> list[Finding]:
+    """Make findings of files, with the nodes that they belong to. Only reads.
+
+    Args:
+        connection: In a transaction, which continues in any case.
+        found: What :func:`find_files` found.
+
+    Returns:
+        A finding for each kind.
+    """
+    pks: dict[str, int] = {}
+    uuids = [uuid for one in found for uuid in one.uuids()]
+    # What keeps the role out of the table is a finding of its own.
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        async with connection.transaction():
+            pks = dict(await QUERIES["nodes_of_folders"].fetch(connection, uuids)) if uuids else {}
+    return [
+        one.kind.found(
+            one.step,
+            str(one.repository),
+            one.count,
+            sorted({pks[uuid] for uuid in one.uuids() if uuid in pks}),
+            places=one.places,
+        )
+        for one in found
+    ]
 
 
 @dataclass
@@ -240,13 +302,16 @@ class _Walk:
     def _look_below(self, content: str) -> int:
         """How many files of a node there are in a directory and those below it."""
         files = 0
-        waiting = [content]
+        too_deep = False
+        waiting = [(content, 0)]
         while waiting:
-            directory = waiting.pop()
+            directory, level = waiting.pop()
+            too_deep |= level > LEVELS_AT_MOST
+            below: list[str] = []
             try:
                 with os.scandir(directory) as entries:
                     for entry in entries:
-                        is_file = self._look_at(entry, waiting)
+                        is_file = self._look_at(entry, below)
                         # AiiDA left an empty `path`, or one with a .gitignore, by `raw_input`.
                         files += is_file and not (
                             directory == content and entry.name == ".gitignore"
@@ -256,11 +321,17 @@ class _Walk:
                     self._note("broken_link", directory)
                 elif directory != content:
                     self._note("unreadable_file", directory)
-            except OSError:
-                self._note("unreadable_file", directory)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    too_deep = True
+                else:
+                    self._note("unreadable_file", directory)
+            waiting += [(path, level + 1) for path in below]
+        if too_deep:
+            self._note("too_deep_directories", content)
         return files
 
-    def _look_at(self, entry: os.DirEntry[str], waiting: list[str]) -> bool:
+    def _look_at(self, entry: os.DirEntry[str], below: list[str]) -> bool:
         path = entry.path
         try:
             entry.name.encode("utf-8")
@@ -272,12 +343,14 @@ class _Walk:
             self._note("broken_link", path)
             return True
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and not entry.is_symlink():
+                raise
             is_loop = entry.is_symlink() and not isinstance(error, PermissionError)
             self._note("broken_link" if is_loop else "unreadable_file", path)
             return True
         if stat.S_ISDIR(status.st_mode):
             if not entry.is_symlink():
-                waiting.append(path)
+                below.append(path)
             return False
         if not stat.S_ISREG(status.st_mode):
             self._note("special_file", path)
@@ -288,7 +361,12 @@ class _Walk:
     def _note(self, code: str, path: str) -> None:
         self.counts[code] += 1
         if len(self.found[code]) < _KEPT:
-            self.found[code].append(os.fsencode(path).decode("utf-8", "backslashreplace"))
+            self.found[code].append(_as_text(path))
+
+
+def _as_text(path: str) -> str:
+    """A path without what is not valid UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 async def _find_missing_symbols(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Listed = tuple[Folders, dict[str, Files]]
 
 __all__ = [
+    "LEVELS_AT_MOST",
     "SIZE_BYTES",
     "CannotBeMovedError",
     "go_on",
@@ -41,6 +42,13 @@ __all__ = [
 
 SIZE_BYTES = 8
 """How many bytes the length of an answer has."""
+
+LEVELS_AT_MOST = 450
+"""How deep the directories of a node can be nested.
+
+AiiDA keeps them as JSON, in two levels for each directory, and up to version 3.11 Python reads and
+writes no more than 1,000 levels, less the calls that lead there: 100 are left for these.
+"""
 
 _DIGITS = "0123456789abcdef"
 _NAMED_AT_MOST = 10
@@ -129,16 +137,23 @@ def list_files(content: str, leave_out: frozenset[str] = frozenset()) -> Files:
         What the attributes of :class:`~aiidadb.migration.repository.node_folders.Tree` are.
 
     Raises:
-        CannotBeMovedError: A name is not valid UTF-8, so JSON cannot hold it.
+        CannotBeMovedError: A name is not valid UTF-8, so JSON cannot hold it; or the directories
+            are nested more than :data:`LEVELS_AT_MOST` deep.
         OSError: A directory cannot be read.
     """
     metadata: Metadata = {}
     files: list[tuple[str, Metadata]] = []
     linked_directories: list[str] = []
     left_out = 0
-    waiting = [(content, metadata)]
+    waiting = [(content, metadata, 0)]
     while waiting:
-        directory, here = waiting.pop()
+        directory, here, level = waiting.pop()
+        if level > LEVELS_AT_MOST:
+            raise CannotBeMovedError(
+                f"the directories in {content} are nested more than {LEVELS_AT_MOST} levels deep, "
+                "too deep for AiiDA, which keeps them as JSON: pack the inner ones into an "
+                "archive, such as a .tar file, and run again"
+            )
         objects: dict[str, Metadata] = {}
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -154,7 +169,7 @@ def list_files(content: str, leave_out: frozenset[str] = frozenset()) -> Files:
                 elif entry.is_symlink():
                     linked_directories.append(entry.path)
                 else:
-                    waiting.append((entry.path, below))
+                    waiting.append((entry.path, below, level + 1))
         leave_out = frozenset()  # names in the directories below are none of those
         if objects:
             here["o"] = objects
@@ -286,7 +301,7 @@ def _answer_each(nodes: str) -> None:
             answer = marshal.dumps(
                 list_with_files(nodes, name.strip(), look_at_file=require_readable_file)
             )
-        except (OSError, CannotBeMovedError, ValueError):  # the last: too deep for marshal
+        except (OSError, CannotBeMovedError):
             answer = marshal.dumps(None)
         sys.stdout.buffer.write(len(answer).to_bytes(SIZE_BYTES, "little") + answer)
         sys.stdout.buffer.flush()

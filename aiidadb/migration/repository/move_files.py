@@ -36,6 +36,7 @@ from aiidadb.migration.repository.node_folders import (
     NO_FILES,
     SHARDS,
     SYMBOLS_FILE,
+    has_folder_of,
     list_shard,
     nodes_path,
     read_tree,
@@ -63,6 +64,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 # that is a batch of its own.
 _FILES_AT_ONCE = 2_000
 _NODES_AT_ONCE = 2_000
+_NODES_ASKED: Final = 500
 
 _SYMBOLS: Final = frozenset({SYMBOLS_FILE})
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -84,7 +86,7 @@ async def _move_repository(context: StepContext) -> StepOutcome:
             that is there has a folder of none of them; a container exists already; a file
             cannot be read; the disk is full.
     """
-    is_to_move = await _check_repository(context)
+    asked = await _check_repository(context)
     repository = context.options.repository
     if repository is None:
         note = (
@@ -93,25 +95,38 @@ async def _move_repository(context: StepContext) -> StepOutcome:
             "repository|uuid"
         )
         return StepOutcome(notes=(note,))
-    nodes, owner = await _nodes_and_owner(context)
     async with AsyncExitStack() as stack:
-        move = _Move(context, repository, nodes, stack)
+        move = _Move(context, repository, asked.nodes, stack)
+        move.notes += asked.notes
         await _lock(stack, repository, context.options.dry_run)
-        if is_to_move and nodes and not await move.belongs():
-            move.leave_alone()
-            is_to_move = False
         container_id = None
         if not context.options.dry_run:
-            container_id = await _in_thread(take_place, repository, owner)
-        if is_to_move:
+            container_id = await _in_thread(take_place, repository, asked.owner)
+        if asked.is_to_move:
             await move.run()
         if container_id is not None:
             await _write_setting(context, container_id, move.notes)
             await _in_thread(sync_directory, container_path(repository))
-    return move.outcome(container_id, moved=is_to_move)
+    return move.outcome(container_id, moved=asked.is_to_move)
 
 
-async def _check_repository(context: StepContext) -> bool:
+class _Asked(NamedTuple):
+    """What was asked before anything is done.
+
+    Attributes:
+        nodes: How many the database has.
+        owner: What the database is known by.
+        is_to_move: Whether there are files to move.
+        notes: Why what is there is left alone, if it is.
+    """
+
+    nodes: int
+    owner: str
+    is_to_move: bool
+    notes: tuple[str, ...] = ()
+
+
+async def _check_repository(context: StepContext) -> _Asked:
     """Refuse what the step would refuse before it does anything. Only reads.
 
     It can be asked of a database of any version, long before the step's turn comes.
@@ -120,12 +135,12 @@ async def _check_repository(context: StepContext) -> bool:
         context: The step's context.
 
     Returns:
-        Whether there are files to move.
+        What was asked.
 
     Raises:
         MissingExtraError: The package ``disk-objectstore`` is not installed.
-        StorageMigrationError: The database has nodes and its repository does not exist, or may not
-            be written; a container is there already.
+        StorageMigrationError: The database has nodes and its repository does not exist, may not be
+            written, or has a folder of none of them; a container is there already.
     """
     nodes, owner = await _nodes_and_owner(context)
     repository = context.options.repository
@@ -136,14 +151,37 @@ async def _check_repository(context: StepContext) -> bool:
                 "repository, and none was named: name it in the profile or by --repository, "
                 f"{OR_WITHOUT_FILES}"
             )
-        return False
+        return _Asked(nodes, owner, is_to_move=False)
     await _in_thread(import_disk_objectstore)
     await _in_thread(check_place, repository, owner)
     await _in_thread(_require_writable, context, repository)
     is_to_move = await _in_thread(_is_to_move, context, repository, nodes)
-    if is_to_move:
-        await check_export_directory(context)  # for what has no counterpart
-    return is_to_move
+    if not is_to_move:
+        return _Asked(nodes, owner, is_to_move=False)
+    await check_export_directory(context)  # for what has no counterpart
+    if nodes == 0 or await _belongs(context, repository):
+        return _Asked(nodes, owner, is_to_move=True)
+    text = (
+        f"not one of the database's nodes ({nodes}) has a folder in {nodes_path(repository)}: it "
+        "is another database's, or empty"
+    )
+    if not context.options.without_repository:
+        raise StorageMigrationError(
+            f"{text}; name the right repository (--repository), {OR_WITHOUT_FILES}"
+        )
+    return _Asked(nodes, owner, is_to_move=False, notes=(f"{text}; it was left alone",))
+
+
+async def _belongs(context: StepContext, repository: Path) -> bool:
+    """Whether a node of the database has a folder in the repository, as the first ones should."""
+    query = QUERIES["repository_node_uuids"]
+    nodes = nodes_path(repository)
+    last = 0
+    while rows := await query.fetch(context.connection, last, _NODES_ASKED):
+        last = rows[-1]["pk"]
+        if await _in_thread(has_folder_of, nodes, [row["uuid"] for row in rows]):
+            return True
+    return False
 
 
 async def _nodes_and_owner(context: StepContext) -> tuple[int, str]:
@@ -167,27 +205,6 @@ class _Move:
         self._symbols_left = 0
         self._mismatches = Mismatches(context, stack)
         self._objects = ObjectWriter(None, from_thread.check_cancelled)
-
-    async def belongs(self) -> bool:
-        """Whether a node of the database has a folder in the repository."""
-        async with _one_ahead(self._list_shards()) as listings:
-            async for found in listings:
-                uuids = {row["uuid"] for row in await self._nodes_of(found)}
-                if not all(uuids.isdisjoint(one.shard.folders) for one in found):
-                    return True
-        return False
-
-    def leave_alone(self) -> None:
-        """Refuse a repository in which no node has a folder, or note that it was left alone."""
-        text = (
-            f"not one of the database's nodes ({self._nodes}) has a folder in "
-            f"{nodes_path(self._repository)}: it is another database's, or empty"
-        )
-        if not self._context.options.without_repository:
-            raise StorageMigrationError(
-                f"{text}; name the right repository (--repository), {OR_WITHOUT_FILES}"
-            )
-        self.notes.append(f"{text}; it was left alone")
 
     async def run(self) -> None:
         """Write the objects and the nodes' metadata."""
@@ -333,7 +350,7 @@ class _Move:
         return [
             _Moved(
                 folder.uuid,
-                _as_json(folder, tree) if tree.metadata else None,
+                json.dumps(tree.metadata) if tree.metadata else None,
                 tree.left_out,
                 tuple(tree.linked_directories),
             )
@@ -371,16 +388,6 @@ class _Waiting(NamedTuple):
     def tree(self) -> Tree | None:
         """What is in it, where that was read ahead and is wanted as it is."""
         return None if self.leave_out else self.ahead.trees.get(self.content)
-
-
-def _as_json(folder: _Waiting, tree: Tree) -> str:
-    try:
-        return json.dumps(tree.metadata)
-    except RecursionError:
-        raise StorageMigrationError(
-            f"the directories in {folder.content} are nested too deeply for AiiDA, which keeps "
-            "them as JSON: pack the inner ones into an archive, such as a .tar file, and run again"
-        ) from None
 
 
 class _Moved(NamedTuple):

@@ -7,6 +7,7 @@ Everything here only reads. The rules are those of aiida-core 2.9.4's step 0047.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from aiidadb.exceptions import StorageMigrationError
 from aiidadb.migration.repository import lister
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Shard",
     "Tree",
     "file_of_node",
+    "has_folder_of",
     "list_shard",
     "nodes_path",
     "read_tree",
@@ -100,6 +102,29 @@ def file_of_node(repository: Path, uuid: str, name: str) -> Path:
     return nodes_path(repository) / uuid[:2] / uuid[2:4] / uuid[4:] / "path" / name
 
 
+def has_folder_of(nodes: Path, uuids: Iterable[str]) -> bool:
+    """Whether one of some nodes has a folder with ``path`` or ``raw_input``. Blocks.
+
+    Args:
+        nodes: What :func:`nodes_path` gives.
+        uuids: The nodes' uuids, without dashes, lower case.
+
+    Returns:
+        True also where a folder cannot be looked at: what is in it is not known.
+    """
+    for uuid in uuids:
+        rest = "-".join((uuid[4:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
+        for content in ("path", "raw_input"):
+            try:
+                os.lstat(f"{nodes}/{uuid[:2]}/{uuid[2:4]}/{rest}/{content}")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return True
+            return True
+    return False
+
+
 def list_shard(nodes: Path, shard: str, interrupted: Callable[[], None] = lister.go_on) -> Shard:
     """Find the folders of the nodes whose uuids begin with two digits.
 
@@ -127,7 +152,8 @@ def read_tree(content: str | Path, leave_out: frozenset[str] = frozenset()) -> T
         leave_out: Names right in that directory to leave out.
 
     Raises:
-        StorageMigrationError: A name is not valid UTF-8, so JSON cannot hold it.
+        StorageMigrationError: A name is not valid UTF-8, or directories are nested too deep, so
+            that JSON cannot hold them.
         OSError: A directory cannot be read.
     """
     try:

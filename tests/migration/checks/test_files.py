@@ -7,14 +7,15 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -24,12 +25,21 @@ from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.migration.checks import files
 from aiidadb.migration.checks.files import _Walk
 from aiidadb.migration.repository import move_files
+from aiidadb.migration.repository.lister import LEVELS_AT_MOST
 from aiidadb.migration.repository.lister_processes import ListerProcesses
-from aiidadb.migration.repository.node_folders import nodes_path
+from aiidadb.migration.repository.node_folders import has_folder_of, nodes_path
 from aiidadb.migration.repository.read_ahead import ReadAhead
-from tests.helpers.databases import connected
+from tests.helpers.databases import connected, run_script
 from tests.helpers.migrating import opened
-from tests.helpers.old_nodes import add_files, add_node, node_folder
+from tests.helpers.old_database import state_of
+from tests.helpers.old_nodes import (
+    add_file_in,
+    add_files,
+    add_node,
+    nest_directories,
+    node_folder,
+)
+from tests.helpers.roles import role_with
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
@@ -77,6 +87,12 @@ async def test_all_that_cannot_be_moved_is_found_at_once(
             "two_contents": 2,
         }
         assert check.refused == check.findings
+        assert {code: finding.pks for code, finding in found.items()} == {
+            "broken_link": (1, 2),
+            "special_file": (2,),
+            "unstorable_file_name": (3,),
+            "two_contents": (4, 5),
+        }
         assert str(node_folder(tmp_path, UUIDS[3])) in found["two_contents"].message
         assert "\\xff" in found["unstorable_file_name"].message
         with pytest.raises(aiidadb.StorageMigrationError, match="4 findings"):
@@ -132,23 +148,131 @@ async def test_where_a_package_is_missing_the_remedy_is_to_install_it(
     await databases.drop(dsn)
 
 
-async def test_directories_nested_too_deeply_for_json_are_named(
+@pytest.mark.parametrize("listing", ["one thread", "threads", "processes"])
+@pytest.mark.usefixtures("in_a_directory_of_its_own")
+async def test_directories_nested_too_deeply_for_json_are_found_before_the_first_change(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listing: str
+) -> None:
+    if listing == "processes":
+        monkeypatch.setattr(files, "_WORTH_PROCESSES", 0.0)
+        monkeypatch.setattr(files, "useful_number", lambda: 2)
+    monkeypatch.setattr(files, "_WAITING", -1 if listing == "threads" else 1e9)
+    dsn = await _with_nodes(databases, UUIDS)  # the shards from 04 on are listed in that way
+    deepest = {3: 0, 4: LEVELS_AT_MOST, 5: LEVELS_AT_MOST + 1, 6: 3 * LEVELS_AT_MOST}
+    places = []
+    for number, levels in deepest.items():
+        places.append(add_files(tmp_path, UUIDS[number], {}))
+        add_file_in(nest_directories(places[-1], levels), "a")
+    before = await state_of(dsn), _all_below(tmp_path)
+
+    async with opened(dsn, tmp_path) as backend:
+        check = await backend.schema.check()
+        with pytest.raises(aiidadb.StorageMigrationError, match="too_deep_directories") as caught:
+            await backend.schema.migrate()
+        assert (await state_of(dsn), _all_below(tmp_path)) == before
+        (finding,) = check.findings
+        assert (finding.code, finding.action) == ("too_deep_directories", "refused")
+        assert (finding.pks, finding.count) == ((6, 7), 2)
+        assert f"({places[2]}, {places[3]})" in finding.message
+        assert "nested more than 450 levels deep" in finding.message
+        assert finding.remedy in str(caught.value)
+
+        for place in places[2:]:
+            pack = ["tar", "-C", str(place), "-cf", str(place / "d.tar"), "d"]
+            subprocess.run(pack, check=True)
+            subprocess.run(["rm", "-r", place / "d"], check=True)  # nor does shutil go so deep
+        assert await backend.schema.check() == aiidadb.MigrationCheck()
+        await backend.schema.migrate()
+    async with connected(dsn) as connection:
+        query = "select repository_metadata::text from db_dbnode order by id"
+        texts = [row[0] for row in await connection.fetch(query)]
+    assert [text.count('"d"') for text in texts] == [0] * 4 + [LEVELS_AT_MOST] + [0] * 3
+    assert [text.count('"d.tar"') for text in texts] == [0] * 5 + [1, 1, 0]
+    assert json.loads(texts[4])
+    subprocess.run(["rm", "-r", tmp_path / "repository"], check=True)
+    await databases.drop(dsn)
+
+
+def _all_below(directory: Path) -> dict[str, int]:
+    """Every path in a directory, however deep, with the time of its last change."""
+    found = {}
+    waiting = [str(directory)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                found[entry.path] = entry.stat(follow_symlinks=False).st_mtime_ns
+                if entry.is_dir():
+                    waiting.append(entry.path)
+    return found
+
+
+@pytest.mark.parametrize("last", ["directory", "file"])
+async def test_paths_longer_than_the_system_allows_are_found(tmp_path: Path, last: str) -> None:
+    name = "n" * 200
+    place = add_files(tmp_path, UUIDS[0], {})
+    (place / "link").symlink_to("n" * 300)  # whose own path is short
+    levels = (4096 - len(str(place))) // (len(name) + 1)
+    if last == "directory":
+        os.close(nest_directories(place, levels + 1, name))
+    else:
+        add_file_in(nest_directories(place, levels, name), name)
+    try:
+        walk = _walk_of(nodes_path(tmp_path))
+        await in_thread(walk.look_at_shards, [UUIDS[0][:2]])
+        walk.end()
+        assert walk.counts == {"broken_link": 1, "too_deep_directories": 1}
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "repository"], check=True)
+
+
+@pytest.mark.parametrize("number", [8, 45])
+async def test_a_repository_of_another_database_is_found_before_the_first_change(
+    databases: Databases, tmp_path: Path, number: int
+) -> None:
+    dsn = await database_at(databases, number)
+    async with connected(dsn) as connection:
+        for uuid in UUIDS:
+            await add_node(connection, FOLDER, uuid)
+        if number == 8:  # when uuids were texts
+            await connection.execute("update db_dbnode set uuid = upper(uuid)")
+    add_files(tmp_path, f"ff{UUIDS[0][2:]}", {"a": b"a"})
+    before = await state_of(dsn)
+    async with opened(dsn, tmp_path) as backend:
+        (finding,) = (await backend.schema.check()).findings
+        assert (finding.code, finding.action, finding.count) == ("repository", "refused", 1)
+        assert "not one of the database's nodes (8) has a folder" in finding.message
+        with pytest.raises(aiidadb.StorageMigrationError, match="another database's, or empty"):
+            await backend.schema.migrate()
+        assert await state_of(dsn) == before
+        node_folder(tmp_path, UUIDS[0]).mkdir(parents=True)  # without content
+        assert len((await backend.schema.check()).findings) == 1
+        add_files(tmp_path, UUIDS[7], {}, content="raw_input")
+        assert await backend.schema.check() == aiidadb.MigrationCheck()
+    await databases.drop(dsn)
+
+
+async def test_whether_a_repository_is_another_databases_all_nodes_are_asked_for(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsn = await _with_nodes(databases, UUIDS[:1])
-    place = add_files(tmp_path, UUIDS[0], {"sub/a": b"a"})
-
-    def dumps(_metadata: object) -> str:  # how deep is too deep depends on the version of Python
-        raise RecursionError
-
-    monkeypatch.setattr(move_files, "json", SimpleNamespace(dumps=dumps))
+    monkeypatch.setattr(move_files, "_NODES_ASKED", 3)
+    dsn = await _with_nodes(databases, UUIDS)
+    add_files(tmp_path, UUIDS[7], {})
     async with opened(dsn, tmp_path) as backend:
-        with pytest.raises(aiidadb.StorageMigrationError, match="nested too deeply") as caught:
-            await backend.schema.migrate()
-        assert str(place) in str(caught.value)
-        monkeypatch.undo()
-        await backend.schema.migrate()
+        assert await backend.schema.check() == aiidadb.MigrationCheck()
     await databases.drop(dsn)
+
+
+def test_folders_that_cannot_be_looked_at_are_not_taken_for_another_databases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [UUIDS[0].replace("-", "")]
+    assert not has_folder_of(nodes_path(tmp_path), asked)
+
+    def refuse(_path: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    assert has_folder_of(nodes_path(tmp_path), asked)
 
 
 def test_files_and_directories_that_may_not_be_read_are_found(tmp_path: Path) -> None:
@@ -265,6 +389,21 @@ async def test_files_of_others_that_may_not_be_read_are_found(
             check = await backend.schema.check("1.0.47")
             found = [finding.count for finding in check.findings]
             assert found == ([unreadable] if unreadable else [])
+    await databases.drop(dsn)
+
+
+async def test_files_are_found_for_a_role_that_may_not_read_their_nodes_too(
+    databases: Databases, tmp_path: Path
+) -> None:
+    dsn = await _with_nodes(databases, UUIDS[:1])
+    (add_files(tmp_path, UUIDS[0], {}) / "link").symlink_to("nowhere")
+    async with role_with(dsn, "create on schema public") as of_role:
+        role = urlsplit(of_role).username
+        await run_script(dsn, f"revoke select on db_dbnode from {role}")
+        async with opened(of_role, tmp_path) as backend:
+            found = {one.code: one.pks for one in (await backend.schema.check()).findings}
+    assert found.keys() >= {"table_owner", "broken_link"}
+    assert found["broken_link"] == ()
     await databases.drop(dsn)
 
 

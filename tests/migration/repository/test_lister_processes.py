@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from aiidadb.migration.repository import lister, lister_processes
+from aiidadb.migration.repository.lister import LEVELS_AT_MOST
 from aiidadb.migration.repository.lister_processes import ListerProcesses, useful_number
 from aiidadb.migration.repository.node_folders import nodes_path
 from aiidadb.migration.repository.read_ahead import list_ahead
-from tests.helpers.old_nodes import add_files
+from tests.helpers.old_nodes import add_file_in, add_files, nest_directories
 
 _REST = "111111-0000-4000-8000-000000000000"
 
@@ -83,15 +83,17 @@ def test_one_that_writes_something_else_leaves_its_shards_to_the_caller(
     processes.close()
 
 
-def test_directories_nested_too_deeply_for_the_pipe_are_left_to_the_caller(tmp_path: Path) -> None:
-    deep = str(add_files(tmp_path, f"aa{_REST}", {}))
-    for _ in range(1100):
-        deep = f"{deep}/d"
-        os.mkdir(deep)  # noqa: PTH102 - pathlib does not go so deep
-    add_files(tmp_path, f"ab{_REST}", {"f": b""})
+def test_directories_nested_too_deeply_are_left_to_the_caller(tmp_path: Path) -> None:
+    for digits, levels in (("aa", 1100), ("ab", LEVELS_AT_MOST + 1), ("ac", LEVELS_AT_MOST)):
+        deepest = nest_directories(add_files(tmp_path, f"{digits}{_REST}", {}), levels)
+        add_file_in(deepest, "f")
     processes = ListerProcesses(nodes_path(tmp_path), 1)
     assert processes.list("aa") is None
-    assert processes.list("ab") is not None
+    assert processes.list("ab") is None
+    listed = processes.list("ac")
+    assert listed is not None
+    ((path, _),) = listed.trees[listed.shard.folders[f"ac{_REST}"]].files
+    assert path.endswith("/d" * LEVELS_AT_MOST + "/f")
     processes.close()
     subprocess.run(["rm", "-rf", tmp_path / "repository"], check=True)  # nor does shutil
 

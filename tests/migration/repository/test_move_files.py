@@ -10,6 +10,7 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -37,6 +38,7 @@ from aiidadb.migration.repository.container import (
 from aiidadb.migration.repository.container_mark import MARK
 from aiidadb.migration.repository.container_objects import ObjectWriter, SmallFile
 from aiidadb.migration.repository.directory_lock import lock_directory
+from aiidadb.migration.repository.lister import LEVELS_AT_MOST
 from aiidadb.migration.repository.node_folders import list_shard, read_tree
 from aiidadb.migration.repository.read_ahead import ReadAhead
 from tests.helpers.aiida_storage import aiida_profile_dictionary
@@ -45,9 +47,11 @@ from tests.helpers.choices import some_of
 from tests.helpers.containers import dead_bytes, objects
 from tests.helpers.examples import examples
 from tests.helpers.old_nodes import (
+    add_file_in,
     add_files,
     add_node,
     entries,
+    nest_directories,
     node_folder,
     object_of,
     size_of_all,
@@ -477,6 +481,24 @@ async def test_a_folder_with_both_kinds_of_content_is_refused_by_its_path(
     with pytest.raises(StorageMigrationError) as caught:
         await move(connection, repository)
     assert str(node_folder(repository, uuid)) in str(caught.value)
+
+
+async def test_directories_nested_too_deeply_are_refused_by_their_path(
+    at: At, repository: Path
+) -> None:
+    connection = await at(46)
+    _, uuid = await add_node(connection, "data.Data.")
+    place = add_files(repository, uuid, {})
+    add_file_in(nest_directories(place, LEVELS_AT_MOST + 1), "a")
+    with pytest.raises(StorageMigrationError, match=r"nested more than 450 .* too deep") as caught:
+        await move(connection, repository)
+    assert str(place) in str(caught.value)
+    assert await metadata(connection) == {uuid: {}}
+    subprocess.run(["rm", "-r", place / "d"], check=True)  # shutil does not go so deep
+    add_file_in(nest_directories(place, LEVELS_AT_MOST), "a")
+    await move(connection, repository)
+    assert str(await metadata(connection)).count("'d'") == LEVELS_AT_MOST
+    subprocess.run(["rm", "-r", place / "d"], check=True)
 
 
 def test_only_folders_named_as_aiida_names_them_are_nodes(tmp_path: Path) -> None:

@@ -565,7 +565,7 @@ class SchemaManager:
         meanwhile, but who writes nodes waits. Where that must not be, create it by hand, with
         ``concurrently``::
 
-            create index concurrently on db_dbnode ((attributes ->> 'process_state'));
+            create index concurrently on db_dbnode (left(attributes ->> 'process_state', 10));
             analyze db_dbnode;
 
         Args:

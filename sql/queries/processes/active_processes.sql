@@ -17,7 +17,7 @@ select
         from db_dbnode as node
         where node.node_type like 'process.%'
             -- As in the index on states, if there is one: see create_process_state_index.
-            and node.attributes ->> 'process_state' in ('created', 'running', 'waiting')
+            and left(node.attributes ->> 'process_state', 10) in ('created', 'running', 'waiting')
             and (
                 $1::text is null
                 or node.id = any($1::text::bigint[])

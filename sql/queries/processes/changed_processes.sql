@@ -18,7 +18,7 @@ with found as (
         and node.mtime > $3::timestamptz
         -- One that Python cannot hold could not be given as the next time.
         and node.mtime <= '9999-12-31 23:59:59.999999+00'::timestamptz
-        and ($1::text[] is null or node.attributes ->> 'process_state' = any($1::text[]))
+        and ($1::text[] is null or left(node.attributes ->> 'process_state', 10) = any($1::text[]))
         and ($2::timestamptz is null or node.ctime >= $2::timestamptz)
     order by node.mtime
     fetch first (coalesce($4::bigint, 9223372036854775807)) rows with ties

@@ -15,7 +15,7 @@ with found as (
     from db_dbnode as node
     where node.node_type like 'process.%'
         -- As in the index on states, if there is one: see create_process_state_index.
-        and ($1::text[] is null or node.attributes ->> 'process_state' = any($1::text[]))
+        and ($1::text[] is null or left(node.attributes ->> 'process_state', 10) = any($1::text[]))
         and ($2::timestamptz is null or node.ctime >= $2::timestamptz)
         and ($4::text is null or node.id = any($4::text::bigint[]))
     order by

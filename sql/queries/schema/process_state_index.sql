@@ -10,7 +10,8 @@ select
     index.indisvalid as valid
 from pg_index as index
 where index.indrelid = 'db_dbnode'::regclass
-    and pg_get_expr(index.indexprs, index.indrelid) = '(attributes ->> ''process_state''::text)'
+    and pg_get_expr(index.indexprs, index.indrelid)
+    = '"left"((attributes ->> ''process_state''::text), 10)'
     and index.indkey[0] = 0
     and index.indpred is null
 order by

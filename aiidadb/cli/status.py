@@ -13,6 +13,7 @@ from aiidadb.cli.output.json_output import echo_json
 from aiidadb.cli.output.tables import table
 from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import IncompatibleStorageSchema, RepositoryError, SchemaError
+from aiidadb.migration.process_state_index import ProcessStateIndex
 from aiidadb.migration.repository.container import read_container_id
 from aiidadb.schema import GENERATION
 from aiidadb.sql import QUERIES
@@ -51,6 +52,8 @@ _CONTAINERS: Final[Mapping[object, str]] = {
     "not checked": "not checked: no repository was named",
 }
 
+_INDEX: Final = "process_state_index"
+
 _PATIENCE: Final = 2.0
 """Seconds that a look at the users may take, whose table a migration can keep locked."""
 
@@ -59,8 +62,8 @@ _PATIENCE: Final = 2.0
 @click.option(
     "--detailed",
     is_flag=True,
-    help="Also count nodes, links, groups and the like, and look for missing indexes. This may "
-    "take a while.",
+    help="Also count nodes, links, groups and the like, and look for missing indexes and for the "
+    "optional one on process states. This may take a while.",
 )
 @command_options
 def status(database: Database, detailed: bool) -> None:
@@ -87,7 +90,7 @@ def status(database: Database, detailed: bool) -> None:
 def _lines(facts: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Name and value as they are shown."""
     silent = {"container", *(doubt for doubt, _ in _DOUBTS.values())}
-    for fact, value in {**facts, **_without_container(facts)}.items():
+    for fact, value in {**facts, **_without_container(facts), **_named_index(facts)}.items():
         if fact in silent:
             continue
         name = _LABELS.get(fact, fact).replace("_", " ")
@@ -109,6 +112,14 @@ def _without_container(facts: Mapping[str, object]) -> dict[str, object]:
         "opened_by": f"{facts['opened_by']}, with a file container",
         "aiida": f"{facts['aiida']}; AiiDA does not open it without a file container ({words})",
     }
+
+
+def _named_index(facts: Mapping[str, object]) -> dict[str, object]:
+    """The index on process states by its name, where it was looked for."""
+    if _INDEX not in facts:
+        return {}
+    index = facts[_INDEX]
+    return {_INDEX: index.name if isinstance(index, ProcessStateIndex) else "none"}
 
 
 def _origin(database: Database) -> dict[str, object]:
@@ -200,6 +211,7 @@ async def _details(backend: Backend) -> dict[str, object]:
     return {
         "counts": await backend.schema.count_rows(),
         "missing_indexes": await backend.schema.get_unindexed_references(),
+        _INDEX: await backend.schema.get_process_state_index(),
     }
 
 

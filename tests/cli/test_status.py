@@ -183,6 +183,7 @@ def test_what_is_behind_is_told_with_status_0(run, main_dsn, django_dsn):
 def test_details_count_exactly_and_name_missing_indexes(run, main_campaign):
     told = run("status", "--detailed", "--dsn", main_campaign, "--json").json
     assert told["missing_indexes"] == []
+    assert told["process_state_index"] is None
     for name, number in told["counts"].items():
         assert number == count(main_campaign, f"db_db{name.removesuffix('s')}"), name
     assert set(told["counts"]) == {
@@ -209,7 +210,19 @@ def test_details_count_exactly_and_name_missing_indexes(run, main_campaign):
     fetch(main_campaign, "create index on db_dbcomment (user_id) where user_id > 5")
     shown = run("status", "--detailed", "--dsn", main_campaign).out
     assert re.search(rf"^nodes +{told['counts']['nodes']:,}$", shown, re.MULTILINE)
-    assert "missing indexes   db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
+    assert "missing indexes      db_dbcomment.dbnode_id, db_dbcomment.user_id\n" in shown
+    assert "process state index  none\n" in shown
+
+
+@pytest.mark.quick
+def test_details_name_the_index_on_process_states(run, main_dsn, empty_dsn):
+    index = run("index", "create", "--dsn", main_dsn, "--json").json["index"]
+    told = run("status", "--detailed", "--dsn", main_dsn, "--json").json
+    assert told["process_state_index"] == index
+    shown = run("status", "--detailed", "--dsn", main_dsn).out
+    assert re.search(rf"^process state index +{index['name']}$", shown, re.MULTILINE)
+    empty = run("status", "--detailed", "--dsn", empty_dsn, "--json").json
+    assert empty["process_state_index"] is None
 
 
 @pytest.mark.parametrize("number", some_of(VERSIONS, {1, 20, 49}))
@@ -219,4 +232,5 @@ async def test_details_are_told_of_every_version(databases, number):
     assert (told.returncode, told.stderr) == (0, "")
     assert set(json.loads(told.stdout)["counts"].values()) == {0}
     assert json.loads(told.stdout)["missing_indexes"] == []
+    assert json.loads(told.stdout)["process_state_index"] is None
     await databases.drop(dsn)

@@ -9,7 +9,7 @@ select
     pg_relation_size(index.indexrelid) as size,
     index.indisvalid as valid
 from pg_index as index
-where index.indrelid = 'db_dbnode'::regclass
+where index.indrelid = to_regclass('db_dbnode')
     and pg_get_expr(index.indexprs, index.indrelid)
     = '"left"((attributes ->> ''process_state''::text), 10)'
     and index.indkey[0] = 0

@@ -31,7 +31,12 @@ from aiidadb.migration.migration_lock import LOCK_KEY
 from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, CallersError, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
-from aiidadb.migration.process_state_index import ProcessStateIndex, create_index, drop_index
+from aiidadb.migration.process_state_index import (
+    ProcessStateIndex,
+    create_index,
+    drop_index,
+    require_owner,
+)
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
@@ -227,8 +232,9 @@ class SchemaManager:
     async def get_process_state_index(self) -> ProcessStateIndex | None:
         """The index on the states of processes, which :meth:`create_process_state_index` creates.
 
-        One that was created by hand counts too, whatever its name. None: there is no such index, or
-        none that can be used.
+        Returns:
+            One that was created by hand counts too, whatever its name. None: there is none that can
+            be used, as in a database that is older than the column, or empty.
         """
         rows = await QUERIES["process_state_index"].fetch(self._session)
         return next(
@@ -554,15 +560,17 @@ class SchemaManager:
     async def create_process_state_index(
         self, *, progress: ProgressCallback | None = None, patience: float = PATIENCE
     ) -> bool:
-        """Create an index on the states of processes, by which active ones are found at once.
+        """Create an index on the states of processes, by which the active ones are found.
 
         AiiDA's schema has no such index, and does not mind this one: AiiDA works on the database as
         before, and the server keeps the index up to date. (AiiDA's own migration of a database of
         1.x drops it.) With it, :meth:`aiidadb.QueryManager.get_processes` never reads all processes
-        to find the active ones. A backend that is open notices it within a quarter of an hour.
+        to find the active ones. A backend that is already open, this one too, notices it within a
+        quarter of an hour.
 
-        It is all or nothing, and takes about half a second for a million nodes. Others can read
-        meanwhile, but who writes nodes waits. Where that must not be, create it by hand, with
+        It is created completely or not at all. Meanwhile others can read nodes, but whoever writes
+        them waits: about half a second per million nodes, or, where attributes are large, as long
+        as it takes to read them all. Where nobody may wait, create it by hand, with
         ``concurrently``::
 
             create index concurrently on db_dbnode (left(attributes ->> 'process_state', 10));
@@ -593,6 +601,9 @@ class SchemaManager:
         self, *, progress: ProgressCallback | None = None, patience: float = PATIENCE
     ) -> bool:
         """Drop the index on the states of processes, whatever its name.
+
+        Nobody can read or write nodes while it is dropped, which takes a moment. Where others use
+        them, it waits for a second or two at a time, and in between lets those pass who came later.
 
         Args:
             progress: As for :meth:`create_process_state_index`.
@@ -629,6 +640,7 @@ class SchemaManager:
         options = MigrationOptions(patience=patience, progress=progress)
         try:
             with served(self._session, since=WITH_JSON_COLUMNS):
+                await require_owner(self._session)
                 async with self._connection(options) as connection:
                     return await change(connection, options)
         except CallersError as error:

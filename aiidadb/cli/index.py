@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from aiidadb.cli.groups import Group
 from aiidadb.cli.options import command_options, group_options
-from aiidadb.cli.output.console import echo
+from aiidadb.cli.output.console import echo, visible
 from aiidadb.cli.output.json_output import echo_json
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def index() -> None:
     """Create and drop an index on the states of processes.
 
     AiiDA's schema has none, so the processes that are still active are found only by
-    reading all of them. With the index, aiidadb finds them at once however large the
-    database is. AiiDA works as before, and keeps the index up to date.
+    reading all of them. With the index, finding them takes the same time in a database of
+    any size. AiiDA works as before, and the server keeps the index up to date. To see
+    whether it is there, run aiidadb status --detailed.
     """
 
 
@@ -36,9 +38,9 @@ def index() -> None:
 def create_index(database: Database) -> None:
     """Create the index on process states, if it is not there.
 
-    The role must own AiiDA's tables. Others can read meanwhile; who writes nodes waits,
-    about half a second for a million nodes. Ctrl-C ends the command, and leaves
-    nothing behind.
+    The role must own AiiDA's tables. Meanwhile others can read nodes, but whoever writes
+    them waits: about half a second per million nodes, longer where attributes are large.
+    Ctrl-C ends the command, and leaves nothing behind.
     """
 
     async def create(backend: Backend) -> tuple[bool, ProcessStateIndex | None]:
@@ -59,7 +61,7 @@ def create_index(database: Database) -> None:
 def drop_index(database: Database) -> None:
     """Drop the index on process states, if it is there, without asking for confirmation.
 
-    No data are lost: index create makes it again.
+    No data are lost: aiidadb index create creates it again.
     """
     dropped = database.call(
         lambda backend: backend.schema.drop_process_state_index(progress=_Waits()),
@@ -74,12 +76,14 @@ def drop_index(database: Database) -> None:
 
 
 class _Waits:
-    """Tells the user what is waited for, once for each."""
+    """Shows what is waited for, each once."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
 
     def __call__(self, now: MigrationProgress) -> None:
-        if now.what not in self._told:
-            self._told.add(now.what)
-            echo(f"{now.what} …", stderr=True)
+        if now.what not in self._shown:
+            self._shown.add(now.what)
+            # Rich replaces sys.stderr while it draws a spinner there, so as to erase it first;
+            # click.echo would write past that, into the spinner's line.
+            sys.stderr.write(f"{visible(now.what)} …\n")

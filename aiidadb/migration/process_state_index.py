@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from aiidadb.exceptions import PermissionDenied
 from aiidadb.migration.patience import with_patience
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.transaction import atomic
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.options import MigrationOptions
 
-__all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index"]
+__all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index", "require_owner"]
 
 IndexChange: TypeAlias = "Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]]"
 """What :func:`create_index` and :func:`drop_index` are."""
@@ -34,6 +36,21 @@ class ProcessStateIndex:
 
     name: str
     size: int
+
+
+async def require_owner(session: Session) -> None:
+    """Refuse a role that can neither create the index nor drop it, whatever it is granted.
+
+    Raises:
+        PermissionDenied: The role is not a member of the one that owns the nodes.
+    """
+    others = await QUERIES["migration_foreign_tables"].fetch(session, ["db_dbnode"])
+    if others:
+        raise PermissionDenied(
+            f"db_dbnode belongs to the role {others[0]['owner']}: connect as that role, or as one "
+            "that is a member of it",
+            sqlstate="42501",
+        )
 
 
 async def create_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:

@@ -509,16 +509,19 @@ class QueryManager:
         sqlalchemy line, which has no index on either time).
 
         States are in no index of AiiDA's. With the one that
-        :meth:`aiidadb.SchemaManager.create_process_state_index` or ``aiidadb index create`` makes,
-        the active processes are found by it at each call. Without it they are found by a look at
-        all processes, though at none of the data, the first time, and then once in a quarter of an
-        hour. In between this backend looks at those that it knows to be active, and at nodes that
-        are new, or were changed since an hour before its last look; where a transaction was open
-        then that has written, since before that one, for up to a day. (So a process that became
-        active in another way than AiiDA's, by SQL that leaves ``mtime`` as it was, on a machine
-        whose clock is more than an hour slow, or in a transaction that was open at the first look,
-        may show a quarter of an hour late.) Inside :meth:`aiidadb.Backend.transaction`, in the
-        sqlalchemy line, and for terminated states, all processes are looked at each time.
+        :meth:`aiidadb.SchemaManager.create_process_state_index` or ``aiidadb index create``
+        creates, active processes are found by it at each call, and terminated ones where they are
+        few. (A backend that is already open notices it within a quarter of an hour.)
+
+        Without it, active processes are found by a look at all processes, though at none of the
+        data, the first time, and then once in a quarter of an hour. In between this backend looks
+        at those that it knows to be active, and at nodes that are new, or were changed since an
+        hour before its last look; where a transaction was open then that has written, since before
+        that one, for up to a day. (So a process that became active in another way than AiiDA's, by
+        SQL that leaves ``mtime`` as it was, on a machine whose clock is more than an hour slow, or
+        in a transaction that was open at the first look, may show a quarter of an hour late.)
+        Inside :meth:`aiidadb.Backend.transaction`, in the sqlalchemy line, and for terminated
+        states, all processes are looked at each time.
 
         Args:
             states: Those in one of these states: ``created``, ``running`` and ``waiting`` are those

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.helpers.command_line import fetch
+from tests.helpers.command_line import fetch, locked
+from tests.helpers.terminal import on_terminal
 
 
 @pytest.mark.quick
@@ -34,3 +35,16 @@ def test_what_does_not_work_is_said(run, empty_dsn):
         failed = run("index", command, "--dsn", empty_dsn)
         assert (failed.status, failed.out) == (1, "")
         assert failed.err.startswith("Error: ")
+
+
+def test_who_is_waited_for_is_shown_in_a_line_of_its_own(main_dsn):
+    with (
+        locked(main_dsn, "db_dbnode", "row exclusive"),
+        on_terminal("index", "create", "--dsn", main_dsn) as terminal,
+    ):
+        terminal.wait_for("waiting: db_dbnode is used by server process")
+        terminal.send("\x03")
+        assert terminal.finish() == 130
+    assert "\x1b[2Kwaiting: " in terminal.raw  # what was in the line, the spinner, is erased first
+    assert "Traceback" not in terminal.text
+    assert fetch(main_dsn, "select to_regclass('aiidadb_process_state')") == [(None,)]

@@ -315,8 +315,8 @@ class Session:
             name: What to call it where it takes long.
             text: Its statement, to be called by the name of its file where no name is given.
                 Without either, how long it takes is not reported here.
-            seconds: How long it lets the driver wait for each statement, for the error to say where
-                that was too short; None: as the pool says.
+            seconds: The limit that ``work`` sets for each statement, which the error names where
+                one takes longer; None: it sets none, and the pool's applies.
 
         Raises:
             ClosedError: The backend was closed.

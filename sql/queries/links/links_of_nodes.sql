@@ -79,7 +79,7 @@ left join lateral (
     where db_dbnode.id = found.other
     offset 0
 ) as other on true
--- They are so already: this is not sorted again.
+-- The rows already come in this order: nothing is sorted again.
 order by
     found.start,
     found.link

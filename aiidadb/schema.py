@@ -569,7 +569,7 @@ class SchemaManager:
         quarter of an hour.
 
         It is created completely or not at all. Meanwhile others can read nodes, but whoever writes
-        them waits: about half a second per million nodes, or, where attributes are large, as long
+        them waits: about a second per million nodes, or, where attributes are large, as long
         as it takes to read them all. Where nobody may wait, create it by hand, with
         ``concurrently``::
 
@@ -588,7 +588,8 @@ class SchemaManager:
             InvalidInputError: An argument cannot be used.
             IncompatibleStorageSchema: The version keeps attributes in another form than JSON.
             StorageMigrationError: The current task is inside :meth:`aiidadb.Backend.transaction`,
-                or the server is reached through a connection pooler.
+                the server is reached through a connection pooler, or something else is named
+                ``aiidadb_process_state``.
             PermissionDenied: The role does not own AiiDA's tables.
             LockTimeout: Others did not release them within ``patience``; the message names them.
             UnknownOutcome: The connection was lost during the commit: call it again.

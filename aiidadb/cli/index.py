@@ -39,7 +39,7 @@ def create_index(database: Database) -> None:
     """Create the index on process states, if it is not there.
 
     The role must own AiiDA's tables. Meanwhile others can read nodes, but whoever writes
-    them waits: about half a second per million nodes, longer where attributes are large.
+    them waits: about a second per million nodes, longer where attributes are large.
     Ctrl-C ends the command, and leaves nothing behind.
     """
 

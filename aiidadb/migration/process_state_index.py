@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiidadb.exceptions import PermissionDenied
+import asyncpg
+
+from aiidadb.exceptions import PermissionDenied, StorageMigrationError
 from aiidadb.migration.patience import with_patience
 from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.transaction import atomic
@@ -13,8 +15,6 @@ from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    import asyncpg
 
     from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.options import MigrationOptions
@@ -64,6 +64,7 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
         Whether it was created.
 
     Raises:
+        StorageMigrationError: Something else has its name.
         LockTimeout: Others did not release the table in time.
         UnknownOutcome: The connection was lost during the commit.
     """
@@ -74,14 +75,19 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
             return False
         for index in found:  # which somebody began to create concurrently, and did not finish
             await connection.execute(f"drop index {index['name']}")
-        await QUERIES["create_process_state_index"].execute(connection)
+        try:
+            await QUERIES["create_process_state_index"].execute(connection)
+        except asyncpg.DuplicateTableError as error:
+            raise StorageMigrationError(
+                'the schema has something else named "aiidadb_process_state"',
+                advice="rename or drop it, and create the index again",
+            ) from error
+        # Only then is it known how many processes there are in each state, without which the index
+        # is not used for rare states and a limit. Were this left for later, it might never come.
+        await connection.execute("analyze db_dbnode")
         return True
 
-    created = await _all_or_nothing(create, connection, options, "create")
-    if created:
-        # Only then is it known how many processes there are in each state.
-        await connection.execute("analyze db_dbnode")
-    return created
+    return await _all_or_nothing(create, connection, options, "create")
 
 
 async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:

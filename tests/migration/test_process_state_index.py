@@ -21,6 +21,7 @@ from aiidadb.exceptions import (
     StorageMigrationError,
 )
 from aiidadb.migration.connection import migrating_connection
+from aiidadb.queries.processes import PROCESS_STATES
 from aiidadb.sql import QUERIES
 from tests.helpers.aiida_process import migrate_by_aiida
 from tests.helpers.cancelling import EACH_WAY, outcome_of
@@ -48,6 +49,7 @@ INDEXES = """
     from pg_indexes
     where tablename = 'db_dbnode'
 """
+STATE = "left(attributes ->> 'process_state', 10)"
 LOCKS = """
     select count(*)
     from pg_locks
@@ -72,6 +74,20 @@ async def write_processes(backend: aiidadb.Backend, states: dict[int, str]) -> N
 
 async def active(backend: aiidadb.Backend) -> list[int]:
     return sorted(row.pk for row in await backend.queries.get_processes(states=ACTIVE))
+
+
+async def until_waited_for(connection: asyncpg.Connection, mode: str, relation: str) -> None:
+    """Until somebody waits for a lock."""
+    query = """
+        select count(*)
+        from pg_locks
+        where not granted
+            and mode = $1
+            and relation = (select oid from pg_class where relname = $2)
+    """
+    async with asyncio.timeout(60):
+        while not await connection.fetchval(query, mode, relation):
+            await asyncio.sleep(0.01)
 
 
 @pytest_asyncio.fixture
@@ -114,6 +130,7 @@ async def test_a_long_text_of_that_name_can_still_be_stored(head_dsn, backend):
     """Which a B-tree does not take; such an attribute can be in a user's own ``Dict``."""
     await backend.schema.create_process_state_index()
     long = "".join(random.Random(1).choices(string.ascii_letters, k=100_000))
+    assert max(map(len, PROCESS_STATES)) < 10
     states = ["running", "running" + long, long, "running ", "runningrunning", "ü" * 5000]
     await write_processes(backend, dict(enumerate(states, start=1)))
     await write_nodes(
@@ -171,27 +188,66 @@ async def test_it_is_what_finds_the_active_ones(head_dsn, backend):
     assert await active(backend) == [2]
 
 
-@pytest.mark.parametrize(
-    ("definition", "counts"),
-    [
-        ("(left(attributes ->> 'process_state', 10))", True),
-        ("(left(attributes ->> 'process_state', 10)) where node_type like 'process.%'", False),
-        ("(left(attributes ->> 'process_state', 9))", False),
-        ("((attributes ->> 'process_state'))", False),
-        ("(left(attributes ->> 'process_label', 10))", False),
-        ("(id, left(attributes ->> 'process_state', 10))", False),
-        ("using hash (left(attributes ->> 'process_state', 10))", True),
-    ],
+SERVING = (
+    f"({STATE})",
+    f"({STATE} desc nulls last)",
+    f"({STATE} text_pattern_ops)",
+    f"({STATE}) include (mtime)",
+    f"({STATE}, id)",
+    f"using hash ({STATE})",
 )
-async def test_one_that_was_created_by_hand_counts_if_it_serves(
-    head_dsn, backend, definition, counts
-):
-    await run_script(head_dsn, f'create index "By hand" on db_dbnode {definition}')
-    index = await backend.schema.get_process_state_index()
-    assert (None if index is None else index.name) == ('"By hand"' if counts else None)
-    assert await backend.schema.create_process_state_index() is not counts
-    assert await backend.schema.drop_process_state_index() is True
-    assert ('"By hand"' in "".join(await fetchval(head_dsn, INDEXES))) is not counts
+NOT_SERVING = (
+    f"using brin ({STATE})",
+    f'({STATE} collate "POSIX")',
+    f"({STATE}) where node_type like 'process.%'",
+    f"(id, {STATE})",
+    "(left(attributes ->> 'process_label', 10))",
+    "(left(attributes ->> 'process_state', 9))",
+    "((attributes ->> 'process_state'))",
+)
+
+
+async def test_one_that_was_created_by_hand_counts_if_it_serves(main_dsn, main_backend):
+    schema = main_backend.schema
+    async with connected(main_dsn) as connection:
+        for definition in (*SERVING, *NOT_SERVING):
+            counts = definition in SERVING
+            await connection.execute(f'create index "By hand" on db_dbnode {definition}')
+            index = await schema.get_process_state_index()
+            assert (None if index is None else index.name) == ('"By hand"' if counts else None)
+            assert await schema.create_process_state_index() is not counts
+            assert await schema.drop_process_state_index() is True
+            is_kept = await connection.fetchval("select to_regclass('\"By hand\"') is not null")
+            assert is_kept is not counts
+            await connection.execute('drop index if exists "By hand"')
+
+
+async def test_it_is_found_where_all_names_are_in_quotes(main_dsn, main_backend):
+    await main_backend.schema.create_process_state_index()
+    async with main_backend.transaction():
+        await main_backend._session.execute("set local quote_all_identifiers = on")
+        index = await main_backend.schema.get_process_state_index()
+    assert index == aiidadb.ProcessStateIndex('"aiidadb_process_state"', 8192)
+
+
+async def test_one_that_is_dropped_meanwhile_is_not_there(main_dsn, main_backend):
+    await main_backend.schema.create_process_state_index()
+    async with connected(main_dsn) as other, connected(main_dsn) as watching:
+        async with other.transaction():
+            await other.execute("drop index aiidadb_process_state")
+            asking = asyncio.create_task(main_backend.schema.get_process_state_index())
+            await until_waited_for(watching, "AccessShareLock", "aiidadb_process_state")
+        async with asyncio.timeout(60):
+            assert await asking is None
+
+
+@pytest.mark.parametrize("taken", ["table", "index"])
+async def test_where_its_name_is_taken_it_is_said(main_dsn, main_backend, taken):
+    definition = "table %s (a int)" if taken == "table" else "index %s on db_dbuser (email)"
+    await run_script(main_dsn, f"create {definition % 'aiidadb_process_state'}")
+    with pytest.raises(StorageMigrationError, match=r"something else named.*rename or drop it"):
+        await main_backend.schema.create_process_state_index()
+    assert await main_backend.schema.drop_process_state_index() is False
 
 
 async def test_what_the_documentation_says_to_do_by_hand_does_the_same(head_dsn, backend):
@@ -227,6 +283,29 @@ async def test_of_many_that_create_it_at_once_one_does(main_backend):
         assert sorted(created) == [False] * 5 + [True]
         dropped = await asyncio.gather(*(schema.drop_process_state_index() for _ in range(4)))
         assert sorted(dropped) == [False] * 3 + [True]
+
+
+async def test_who_takes_the_table_next_does_not_keep_it_from_being_analyzed(
+    main_dsn, main_backend
+):
+    await write_processes(main_backend, {1: "waiting"})
+    async with connected(main_dsn) as writer, connected(main_dsn) as cleaner:
+        async with writer.transaction():
+            await writer.execute("update db_dbnode set label = 'a'")
+            creating = asyncio.create_task(main_backend.schema.create_process_state_index())
+            await until_waited_for(writer, "ShareLock", "db_dbnode")
+            # As a VACUUM of a large table, which lasts.
+            transaction = cleaner.transaction()
+            await transaction.start()
+            lock = "lock table db_dbnode in share update exclusive mode"
+            locking = asyncio.create_task(cleaner.execute(lock))
+            await until_waited_for(writer, "ShareUpdateExclusiveLock", "db_dbnode")
+        async with asyncio.timeout(60):
+            await locking
+            assert await creating is True
+        known = "select count(*) from pg_stats where tablename = 'aiidadb_process_state'"
+        assert await fetchval(main_dsn, known) == 1
+        await transaction.rollback()
 
 
 @pytest.mark.parametrize("name", ["create", "drop"])

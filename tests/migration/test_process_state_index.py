@@ -76,17 +76,17 @@ async def active(backend: aiidadb.Backend) -> list[int]:
     return sorted(row.pk for row in await backend.queries.get_processes(states=ACTIVE))
 
 
-async def until_waited_for(connection: asyncpg.Connection, mode: str, relation: str) -> None:
-    """Until somebody waits for a lock."""
+async def until_waited_for(connection: asyncpg.Connection, mode: str, *relations: str) -> None:
+    """Until somebody waits for a lock on one of these relations."""
     query = """
         select count(*)
         from pg_locks
         where not granted
             and mode = $1
-            and relation = (select oid from pg_class where relname = $2)
+            and relation in (select oid from pg_class where relname = any($2))
     """
     async with asyncio.timeout(60):
-        while not await connection.fetchval(query, mode, relation):
+        while not await connection.fetchval(query, mode, relations):
             await asyncio.sleep(0.01)
 
 
@@ -236,7 +236,8 @@ async def test_one_that_is_dropped_meanwhile_is_not_there(main_dsn, main_backend
         async with other.transaction():
             await other.execute("drop index aiidadb_process_state")
             asking = asyncio.create_task(main_backend.schema.get_process_state_index())
-            await until_waited_for(watching, "AccessShareLock", "aiidadb_process_state")
+            both = ("db_dbnode", "aiidadb_process_state")
+            await until_waited_for(watching, "AccessShareLock", *both)
         async with asyncio.timeout(60):
             assert await asking is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 import pytest
@@ -18,7 +18,7 @@ from aiidadb.exceptions import (
 )
 from aiidadb.migration import connection as migration_connection
 from aiidadb.migration.connection import SESSION_SETTINGS, migrating_connection
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.databases import Databases, connected, run_script
 from tests.helpers.faults import proxy
 from tests.helpers.migrating import migrate, opened
 from tests.helpers.roles import role_with
@@ -123,6 +123,19 @@ async def test_tables_of_the_same_names_behind_in_the_search_path_are_left_alone
     )
     await connection.close()
     assert types == 4
+
+
+async def test_the_schema_that_the_profile_names_is_migrated(old: OldDatabase) -> None:
+    """And not another one, which is what the role would find without the profile."""
+    await run_script(old.dsn, 'alter schema public rename to "Mine"; create schema public')
+    options = quote('-c search_path="Mine"')
+    database = f"{old.dsn}&options={options}"
+    await migrate(database, "1.0.5")
+    async with connected(old.dsn) as connection:
+        query = "select count(*) from pg_tables where schemaname = 'public'"
+        assert await connection.fetchval(query) == 0
+    async with opened(database) as backend:
+        assert str(backend.version) == "1.0.5"
 
 
 async def test_a_migration_connects_as_the_backend_was_told_to(old: OldDatabase) -> None:

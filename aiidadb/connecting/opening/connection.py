@@ -155,11 +155,11 @@ def connect_arguments(profile: Profile, options: dict[str, Any]) -> dict[str, An
     arguments.pop("timeout", None)  # asyncpg's, for our connect_timeout
     if "connect_timeout" in of_profile:
         arguments["connect_timeout"] = of_profile["connect_timeout"]
+    given = arguments.get("server_settings") or {}
     arguments = hide_secrets({**arguments, **options})
     for name in ("connect_timeout", "command_timeout"):
         require_seconds(name, arguments[name])
     require_seconds("slow_statement", arguments["slow_statement"], without="no report")
-    given = arguments.get("server_settings") or {}
     asked = options.get("server_settings") or {}
     ours = {"application_name": "aiidadb", **SERVER_SETTINGS}
     arguments["server_settings"] = {**ours, **given, **asked}

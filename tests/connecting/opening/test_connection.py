@@ -31,6 +31,17 @@ async def test_an_application_name_of_the_caller_wins(profile):
 
 
 @pytest.mark.quick
+async def test_settings_of_the_profile_hold_beside_those_of_the_caller(empty_dsn):
+    asked = "options=-c%20work_mem%3D1MB%20-c%20search_path%3Dx"
+    profile = aiidadb.Profile.from_dsn(f"{empty_dsn}&{asked}")
+    given = {"work_mem": "2MB", "application_name": "mine"}
+    connection = await connect(profile, server_settings=given)
+    for name, value in {**given, "search_path": "x", "jit": "off"}.items():
+        assert await connection.fetchval("select current_setting($1::text)", name) == value
+    await connection.close()
+
+
+@pytest.mark.quick
 async def test_json_arrives_as_python_values(profile):
     async with PoolRegistry() as registry:
         pool = await registry.get_pool(profile)

@@ -70,9 +70,13 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
     """
 
     async def create() -> bool:
-        found = await QUERIES["process_state_index"].fetch(connection)
-        if any(index["valid"] for index in found):
+        if await _is_there(connection):
             return False
+        # Whoever creates one concurrently lets go of the table once theirs can be used.
+        await connection.execute("lock table db_dbnode in share mode")
+        if await _is_there(connection):
+            return False
+        found = await QUERIES["process_state_index"].fetch(connection)
         for index in found:  # which somebody began to create concurrently, and did not finish
             await connection.execute(f"drop index {index['name']}")
         try:
@@ -104,6 +108,11 @@ async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) 
         return bool(found)
 
     return await _all_or_nothing(drop, connection, options, "drop")
+
+
+async def _is_there(connection: asyncpg.Connection) -> bool:
+    found = await QUERIES["process_state_index"].fetch(connection)
+    return any(index["valid"] for index in found)
 
 
 async def _all_or_nothing(

@@ -277,6 +277,28 @@ async def test_what_somebody_left_half_made_is_replaced(head_dsn, backend):
     assert await fetchval(head_dsn, "select to_regclass('by_hand') is null")
 
 
+async def test_one_that_somebody_creates_concurrently_is_waited_for_and_kept(
+    main_dsn, main_backend
+):
+    schema = main_backend.schema
+    async with connected(main_dsn) as reader, connected(main_dsn) as other:
+        async with reader.transaction(isolation="repeatable_read"):
+            await reader.execute("select count(*) from db_dbnode")
+            by_hand = asyncio.create_task(other.execute(BY_HAND))
+            async with asyncio.timeout(60):
+                query = "select count(*) from pg_index where not indisvalid"
+                while not await fetchval(main_dsn, query):
+                    await asyncio.sleep(0.01)
+            creating = asyncio.create_task(schema.create_process_state_index())
+            await until_waited_for(reader, "ShareLock", "db_dbnode")
+        async with asyncio.timeout(60):
+            await by_hand
+            assert await creating is False
+    index = await schema.get_process_state_index()
+    assert index is not None
+    assert index.name == "by_hand"
+
+
 async def test_of_many_that_create_it_at_once_one_does(main_backend):
     schema = main_backend.schema
     async with asyncio.timeout(60):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aiidadb.migration.options import MigrationOptions
 
 __all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index", "require_owner"]
+
+_AGAIN: Final = "run again, which does what is left to do"
 
 IndexChange: TypeAlias = "Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]]"
 """What :func:`create_index` and :func:`drop_index` are."""
@@ -122,7 +124,7 @@ async def _all_or_nothing(
     verb: str,
 ) -> bool:
     async def attempt() -> bool:
-        async with atomic(connection, f"the {verb} of the index on process states"):
+        async with atomic(connection, f"the change to {verb} the index on process states", _AGAIN):
             return await change()
 
     return await with_patience(

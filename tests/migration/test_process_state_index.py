@@ -54,6 +54,7 @@ LOCKS = """
     select count(*)
     from pg_locks
     where relation = 'db_dbnode'::regclass and pid <> pg_backend_pid()
+        and database = (select oid from pg_database where datname = current_database())
 """
 REWRITE = """
     update db_dbnode
@@ -84,6 +85,7 @@ async def until_waited_for(connection: asyncpg.Connection, mode: str, *relations
         where not granted
             and mode = $1
             and relation in (select oid from pg_class where relname = any($2))
+            and database = (select oid from pg_database where datname = current_database())
     """
     async with asyncio.timeout(60):
         while not await connection.fetchval(query, mode, relations):

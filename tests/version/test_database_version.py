@@ -234,6 +234,14 @@ async def test_a_plan_is_counted_in_the_version_that_it_starts_from(
     assert len(counted) == 2
 
 
+WAITING = """
+    select exists (
+        select from pg_locks
+        where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))
+    )
+"""
+
+
 async def test_a_plan_gives_way_to_a_step_that_locks_tables_in_another_order(
     old: OldDatabase,
 ) -> None:
@@ -243,7 +251,7 @@ async def test_a_plan_gives_way_to_a_step_that_locks_tables_in_another_order(
         async with step.transaction():
             await step.execute(f"lock table {tables[-1]} in access exclusive mode")
             planning = asyncio.create_task(backend.schema.plan())
-            while not await step.fetchval("select exists (select from pg_locks where not granted)"):
+            while not await step.fetchval(WAITING):
                 await asyncio.sleep(0.01)
             await step.execute(f"lock table {tables[0]} in access exclusive mode")
         assert (await planning).steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import anyio
 import asyncpg
 
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index", "require_owner"]
 
 _AGAIN: Final = "run again, which does what is left to do"
+
+_COMMITTED_WITHIN: Final = 1.0
+"""Seconds after which a commit that was about to come has come."""
 
 IndexChange: TypeAlias = "Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]]"
 """What :func:`create_index` and :func:`drop_index` are."""
@@ -72,13 +76,17 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
     """
 
     async def create() -> bool:
-        if await _is_there(connection):
+        if _serves(await _find(connection)):
             return False
         # Whoever creates one concurrently lets go of the table once theirs can be used.
         await connection.execute("lock table db_dbnode in share mode")
-        if await _is_there(connection):
+        found = await _find(connection)
+        if found and not _serves(found):
+            # That it can be used is seen by others at the commit, which comes a moment later.
+            await anyio.sleep(_COMMITTED_WITHIN)
+            found = await _find(connection)
+        if _serves(found):
             return False
-        found = await QUERIES["process_state_index"].fetch(connection)
         for index in found:  # which somebody began to create concurrently, and did not finish
             await connection.execute(f"drop index {index['name']}")
         try:
@@ -104,7 +112,7 @@ async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) 
     """
 
     async def drop() -> bool:
-        found = await QUERIES["process_state_index"].fetch(connection)
+        found = await _find(connection)
         for index in found:
             await connection.execute(f"drop index {index['name']}")
         return bool(found)
@@ -112,8 +120,11 @@ async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) 
     return await _all_or_nothing(drop, connection, options, "drop")
 
 
-async def _is_there(connection: asyncpg.Connection) -> bool:
-    found = await QUERIES["process_state_index"].fetch(connection)
+async def _find(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    return await QUERIES["process_state_index"].fetch(connection)
+
+
+def _serves(found: list[asyncpg.Record]) -> bool:
     return any(index["valid"] for index in found)
 
 

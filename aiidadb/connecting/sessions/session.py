@@ -357,12 +357,12 @@ class Session:
             ConcurrencyError: A statement of the caller's own is under way on the connection.
             DatabaseError: What the server reported, by SQLSTATE.
         """
-
-        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            rows: list[asyncpg.Record] = await connection.fetch(text, *arguments, timeout=timeout)
-            return rows
-
-        return self.run(ask, name, text=text, seconds=timeout)
+        return self.run(
+            lambda connection: connection.fetch(text, *arguments, timeout=timeout),
+            name,
+            text=text,
+            seconds=timeout,
+        )
 
     async def write(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
         """Run one statement that changes rows.
@@ -449,12 +449,11 @@ class Session:
         Returns:
             The server's status, such as ``DELETE 3``.
         """
-
-        async def ask(connection: asyncpg.Connection) -> str:
-            status: str = await connection.execute(text, *arguments, timeout=timeout)
-            return status
-
-        return self.run(ask, text=text, seconds=timeout)
+        return self.run(
+            lambda connection: connection.execute(text, *arguments, timeout=timeout),
+            text=text,
+            seconds=timeout,
+        )
 
     @contextlib.asynccontextmanager
     async def _lane(self, holder: asyncio.Task[Any]) -> AsyncIterator[None]:

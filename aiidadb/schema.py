@@ -32,12 +32,11 @@ from aiidadb.migration.new_schema import make_schema
 from aiidadb.migration.options import PATIENCE, CallersError, MigrationOptions
 from aiidadb.migration.plan import MigrationPlan, find_origin, make_plan
 from aiidadb.migration.process_state_index import (
-    ProcessStateIndex,
     create_index,
     drop_index,
+    find_index,
     require_owner,
 )
-from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.row_counts import count_rows
 from aiidadb.migration.runner import run_migration
 from aiidadb.migration.steps import NOTES
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.findings import MigrationCheck
-    from aiidadb.migration.process_state_index import IndexChange
+    from aiidadb.migration.process_state_index import IndexChange, ProcessStateIndex
     from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.database_version import Bookkeeping
 
@@ -236,10 +235,7 @@ class SchemaManager:
             One that was created by hand counts too, whatever its name. None: there is none that can
             be used, as in a database that is older than the column, or empty.
         """
-        rows = await QUERIES["process_state_index"].fetch(self._session)
-        return next(
-            (ProcessStateIndex(one["name"], one["size"]) for one in rows if one["valid"]), None
-        )
+        return await find_index(self._session)
 
     # ------------------------------------------------------------------ changing it
 
@@ -629,7 +625,7 @@ class SchemaManager:
             self._session.profile,
             self._session.options,
             patience=options.patience,
-            waiting=lambda what: options.tell(MigrationProgress(0, 0, "", what)),
+            waiting=options.tell_wait,
         )
 
     async def _change_index(

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aiidadb.migration.report import MigrationProgress
+
 if TYPE_CHECKING:
-    from aiidadb.migration.report import MigrationProgress, ProgressCallback
+    from aiidadb.migration.report import ProgressCallback
 
 __all__ = ["OR_WITHOUT_FILES", "PATIENCE", "CallersError", "MigrationOptions"]
 
@@ -72,3 +74,11 @@ class MigrationOptions:
                 self.progress(progress)
             except Exception as error:
                 raise CallersError(error) from error
+
+    def tell_wait(self, what: str) -> None:
+        """Report what is waited for outside of any step.
+
+        Raises:
+            CallersError: As :meth:`tell`.
+        """
+        self.tell(MigrationProgress(0, 0, "", what))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
@@ -10,17 +11,23 @@ import asyncpg
 
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
 from aiidadb.migration.patience import with_patience
-from aiidadb.migration.report import MigrationProgress
 from aiidadb.migration.transaction import atomic
 from aiidadb.sql import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.options import MigrationOptions
+    from aiidadb.sql import Runner
 
-__all__ = ["IndexChange", "ProcessStateIndex", "create_index", "drop_index", "require_owner"]
+__all__ = [
+    "IndexChange",
+    "ProcessStateIndex",
+    "create_index",
+    "drop_index",
+    "find_index",
+    "require_owner",
+]
 
 _AGAIN: Final = "run again, which does what is left to do"
 
@@ -44,13 +51,19 @@ class ProcessStateIndex:
     size: int
 
 
-async def require_owner(session: Session) -> None:
+async def find_index(runner: Runner) -> ProcessStateIndex | None:
+    """The index, whoever created it; None: there is none that can be used."""
+    valid = (index for index in await _find_all(runner) if index["valid"])
+    return next((ProcessStateIndex(index["name"], index["size"]) for index in valid), None)
+
+
+async def require_owner(runner: Runner) -> None:
     """Refuse a role that can neither create the index nor drop it, whatever it is granted.
 
     Raises:
         PermissionDenied: The role is not a member of the one that owns the nodes.
     """
-    others = await QUERIES["migration_foreign_tables"].fetch(session, ["db_dbnode"])
+    others = await QUERIES["migration_foreign_tables"].fetch(runner, ["db_dbnode"])
     if others:
         raise PermissionDenied(
             f"db_dbnode belongs to the role {others[0]['owner']}: connect as that role, or as one "
@@ -76,19 +89,17 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
     """
 
     async def create() -> bool:
-        if _serves(await _find(connection)):
+        if await find_index(connection) is not None:
             return False
         # Whoever creates one concurrently lets go of the table once theirs can be used.
         await connection.execute("lock table db_dbnode in share mode")
-        found = await _find(connection)
-        if found and not _serves(found):
+        if await _is_unfinished(connection):
             # That it can be used is seen by others at the commit, which comes a moment later.
             await anyio.sleep(_COMMITTED_WITHIN)
-            found = await _find(connection)
-        if _serves(found):
+        if await find_index(connection) is not None:
             return False
-        for index in found:  # which somebody began to create concurrently, and did not finish
-            await connection.execute(f"drop index {index['name']}")
+        # What is left is what somebody began to create concurrently, and did not finish.
+        await _drop_all(connection)
         try:
             await QUERIES["create_process_state_index"].execute(connection)
         except asyncpg.DuplicateTableError as error:
@@ -110,22 +121,25 @@ async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) 
     Returns:
         Whether there was one.
     """
-
-    async def drop() -> bool:
-        found = await _find(connection)
-        for index in found:
-            await connection.execute(f"drop index {index['name']}")
-        return bool(found)
-
-    return await _all_or_nothing(drop, connection, options, "drop")
+    return await _all_or_nothing(partial(_drop_all, connection), connection, options, "drop")
 
 
-async def _find(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    return await QUERIES["process_state_index"].fetch(connection)
+async def _find_all(runner: Runner) -> list[asyncpg.Record]:
+    return await QUERIES["process_state_index"].fetch(runner)
 
 
-def _serves(found: list[asyncpg.Record]) -> bool:
-    return any(index["valid"] for index in found)
+async def _is_unfinished(connection: asyncpg.Connection) -> bool:
+    """Whether there is an index that cannot be used, and none that can."""
+    found = await _find_all(connection)
+    return bool(found) and not any(index["valid"] for index in found)
+
+
+async def _drop_all(connection: asyncpg.Connection) -> bool:
+    """Drop each, whether it can be used or not; whether there was one."""
+    found = await _find_all(connection)
+    for index in found:
+        await connection.execute(f"drop index {index['name']}")
+    return bool(found)
 
 
 async def _all_or_nothing(
@@ -143,6 +157,6 @@ async def _all_or_nothing(
         connection,
         ["db_dbnode"],
         options.patience,
-        waiting=lambda what: options.tell(MigrationProgress(0, 0, "", what)),
+        waiting=options.tell_wait,
         failed=f"db_dbnode could not be locked to {verb} the index on process states",
     )

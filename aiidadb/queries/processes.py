@@ -12,6 +12,7 @@ from aiidadb.arguments import as_limit
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.frozen_records import maker_of
 from aiidadb.messages import did_you_mean, quote
+from aiidadb.migration.process_state_index import find_index
 from aiidadb.queries.pk_bytes import pks_of_bytes
 from aiidadb.sql import QUERIES
 from aiidadb.turns import array_text, in_turn, made_of_rows
@@ -127,8 +128,8 @@ class ProcessReader:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._last: _Look | None = None
-        self._index: bool = False
-        self._index_until = 0.0  # by the clock of the event loop, when it is looked for again
+        self._is_indexed = False
+        self._index_known_until = 0.0  # by the clock of the event loop
 
     async def get_processes(
         self,
@@ -163,11 +164,10 @@ class ProcessReader:
     async def _has_index(self) -> bool:
         """Whether states are in an index, so that there is nothing to remember."""
         now = asyncio.get_running_loop().time()
-        if now >= self._index_until:
-            found = await QUERIES["process_state_index"].fetch(self._session)
-            self._index = any(index["valid"] for index in found)
-            self._index_until = now + _TRUSTED
-        return self._index
+        if now >= self._index_known_until:
+            self._is_indexed = await find_index(self._session) is not None
+            self._index_known_until = now + _TRUSTED
+        return self._is_indexed
 
     @property
     def _can_remember(self) -> bool:

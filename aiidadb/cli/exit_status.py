@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from aiidadb.cli.groups import Group
-from aiidadb.cli.signals import ending_signals
+from aiidadb.cli.signals import Signals
 from aiidadb.exceptions import AiidaDbError
 from aiidadb.messages import MOST_CHARACTERS, did_you_mean, printable, shorten
 
@@ -48,24 +48,29 @@ class Commands(Group):
 
     def invoke(self, ctx: click.Context) -> int:
         """Run a command, and give its exit status."""
-        with ending_signals() as signals:
+        with Signals() as signals:
             try:
-                super().invoke(ctx)
-                sys.stdout.flush()
-            except BrokenPipeError:
-                _discard_output()
-                return SIGNALLED + signal.SIGPIPE
+                signals.handle()
+                return self._invoke(ctx)
             except KeyboardInterrupt as interrupt:
                 _tell_interrupt(interrupt)
                 status = SIGNALLED + (signals.number or signal.SIGINT)
                 if signals.is_urgent:
                     signals.end_process(status)
                 return status
-            except (AiidaDbError, OSError) as error:
-                tell_error(error)
-                if isinstance(error, OSError):
-                    _discard_output()
-                return FAILED
+
+    def _invoke(self, ctx: click.Context) -> int:
+        try:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_output()
+            return SIGNALLED + signal.SIGPIPE
+        except (AiidaDbError, OSError) as error:
+            tell_error(error)
+            if isinstance(error, OSError):
+                _discard_output()
+            return FAILED
         return 0
 
 

@@ -12,17 +12,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["Signals", "ending_signals", "run_until_signal"]
+__all__ = ["Signals", "run_until_signal"]
 
 T = TypeVar("T")
 
@@ -32,15 +33,18 @@ _PYTHONS_OWN: Final = (signal.SIG_DFL, signal.default_int_handler)
 _AT_ONCE: Final = 0.2
 """Seconds in which signals are one: ``timeout`` sends its signal to a process and to its group."""
 
+_MANY: Final = 4096
+"""More bytes than signals come at once; each writes one."""
+
 _main_tasks: Final[list[asyncio.Task[object]]] = []
 """The task of the event loop that runs, which a signal cancels; empty where none runs."""
 
 
 class Signals:
-    """The signals that came.
+    """The signals that end this process; at the end of ``with``, they are handled as before.
 
     Attributes:
-        number: The first one's number; None before.
+        number: The number of the first that came; None before.
         is_urgent: Whether one came after it.
     """
 
@@ -48,23 +52,30 @@ class Signals:
         self.number: int | None = None
         self.is_urgent = False
         self._came_at = 0.0
+        self._before: dict[int, Any] = {}
+        self._is_over = False
 
-    def handle(self, number: int, _frame: object) -> None:
-        """Cancel what runs; where nothing does, and from the second time on, interrupt."""
-        now = time.monotonic()
-        if self.number is None:
-            self.number, self._came_at = number, now
-            if _main_tasks:
-                task = _main_tasks[-1]
-                task.cancel()
-                # The event loop looks for work only once something wakes it.
-                task.get_loop().call_soon_threadsafe(_do_nothing)
-                return
-        elif now - self._came_at < _AT_ONCE:
+    def __enter__(self) -> Self:
+        return self
+
+    def handle(self) -> None:
+        """Handle them from now on.
+
+        The first cancels the event loop that runs, and raises KeyboardInterrupt where none does; a
+        second one raises it wherever this process is.
+        """
+        if threading.current_thread() is not threading.main_thread():  # no other may
             return
-        else:
-            self.is_urgent = True
-        raise KeyboardInterrupt
+        for name in _ENDING:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) in _PYTHONS_OWN:
+                self._before[number] = signal.getsignal(number)
+                signal.signal(number, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def end_process(self, status: int) -> NoReturn:
         """End this process without waiting for its threads."""
@@ -73,26 +84,20 @@ class Signals:
                 stream.flush()
         os._exit(status)
 
-
-@contextlib.contextmanager
-def ending_signals() -> Iterator[Signals]:
-    """Handle the signals that end a process.
-
-    Yields:
-        Those that came.
-    """
-    signals = Signals()
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other may
-        for name in _ENDING:
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) in _PYTHONS_OWN:
-                before[number] = signal.signal(number, signals.handle)
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _end(self, number: int, _frame: object) -> None:
+        if self._is_over:  # the process ends, and its exit status is known
+            return
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self._came_at = number, now
+            if _main_tasks:
+                _main_tasks[-1].cancel()
+                return
+        elif now - self._came_at < _AT_ONCE:
+            return
+        else:
+            self.is_urgent = True
+        raise KeyboardInterrupt
 
 
 def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
@@ -113,11 +118,12 @@ def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
     async def run() -> T:
         task = asyncio.current_task()
         assert task is not None
-        _main_tasks.append(task)
-        try:
-            return await work()
-        finally:
-            _main_tasks.remove(task)
+        with _signals_wake(asyncio.get_running_loop()):
+            _main_tasks.append(task)
+            try:
+                return await work()
+            finally:
+                _main_tasks.remove(task)
 
     try:
         return anyio.run(run)
@@ -125,5 +131,25 @@ def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
         raise KeyboardInterrupt from cancelled
 
 
-def _do_nothing() -> None:
-    pass
+@contextlib.contextmanager
+def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let each signal wake an event loop, which otherwise would not run its handler.
+
+    A signal ends the main thread's wait for events, and Python's handler runs then. One that comes
+    just before the wait, or to another thread, does not: the wait lasts until something happens.
+    Nothing is done in Windows, where asyncio does this itself, and in a thread that gets no signal.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(reader, reader.recv, _MANY)
+        try:
+            yield
+        finally:
+            loop.remove_reader(reader)
+            signal.set_wakeup_fd(before)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.command_line import fetch, locked
-from tests.helpers.processes import ignoring, started
+from tests.helpers.processes import finished, ignoring, started
 from tests.helpers.terminal import COMMAND
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ BOTH = pytest.mark.parametrize(
 
 # A command that works in a thread, for as many seconds as it is told, and says once a signal has
 # cancelled it: a second signal that reaches a busy machine's process before that is no second one.
+# The signals that it is told come to that thread.
 IN_THREAD = """
-import asyncio, sys, time
+import asyncio, signal, sys, threading, time
 import click
 from aiidadb.cli.exit_status import Commands
 from aiidadb.cli.signals import run_until_signal
@@ -42,6 +43,8 @@ from aiidadb.connecting.uninterrupted import in_thread
 
 def block():
     print("begun", flush=True)
+    for name in sys.argv[2:]:
+        signal.pthread_kill(threading.get_ident(), getattr(signal, name))
     time.sleep(float(sys.argv[1]))
     print("done", flush=True)
 
@@ -146,3 +149,54 @@ def test_work_in_a_thread_is_waited_for_after_one_sigterm_and_not_after_two(igno
         command.send_signal(signal.SIGTERM)
         assert command.wait() == 143
         assert command.stderr.read() == "Interrupted.\n"
+
+
+# So does one that comes just before the main thread begins to wait, one in forty of those that come
+# as a command begins to work in a thread.
+def test_a_signal_that_does_not_interrupt_the_main_thread_wakes_the_event_loop():
+    with started([sys.executable, "-c", IN_THREAD, "600", "SIGTERM"], limit=20) as command:
+        assert command.stdout.readline() == "begun\n"
+        assert command.stdout.readline() == "cancelled\n"
+
+
+FAILING = """
+import os, signal, sys
+import click
+from aiidadb.cli import exit_status
+from aiidadb.exceptions import AiidaDbError
+
+def tell(error):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+exit_status.tell_error = tell
+
+@click.group(cls=exit_status.Commands)
+def top(): pass
+
+@top.command()
+def fail():
+    raise AiidaDbError("It failed.")
+
+top(["fail"])
+"""
+
+
+def test_sigterm_while_an_error_is_told_gives_its_own_exit_status():
+    command = finished([sys.executable, "-c", FAILING])
+    assert (command.returncode, command.stderr) == (143, "Interrupted.\n")
+
+
+ENDING = """
+import signal
+from aiidadb.cli.signals import Signals
+
+with Signals() as signals:
+    signals.handle()
+    handler = signal.getsignal(signal.SIGTERM)
+handler(signal.SIGTERM, None)  # it came before the handlers were as before
+"""
+
+
+def test_a_signal_at_the_very_end_changes_nothing():
+    command = finished([sys.executable, "-c", ENDING])
+    assert (command.returncode, command.stderr) == (0, "")

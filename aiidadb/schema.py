@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,18 +13,14 @@ import asyncpg
 from aiidadb.arguments import as_flag, require_function, require_path, require_wait
 from aiidadb.connecting.opening.connection import COMMAND_TIMEOUT
 from aiidadb.connecting.pools.pool import expire_connections
-from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.connecting.uninterrupted import clean_up_after
 from aiidadb.exceptions import (
     ConcurrencyError,
-    CorruptStorage,
     IncompatibleStorageSchema,
     InvalidInputError,
-    InvalidTypeError,
     NotAnAiidaDatabase,
     StorageMigrationError,
 )
-from aiidadb.messages import quote
 from aiidadb.migration.check_run import check_or_refuse, look
 from aiidadb.migration.connection import migrating_connection, session_of_a_migration
 from aiidadb.migration.migration_lock import LOCK_KEY
@@ -35,18 +31,17 @@ from aiidadb.migration.process_state_index import (
     create_index,
     drop_index,
     find_index,
-    require_owner,
 )
-from aiidadb.migration.row_counts import count_rows
+from aiidadb.migration.row_counts import plan_with_row_counts
 from aiidadb.migration.runner import run_migration
-from aiidadb.migration.steps import NOTES
+from aiidadb.migration.version_by_hand import write_version
 from aiidadb.sql import QUERIES
 from aiidadb.version.advice import USE_A_NEWER_AIIDADB, advice_to_migrate
 from aiidadb.version.database_version import read_bookkeeping
+from aiidadb.version.generation import GENERATION, noted_generation, reset_version
 from aiidadb.version.schema_version import (
     DJANGO_HEAD,
     MAIN_HEAD,
-    SQLALCHEMY_HEAD,
     SchemaVersion,
     head_for,
 )
@@ -58,21 +53,16 @@ if TYPE_CHECKING:
 
     from aiidadb.connecting.sessions.session import Session
     from aiidadb.migration.findings import MigrationCheck
-    from aiidadb.migration.process_state_index import IndexChange, ProcessStateIndex
+    from aiidadb.migration.process_state_index import ProcessStateIndex
     from aiidadb.migration.report import MigrationReport, ProgressCallback
     from aiidadb.version.database_version import Bookkeeping
 
-__all__ = ["GENERATION", "SchemaManager"]
-
-GENERATION: Final = "1"
-"""The only generation of the schema so far; a new one would restart the numbers of versions."""
+__all__ = ["SchemaManager"]
 
 _COUNTED: Final[Mapping[str, str]] = {
     f"{table.removeprefix('db_db')}s": table for table in QUERIES["row_count"].tables
 }
 _REFRESH_TIMEOUT: Final = 5.0
-_ATTEMPTS: Final = 10
-_VERSION_RESET: Final[Mapping[str, SchemaVersion | None]] = {GENERATION: None}
 
 
 class SchemaManager:
@@ -106,7 +96,7 @@ class SchemaManager:
                 line.
             CorruptStorage: What is recorded does not name exactly one version.
         """
-        return _noted_version(await self._bookkeeping())
+        return (await self._bookkeeping()).recorded_version()
 
     async def get_schema_version_code(self) -> SchemaVersion:
         """The version that a database of this line should have.
@@ -139,7 +129,7 @@ class SchemaManager:
 
         AiiDA writes it from 1.0.42 on, and treats what is not a number as ``"1"`` as well.
         """
-        return _noted_generation(await self._bookkeeping())
+        return noted_generation(await self._bookkeeping())
 
     async def get_schema_generation_code(self) -> str:
         """The generation that a database should have: ``"1"``."""
@@ -157,13 +147,7 @@ class SchemaManager:
         Raises:
             InvalidInputError: There is no such generation.
         """
-        is_text = isinstance(schema_generation_code, str)
-        if is_text and schema_generation_code in _VERSION_RESET:
-            return _VERSION_RESET[schema_generation_code]
-        raise (InvalidInputError if is_text else InvalidTypeError)(
-            f"{quote(schema_generation_code)} is not a generation of AiiDA's schema: "
-            f"there is {GENERATION!r}"
-        )
+        return reset_version(schema_generation_code)
 
     async def validate_schema(self) -> None:
         """Make sure that generation and version of the database are those of the code.
@@ -174,7 +158,7 @@ class SchemaManager:
             NotAnAiidaDatabase: It says nothing.
         """
         bookkeeping = await self._bookkeeping()
-        generation = _noted_generation(bookkeeping)
+        generation = noted_generation(bookkeeping)
         if generation != GENERATION:
             raise IncompatibleStorageSchema(
                 f"the database has schema generation {generation}, and only {GENERATION} is known",
@@ -257,49 +241,7 @@ class SchemaManager:
         async with self._session.transaction():
             # No other session writes versions until the end of the transaction.
             await QUERIES["migration_lock_in_transaction"].fetch(self._session, LOCK_KEY)
-            await self._write_version(parsed, await self._bookkeeping())
-
-    async def _write_version(self, parsed: SchemaVersion, bookkeeping: Bookkeeping) -> None:
-        has_revision = bool(bookkeeping.alembic_versions)
-        if bookkeeping.has_json_settings is None:
-            raise NotAnAiidaDatabase(
-                "the database has no table of settings to note a version in: create AiiDA's schema "
-                "with backend.schema.initialise()"
-            )
-        if parsed.line == "main" and not has_revision:
-            noted = (
-                f"the sqlalchemy line ({bookkeeping.version()})"
-                if bookkeeping.is_unnoted
-                else "the django line (1.0.N)"
-            )
-            raise InvalidInputError(
-                f"{parsed} is of the main line, and the database has no alembic_version: it is of "
-                f"{noted}; backend.schema.migrate() converts it"
-            )
-        if parsed.line == "sqlalchemy" and not (has_revision or bookkeeping.is_unnoted):
-            raise InvalidInputError(
-                f"{parsed} is of the sqlalchemy line, and the database has no alembic_version: it "
-                "is of the django line (1.0.N)"
-            )
-        if parsed.line == "django" and bookkeeping.is_of_sqlalchemy:
-            raise InvalidInputError(
-                f"{parsed} is of the django line, and the database is of the sqlalchemy line: give "
-                f"a revision such as {SQLALCHEMY_HEAD}"
-            )
-        if parsed.line == "sqlalchemy" and bookkeeping.django_steps:
-            raise InvalidInputError(
-                f"{parsed} is of the sqlalchemy line, and the database is of the django line: it "
-                "has django_migrations"
-            )
-        await self._session.execute(NOTES)
-        if has_revision or parsed.line == "sqlalchemy":
-            await self._session.execute(
-                "select pg_temp.aiidadb_note_revision($1::text)", parsed.revision
-            )
-        if parsed.line == "django":
-            await self._session.execute(
-                "select pg_temp.aiidadb_note_setting($1::text)", str(parsed)
-            )
+            await write_version(self._session, parsed, await self._bookkeeping())
 
     async def initialise(self, version: str | SchemaVersion = MAIN_HEAD) -> None:
         """Make AiiDA's schema, with its bookkeeping, in an empty database.
@@ -352,34 +294,9 @@ class SchemaManager:
         wanted = _parse(MAIN_HEAD if target is None else target)
         patience = self._session.options.get("command_timeout", COMMAND_TIMEOUT)
 
-        async def count(connection: asyncpg.Connection) -> MigrationPlan:
-            changed: Exception | None = None
-            attempts = 0
-            start = time.monotonic()
-            while attempts < _ATTEMPTS:
-                bookkeeping = await read_bookkeeping(connection)
-                plan = make_plan(bookkeeping, wanted)
-                readable = bookkeeping.tables - bookkeeping.unreadable
-                try:
-                    counted = await count_rows(connection, plan, readable)
-                except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-                    # A step keeps tables locked, or waits for one that the counting has locked.
-                    if patience is not None and time.monotonic() - start > patience:
-                        raise
-                    continue
-                except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-                    changed = error
-                else:
-                    # The numbers are of this version if it is the same before and after.
-                    if not plan.steps or await read_bookkeeping(connection) == bookkeeping:
-                        return counted
-                attempts += 1
-            raise ConcurrencyError(
-                "the database is being migrated, so that its rows cannot be counted: wait until "
-                "that has finished"
-            ) from changed
-
-        return await self._session.run(count)
+        return await self._session.run(
+            partial(plan_with_row_counts, wanted=wanted, patience=patience)
+        )
 
     async def check(
         self,
@@ -592,7 +509,7 @@ class SchemaManager:
             DatabaseError: The server, or the way to it, failed; nothing was changed.
         """
         self._refuse_transaction("create_process_state_index")
-        return await self._change_index(create_index, progress, patience)
+        return await create_index(self._session, progress, patience)
 
     async def drop_process_state_index(
         self, *, progress: ProgressCallback | None = None, patience: float = PATIENCE
@@ -614,7 +531,7 @@ class SchemaManager:
             AiidaDbError: As :meth:`create_process_state_index`.
         """
         self._refuse_transaction("drop_process_state_index")
-        return await self._change_index(drop_index, progress, patience)
+        return await drop_index(self._session, progress, patience)
 
     # ------------------------------------------------------------------ parts
 
@@ -627,22 +544,6 @@ class SchemaManager:
             patience=options.patience,
             waiting=options.tell_wait,
         )
-
-    async def _change_index(
-        self, change: IndexChange, progress: ProgressCallback | None, patience: float
-    ) -> bool:
-        require_function(progress, "progress")
-        require_wait(patience, "patience")
-        self._session.require_version()
-        options = MigrationOptions(patience=patience, progress=progress)
-        try:
-            with served(self._session, since=WITH_JSON_COLUMNS):
-                await require_owner(self._session)
-                async with self._connection(options) as connection:
-                    return await change(connection, options)
-        except CallersError as error:
-            own = error.error
-        raise own
 
     async def _bookkeeping(self) -> Bookkeeping:
         return await self._session.run(read_bookkeeping, "schema version")
@@ -670,23 +571,3 @@ def _parse(version: str | SchemaVersion) -> SchemaVersion:
 
 def _directory(given: str | os.PathLike[str] | None) -> Path:
     return require_path(Path.cwd() if given is None else given, "export_directory")
-
-
-def _noted_generation(bookkeeping: Bookkeeping) -> str:
-    noted = bookkeeping.settings.get("schema_generation")
-    try:
-        return str(int(noted or GENERATION))
-    except ValueError:
-        return GENERATION
-
-
-def _noted_version(bookkeeping: Bookkeeping) -> SchemaVersion:
-    noted = bookkeeping.noted_version
-    if noted is None or bookkeeping.alembic_versions or bookkeeping.is_of_sqlalchemy:
-        return bookkeeping.version()
-    try:
-        return SchemaVersion.parse(noted)
-    except InvalidInputError as error:
-        raise CorruptStorage(
-            f"the setting 'db|schemaversion' says {quote(noted)}, which is not a version of AiiDA's"
-        ) from error

@@ -15,10 +15,10 @@ from aiidadb.connecting.uninterrupted import in_thread
 from aiidadb.exceptions import IncompatibleStorageSchema, RepositoryError, SchemaError
 from aiidadb.migration.process_state_index import ProcessStateIndex
 from aiidadb.migration.repository.container import read_container_id
-from aiidadb.schema import GENERATION
 from aiidadb.sql import QUERIES
 from aiidadb.text import find_problem
 from aiidadb.version.aiida_releases import no_way_back, releases_for
+from aiidadb.version.generation import GENERATION
 from aiidadb.version.schema_version import (
     DJANGO_HEAD,
     MAIN_HEAD,

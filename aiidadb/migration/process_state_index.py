@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import asyncpg
 
+from aiidadb.arguments import require_function, require_wait
+from aiidadb.connecting.sessions.served import WITH_JSON_COLUMNS, served
 from aiidadb.exceptions import PermissionDenied, StorageMigrationError
+from aiidadb.migration.connection import migrating_connection
+from aiidadb.migration.options import CallersError, MigrationOptions
 from aiidadb.migration.patience import with_patience
 from aiidadb.migration.transaction import atomic
 from aiidadb.sql import QUERIES
@@ -17,25 +21,21 @@ from aiidadb.sql import QUERIES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiidadb.migration.options import MigrationOptions
+    from aiidadb.connecting.sessions.session import Session
+    from aiidadb.migration.report import ProgressCallback
     from aiidadb.sql import Runner
 
 __all__ = [
-    "IndexChange",
     "ProcessStateIndex",
     "create_index",
     "drop_index",
     "find_index",
-    "require_owner",
 ]
 
 _AGAIN: Final = "run again, which does what is left to do"
 
 _COMMITTED_WITHIN: Final = 1.0
 """Seconds after which a commit that was about to come has come."""
-
-IndexChange: TypeAlias = "Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]]"
-"""What :func:`create_index` and :func:`drop_index` are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,42 @@ async def find_index(runner: Runner) -> ProcessStateIndex | None:
     return next((ProcessStateIndex(index["name"], index["size"]) for index in valid), None)
 
 
-async def require_owner(runner: Runner) -> None:
+async def create_index(
+    session: Session, progress: ProgressCallback | None, patience: float
+) -> bool:
+    """See :meth:`aiidadb.SchemaManager.create_process_state_index`."""
+    return await _change(session, _create, progress, patience)
+
+
+async def drop_index(session: Session, progress: ProgressCallback | None, patience: float) -> bool:
+    """See :meth:`aiidadb.SchemaManager.drop_process_state_index`."""
+    return await _change(session, _drop, progress, patience)
+
+
+async def _change(
+    session: Session,
+    change: Callable[[asyncpg.Connection, MigrationOptions], Awaitable[bool]],
+    progress: ProgressCallback | None,
+    patience: float,
+) -> bool:
+    """Change the index on a connection of its own, as a migration would."""
+    require_function(progress, "progress")
+    require_wait(patience, "patience")
+    session.require_version()
+    options = MigrationOptions(patience=patience, progress=progress)
+    try:
+        with served(session, since=WITH_JSON_COLUMNS):
+            await _require_owner(session)
+            async with migrating_connection(
+                session.profile, session.options, patience=patience, waiting=options.tell_wait
+            ) as connection:
+                return await change(connection, options)
+    except CallersError as error:
+        own = error.error
+    raise own
+
+
+async def _require_owner(runner: Runner) -> None:
     """Refuse a role that can neither create the index nor drop it, whatever it is granted.
 
     Raises:
@@ -72,21 +107,8 @@ async def require_owner(runner: Runner) -> None:
         )
 
 
-async def create_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
-    """Create the index, unless there is one.
-
-    Args:
-        connection: From :func:`aiidadb.migration.connection.migrating_connection`.
-        options: How long to wait for those who write nodes, and whom to tell.
-
-    Returns:
-        Whether it was created.
-
-    Raises:
-        StorageMigrationError: Something else has its name.
-        LockTimeout: Others did not release the table in time.
-        UnknownOutcome: The connection was lost during the commit.
-    """
+async def _create(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
+    """Create the index, unless there is one; whether it was created."""
 
     async def create() -> bool:
         if await find_index(connection) is not None:
@@ -115,12 +137,8 @@ async def create_index(connection: asyncpg.Connection, options: MigrationOptions
     return await _all_or_nothing(create, connection, options, "create")
 
 
-async def drop_index(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
-    """Drop the index, if there is one; takes and raises what :func:`create_index` does.
-
-    Returns:
-        Whether there was one.
-    """
+async def _drop(connection: asyncpg.Connection, options: MigrationOptions) -> bool:
+    """Drop the index, if there is one; whether there was one."""
     return await _all_or_nothing(partial(_drop_all, connection), connection, options, "drop")
 
 

@@ -2,22 +2,75 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from aiidadb.exceptions import ConcurrencyError
+from aiidadb.migration.plan import make_plan
+from aiidadb.version.database_version import read_bookkeeping
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    import asyncpg
-
     from aiidadb.migration.plan import MigrationPlan
+    from aiidadb.version.schema_version import SchemaVersion
 
-__all__ = ["count_rows"]
+__all__ = ["count_rows", "plan_with_row_counts"]
+
+_ATTEMPTS: Final = 10
 
 _EXACT: Final = "rows of the first step"
 
 _PATIENCE: Final = "500ms"
 """For a lock: less than ``deadlock_timeout``, so that it is this that gives way, and not a step."""
+
+
+async def plan_with_row_counts(
+    connection: asyncpg.Connection, wanted: SchemaVersion, patience: float | None
+) -> MigrationPlan:
+    """Plan a migration, and count the rows that each step will touch, in one version of the schema.
+
+    Args:
+        connection: Of a role that may read.
+        wanted: The version to come to.
+        patience: For how many seconds to try again where others have tables locked; None: for ever.
+
+    Returns:
+        The plan with numbers.
+
+    Raises:
+        SchemaError: The database cannot be migrated.
+        ConcurrencyError: Another process migrates it meanwhile.
+        asyncpg.LockNotAvailableError: Others did not release the tables in time.
+    """
+    changed: Exception | None = None
+    attempts = 0
+    start = time.monotonic()
+    while attempts < _ATTEMPTS:
+        bookkeeping = await read_bookkeeping(connection)
+        plan = make_plan(bookkeeping, wanted)
+        readable = bookkeeping.tables - bookkeeping.unreadable
+        try:
+            counted = await count_rows(connection, plan, readable)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            # A step keeps tables locked, or waits for one that the counting has locked.
+            if patience is not None and time.monotonic() - start > patience:
+                raise
+            continue
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+            changed = error
+        else:
+            # The numbers are of this version if it is the same before and after.
+            if not plan.steps or await read_bookkeeping(connection) == bookkeeping:
+                return counted
+        attempts += 1
+    raise ConcurrencyError(
+        "the database is being migrated, so that its rows cannot be counted: wait until "
+        "that has finished"
+    ) from changed
 
 
 async def count_rows(

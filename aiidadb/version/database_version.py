@@ -204,6 +204,23 @@ class Bookkeeping:
             )
         return version
 
+    def recorded_version(self) -> SchemaVersion:
+        """The version that the database says it has, whether or not all records agree.
+
+        Raises:
+            SchemaError: It says none, or none that is known.
+        """
+        noted = self.noted_version
+        if noted is None or self.alembic_versions or self.is_of_sqlalchemy:
+            return self.version()
+        try:
+            return SchemaVersion.parse(noted)
+        except InvalidInputError as error:
+            raise CorruptStorage(
+                f"the setting 'db|schemaversion' says {quote(noted)}, which is not a version of "
+                "AiiDA's"
+            ) from error
+
     def _alembic_version(self) -> SchemaVersion:
         assert self.alembic_versions
         if len(self.alembic_versions) > 1:

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 import aiidadb
 from aiidadb.exceptions import ConcurrencyError, LockTimeout
+from aiidadb.migration import row_counts
 from aiidadb.version import database_version
 from aiidadb.version.database_version import read_bookkeeping
 from aiidadb.version.schema_version import MAIN_HEAD, SchemaVersion
@@ -218,7 +219,7 @@ async def test_versions_are_set_one_after_the_other(
 async def test_a_plan_is_counted_in_the_version_that_it_starts_from(
     old: OldDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = aiidadb.schema.count_rows
+    real = row_counts.count_rows
     counted = []
 
     async def count_rows(connection: asyncpg.Connection, *arguments: Any) -> object:
@@ -227,7 +228,7 @@ async def test_a_plan_is_counted_in_the_version_that_it_starts_from(
         counted.append(arguments)
         return await real(connection, *arguments)
 
-    monkeypatch.setattr(aiidadb.schema, "count_rows", count_rows)
+    monkeypatch.setattr(row_counts, "count_rows", count_rows)
     async with opened(old.dsn) as backend:
         plan = await backend.schema.plan()
     assert str(plan.origin) == "1.0.40"

@@ -83,6 +83,7 @@ async def migrating_connection(
     *,
     patience: float,
     waiting: Callable[[str], None],
+    command: str = "migrate",
 ) -> AsyncIterator[asyncpg.Connection]:
     """A connection of its own that holds the database's migration lock.
 
@@ -91,6 +92,7 @@ async def migrating_connection(
         options: How to connect, beside what the profile says, as for a pool.
         patience: How many seconds to wait for another process that has the lock.
         waiting: Receives, while waiting, what for.
+        command: The command that others see in the name of the session.
 
     Yields:
         The connection. It is closed at the end whatever happens, which gives the lock back; what
@@ -100,20 +102,21 @@ async def migrating_connection(
         LockTimeout: Another process kept the lock; the message says who.
         AiidaDbError: As :func:`session_of_a_migration`.
     """
-    async with session_of_a_migration(profile, options) as connection:
+    async with session_of_a_migration(profile, options, command=command) as connection:
         await take_lock(connection, patience, waiting)
         yield connection
 
 
 @contextlib.asynccontextmanager
 async def session_of_a_migration(
-    profile: Profile, options: Mapping[str, Any] | None = None
+    profile: Profile, options: Mapping[str, Any] | None = None, *, command: str = "migrate"
 ) -> AsyncIterator[asyncpg.Connection]:
     """A connection of its own, made as a migration's, that does not keep others out.
 
     Args:
         profile: The database.
         options: How to connect, beside what the profile says, as for a pool.
+        command: The command that others see in the name of the session.
 
     Yields:
         The connection, closed at the end whatever happens.
@@ -126,7 +129,7 @@ async def session_of_a_migration(
         PermissionDenied: The role may not make the temporary functions that steps use.
         DatabaseError: The server cannot be reached, or refuses.
     """
-    name = f"aiidadb migrate, process {os.getpid()} on {socket.gethostname()}"
+    name = f"aiidadb {command}, process {os.getpid()} on {socket.gethostname()}"
     given = dict(options or {})
     settings = {**(given.pop("server_settings", None) or {}), "application_name": name[:63]}
     connection = await connect(profile, **given, server_settings=settings)
@@ -188,13 +191,13 @@ async def _check_server(connection: asyncpg.Connection, schema: str) -> str:
         )
     if not server["may_make_temporary"] or not server["may_create"]:
         missing = (
-            f"create on schema {server['schema']} to {server['role']}"
+            f"create on schema {server['schema']}"
             if server["may_make_temporary"]
-            else f"temporary on database {server['database']} to {server['role']}"
+            else f"temporary on database {server['database']}"
         )
         raise PermissionDenied(
-            f"the role {server['role']} may not change the schema: run `grant {missing}`, or "
-            "migrate as the owner of the database",
+            f"the role {server['role']} may not change the schema: connect as the role that owns "
+            f"AiiDA's tables; if it is that, run `grant {missing} to {server['role']}`",
             sqlstate="42501",
         )
     return str(server["schema"])

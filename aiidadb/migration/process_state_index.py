@@ -84,7 +84,11 @@ async def _change(
         with served(session, since=WITH_JSON_COLUMNS):
             await _require_owner(session)
             async with migrating_connection(
-                session.profile, session.options, patience=patience, waiting=options.tell_wait
+                session.profile,
+                session.options,
+                patience=patience,
+                waiting=options.tell_wait,
+                command="index",
             ) as connection:
                 return await change(connection, options)
     except CallersError as error:

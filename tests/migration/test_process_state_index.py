@@ -403,6 +403,21 @@ async def test_it_waits_for_a_migration(main_dsn: str) -> None:
             await backend.schema.create_process_state_index(patience=0.1)
 
 
+async def test_a_migration_that_waits_for_it_says_so(main_dsn: str) -> None:
+    told: list[str] = []
+    async with opened(main_dsn) as backend, connected(main_dsn) as writer, writer.transaction():
+        await writer.execute("lock table db_dbnode in row exclusive mode")
+        creating = asyncio.create_task(backend.schema.create_process_state_index())
+        await until_waited_for(writer, "ShareLock", "db_dbnode")
+        profile = aiidadb.Profile.from_dsn(main_dsn)
+        with pytest.raises(LockTimeout, match=r"application aiidadb index, process"):
+            async with migrating_connection(profile, patience=0.1, waiting=told.append):
+                pass
+        creating.cancel()
+        await asyncio.wait((creating,))
+    assert "application aiidadb index, process" in told[0]
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize("name", ["create", "drop"])
 async def test_what_it_cannot_do_is_refused(databases, main_dsn, name):

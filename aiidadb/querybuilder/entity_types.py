@@ -248,7 +248,8 @@ def _without_class(text: str) -> str:
 
 
 def _group_filter(one: EntityType, subclassing: bool) -> dict[str, object]:
-    name = one.text[len(_GROUP_PREFIX) :]
+    # Clients of aiida-restapi write the dot that only types of nodes end with.
+    name = one.text[len(_GROUP_PREFIX) :].removesuffix(".")
     if not subclassing:
         return {"==": name}
     return {"like": "%" if name == "core" else f"{_escaped(name)}%"}

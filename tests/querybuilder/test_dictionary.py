@@ -216,13 +216,16 @@ def test_types_of_groups_are_prefixes():
         ("group.core", {"like": "%"}),
         ("group.core.upf", {"like": "core.upf%"}),
         ("group.my_own", {"like": "my\\_own%"}),
+        ("group.core.", {"like": "%"}),  # as aiida-restapi's clients write it
+        ("group.core.upf.", {"like": "core.upf%"}),
     ):
         made = Draft()
         made.append(given, tag="g")
         assert made.query["filters"]["g"] == {"type_string": filters}
-    made = Draft()
-    made.append("group.core", tag="g", subclassing=False)
-    assert made.query["filters"]["g"] == {"type_string": {"==": "core"}}
+    for given in ("group.core", "group.core."):
+        made = Draft()
+        made.append(given, tag="g", subclassing=False)
+        assert made.query["filters"]["g"] == {"type_string": {"==": "core"}}
 
 
 async def test_classes_of_aiida_stand_for_types_and_tags(aiida_world, world):

@@ -156,6 +156,54 @@ async def test_pages_of_nodes_hold_each_node_once(client):
     assert times == sorted(times, reverse=True)
 
 
+async def test_what_documents_link_to_is_there(client):
+    (one,) = (await document(client, "/nodes", page_size=1))["data"]
+    uuids = {one["links"]["self"]: one["id"]}
+    pages = [one["relationships"][name]["links"]["related"] for name in ("incoming", "outgoing")]
+    for page in pages:
+        for link in (await document(client, page))["data"]:
+            ends = (link["relationships"][end] for end in ("source", "target"))
+            uuids.update((end["links"]["related"], end["data"]["id"]) for end in ends)
+    for process in (await document(client, "/processes", limit=2))["data"]:
+        uuids[process["links"]["self"]] = process["id"]
+    assert len(uuids) > 3
+    for url, uuid in uuids.items():
+        told = await document(client, url)
+        filters = json.dumps({"uuid": uuid})
+        assert [told["data"]] == (await document(client, "/nodes", filters=filters))["data"]
+        assert (told["data"]["id"], told["links"]["self"]) == (uuid, url)
+
+
+async def test_filters_and_orders_are_read_as_by_aiida_restapi(client):
+    plain = await document(client, "/nodes", order_by="ctime,id")
+    assert (await document(client, "/nodes", order_by="ctime, id"))["data"] == plain["data"]
+    assert (await document(client, "/nodes?filters=&order_by="))["meta"]["total"] == NODES
+    # Its pages have numbers. The same page is not given for each of them.
+    assert (await document(client, "/nodes", page=1, order_by="ctime,id"))["data"] == plain["data"]
+    uuid = plain["data"][0]["id"]
+    for url in ("/nodes?page=2", f"/nodes/{uuid}/links?direction=outgoing&page=2"):
+        assert (await client.get(url)).status_code == 422
+
+
+async def test_a_cast_gives_what_json_has_or_is_refused(client):
+    backend = backend_of(client)
+    pk, other = await backend.query().append(WORKFLOW, project="id").limit(2).all(flat=True)
+    await backend.queries.update_extras(
+        {pk: {"nan": "NaN", "inf": "-Infinity", "half": "0.5"}, other: {"half": "one half"}}
+    )
+    asked = {
+        "path": [{"entity_type": "", "orm_base": "node", "tag": "n"}],
+        "filters": {"n": {"id": pk}},
+        "project": {"n": [{f"extras.{key}": {"cast": "f"}} for key in ("nan", "inf", "half")]},
+    }
+    told = await query(client, asked)
+    assert told["data"]["attributes"]["results"] == [[None, None, 0.5]]
+    refused = await client.post("/querybuilder", json=asked | {"filters": {"n": {"id": other}}})
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["status"]) == (422, "422")
+    assert "one half" in error["detail"]
+
+
 async def test_pages_of_links_hold_each_link_once(client):
     backend = backend_of(client)
     rows = await backend.query().append("", project=["id", "uuid"]).all()
@@ -225,6 +273,8 @@ async def test_what_is_wrong_with_a_request_is_said(client):
     for url, parameters, status in (
         (f"{missing}/links", {"direction": "incoming"}, 404),
         (f"{missing}/neighbours", {}, 404),
+        (missing, {}, 404),
+        ("/nodes/1", {}, 422),
         ("/nodes", {"filters": "{"}, 422),
         ("/nodes", {"filters": "[" * 10_000}, 422),
         ("/nodes", {"filters": f'{{"id": {"9" * 5_000}}}'}, 422),

@@ -109,10 +109,12 @@ def _begin_run(config: pytest.Config) -> Run:
         if dsn := os.environ.get("AIIDADB_TEST_DSN"):
             ending.callback(lambda: asyncio.run(drop_all_of(name, dsn)))
         else:
+            # An autovacuum would take locks and change plans whenever it comes.
+            server_settings = {"max_wal_size": "1GB", "autovacuum": "off"}
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(tempfile, "tempdir", _place_of_the_server())
                 dsn = ending.enter_context(
-                    embedded_server(durable=False, settings={"max_wal_size": "1GB"})
+                    embedded_server(durable=False, settings=server_settings)
                 ).dsn
         config.stash[_RUN] = Run(name=name, server_dsn=dsn)
     return config.stash[_RUN]

@@ -14,6 +14,7 @@ import aiidadb
 from aiidadb.connecting.opening import connector
 from aiidadb.exceptions import ClosedError
 from tests.helpers.databases import fetchval
+from tests.helpers.gates import AT_GATE, gate
 from tests.helpers.processes import started
 from tests.helpers.sleepers import CLIENT_TO_KILL, SLEEP, SLEEPERS, wait_for_sleepers
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LIMIT = 20  # seconds, far beyond what any of these takes
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the server is, a statement is cancelled before its connection is cut."""
+    for name in (
+        "driver.statement._TIMEOUT",
+        "pools.pool._CANCEL_TIMEOUT",
+        "sessions.taken_connections._CANCEL_TIMEOUT",
+    ):
+        monkeypatch.setattr(f"aiidadb.connecting.{name}", LIMIT)
+
+
+patiently = pytest.mark.usefixtures("patience")
 
 
 @contextlib.asynccontextmanager
@@ -38,16 +53,25 @@ async def busy(
 
 
 async def test_closing_waits_for_calls_under_way(main_dsn: str) -> None:
-    async with aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend:
-        call = asyncio.create_task(backend._session.fetch("select pg_sleep(0.3), 1 as one"))
-        await wait_for_sleepers(main_dsn, 1)
-        await backend.close()
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.open_backend(aiidadb.Profile.from_dsn(main_dsn)) as backend,
+        gate(main_dsn) as closed,
+    ):
+        call = asyncio.create_task(backend._session.fetch(f"select {AT_GATE}, 1 as one"))
+        await closed.is_reached()
+        closing = asyncio.create_task(backend.close(timeout=None))
+        await asyncio.sleep(0.1)
+        assert not closing.done()
+        await closed.open()
+        await closing
         assert call.done()
         assert call.result()[0]["one"] == 1
         with pytest.raises(ClosedError):
             await backend.settings.get("a")
 
 
+@patiently
 async def test_closing_cancels_what_takes_longer(main_dsn: str) -> None:
     async with (
         asyncio.timeout(LIMIT),
@@ -60,6 +84,7 @@ async def test_closing_cancels_what_takes_longer(main_dsn: str) -> None:
             await call
 
 
+@patiently
 async def test_closing_cancels_what_has_a_limit_of_its_own(main_dsn: str) -> None:
     async with (
         asyncio.timeout(LIMIT),
@@ -71,6 +96,7 @@ async def test_closing_cancels_what_has_a_limit_of_its_own(main_dsn: str) -> Non
             await call
 
 
+@patiently
 @pytest.mark.thorough
 async def test_leaving_a_backend_cancels_what_is_under_way(main_dsn: str) -> None:
     async with asyncio.timeout(LIMIT):
@@ -82,6 +108,7 @@ async def test_leaving_a_backend_cancels_what_is_under_way(main_dsn: str) -> Non
             await call
 
 
+@patiently
 async def test_closing_that_is_cancelled_leaves_nothing_running(main_dsn: str) -> None:
     async with (
         asyncio.timeout(LIMIT),
@@ -127,6 +154,7 @@ async def test_a_transaction_that_closes_its_own_backend_is_committed(main_dsn: 
         assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 1
 
 
+@patiently
 async def test_closing_inside_a_transaction_ends_what_other_tasks_do_in_it(main_dsn: str) -> None:
     async with (
         asyncio.timeout(LIMIT),
@@ -144,6 +172,7 @@ async def test_closing_inside_a_transaction_ends_what_other_tasks_do_in_it(main_
                     await waits
 
 
+@patiently
 async def test_a_reset_cancels_what_is_under_way(
     main_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

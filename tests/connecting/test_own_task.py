@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 
 
+async def some_turns() -> None:
+    """Let other tasks do all that they can do without waiting for time to pass."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.quick
 async def test_what_is_set_inside_is_not_set_for_whoever_iterates() -> None:
     seen = []
@@ -56,10 +62,10 @@ async def test_it_begins_with_what_is_set_outside_and_makes_nothing_before_it_is
 
     place.set("outside")
     async with InOwnTask(items()) as own:
-        await asyncio.sleep(0.01)
+        await some_turns()
         assert made == []
         assert await anext(own) == "outside"
-        await asyncio.sleep(0.01)
+        await some_turns()
         assert made == [0]
         assert [item async for item in own] == ["outside"] * 2
         with pytest.raises(StopAsyncIteration):
@@ -72,6 +78,7 @@ async def test_an_error_and_a_cancellation_go_both_ways() -> None:
     async def items() -> AsyncGenerator[int, None]:
         try:
             yield 1
+            limit.reschedule(0)
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             ended.append("cancelled")
@@ -89,7 +96,7 @@ async def test_an_error_and_a_cancellation_go_both_ways() -> None:
             async for _ in own:
                 pass
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), InOwnTask(items()) as own:
+        async with asyncio.timeout(None) as limit, InOwnTask(items()) as own:
             async for _ in own:
                 pass
     assert ended == ["cancelled", "closed"]
@@ -106,11 +113,11 @@ async def test_from_the_second_item_on_one_is_made_ahead() -> None:
             yield number
 
     async with InOwnTask(items(), ahead=True) as own:
-        await asyncio.sleep(0.01)
+        await some_turns()
         assert made == []
         for number, so_far in enumerate(([0], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4])):
             assert await anext(own) == number
-            await asyncio.sleep(0.01)
+            await some_turns()
             assert made == so_far
         assert [item async for item in own] == [4]
         with pytest.raises(StopAsyncIteration):
@@ -130,7 +137,7 @@ async def test_an_error_of_an_item_made_ahead_comes_in_its_place_or_not_at_all()
 
     async with InOwnTask(fails(), ahead=True) as own:
         assert [await anext(own), await anext(own)] == [0, 1]
-        await asyncio.sleep(0.01)
+        await some_turns()
         assert ended == ["closed"]
         for _ in range(2):
             with pytest.raises(KeyError, match="ahead"):
@@ -140,7 +147,7 @@ async def test_an_error_of_an_item_made_ahead_comes_in_its_place_or_not_at_all()
     with pytest.raises(ZeroDivisionError):
         async with InOwnTask(fails(), ahead=True) as own:
             assert [await anext(own), await anext(own)] == [0, 1]
-            await asyncio.sleep(0.01)
+            await some_turns()
             raise ZeroDivisionError
     del own
     gc.collect()
@@ -149,11 +156,14 @@ async def test_an_error_of_an_item_made_ahead_comes_in_its_place_or_not_at_all()
 
 async def test_an_item_that_is_being_made_ahead_is_ended() -> None:
     ended = []
+    limit = None
 
     async def items() -> AsyncGenerator[int, None]:
         try:
             yield 0
             yield 1
+            if limit is not None:
+                limit.reschedule(0)
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0)
@@ -162,10 +172,10 @@ async def test_an_item_that_is_being_made_ahead_is_ended() -> None:
     with pytest.raises(ZeroDivisionError):
         async with InOwnTask(items(), ahead=True) as own:
             assert [await anext(own), await anext(own)] == [0, 1]
-            await asyncio.sleep(0.01)
+            await some_turns()
             raise ZeroDivisionError
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05), InOwnTask(items(), ahead=True) as own:
+        async with asyncio.timeout(None) as limit, InOwnTask(items(), ahead=True) as own:
             async for _ in own:
                 pass
     assert ended == ["closed"] * 2

@@ -12,11 +12,11 @@ from tests.helpers.processes import LIMIT
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from typing import Any, Literal, TypeAlias
 
     How: TypeAlias = Literal["Task.cancel", "asyncio.timeout"]
-    Way: TypeAlias = Callable[[Coroutine[Any, Any, None], float], Awaitable[None]]
+    Way: TypeAlias = Callable[[Coroutine[Any, Any, None], asyncio.Event], Awaitable[None]]
 
 __all__ = [
     "EACH_WAY",
@@ -32,34 +32,38 @@ __all__ = [
 ]
 
 
-async def by_timeout(call: Coroutine[Any, Any, None], after: float) -> None:
-    async with asyncio.timeout(after):
+async def by_timeout(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
+    async with asyncio.timeout(None) as limit, _at(now, lambda: limit.reschedule(_time())):
         await call
 
 
-async def by_wait_for(call: Coroutine[Any, Any, None], after: float) -> None:
-    await asyncio.wait_for(call, after)
-
-
-async def by_cancel(call: Coroutine[Any, Any, None], after: float) -> None:
+async def by_wait_for(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
     task = asyncio.create_task(call)
-    await asyncio.sleep(after)
+    await now.wait()
+    await asyncio.wait_for(task, 0.001)
+
+
+async def by_cancel(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
+    task = asyncio.create_task(call)
+    await now.wait()
     task.cancel()
     await task
 
 
-async def by_cancelling_again_and_again(call: Coroutine[Any, Any, None], after: float) -> None:
+async def by_cancelling_again_and_again(
+    call: Coroutine[Any, Any, None], now: asyncio.Event
+) -> None:
     task = asyncio.create_task(call)
-    await asyncio.sleep(after)
+    await now.wait()
     while not task.done():
         task.cancel()
         await asyncio.sleep(0.01)
     await task
 
 
-async def by_sibling(call: Coroutine[Any, Any, None], after: float) -> None:
+async def by_sibling(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
     async def fail() -> None:
-        await asyncio.sleep(after)
+        await now.wait()
         raise KeyError("sibling")
 
     async with asyncio.TaskGroup() as tasks:
@@ -67,16 +71,42 @@ async def by_sibling(call: Coroutine[Any, Any, None], after: float) -> None:
         tasks.create_task(fail())
 
 
-async def by_scope(call: Coroutine[Any, Any, None], after: float) -> None:
-    with anyio.fail_after(after):
-        await call
+async def by_scope(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
+    with anyio.fail_after(None) as scope:
+        async with _at(now, lambda: setattr(scope, "deadline", _time())):
+            await call
 
 
-async def by_two_kinds(call: Coroutine[Any, Any, None], after: float) -> None:
-    async with asyncio.timeout(after + 0.02):
-        with anyio.move_on_after(after):
-            async with asyncio.timeout(after + 0.04):
+async def by_two_kinds(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
+    def expire() -> None:
+        time = _time()
+        scope.deadline = time
+        outer.reschedule(time + 0.02)
+        inner.reschedule(time + 0.04)
+
+    async with asyncio.timeout(None) as outer:
+        with anyio.CancelScope() as scope:
+            async with asyncio.timeout(None) as inner, _at(now, expire):
                 await call
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@contextlib.asynccontextmanager
+async def _at(now: asyncio.Event, do: Callable[[], None]) -> AsyncIterator[None]:
+    """Do something once an event is set, if that comes before the end of what is inside."""
+
+    async def wait() -> None:
+        await now.wait()
+        do()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 EACH_WAY: Final = (
@@ -118,24 +148,54 @@ async def cancel_when(begun: threading.Event, call: Coroutine[Any, Any, object],
 
 
 async def outcome_of(
-    call: Coroutine[Any, Any, object], way: Way, *, after: float = 0.05
+    call: Coroutine[Any, Any, object],
+    way: Way,
+    *,
+    after: float = 0.05,
+    when: Callable[[], Awaitable[object]] | None = None,
+    then: Callable[[], Awaitable[object]] | None = None,
 ) -> BaseException | None:
     """Cancel a call, and return what it raised itself, whatever became of that further out.
 
     Args:
         call: The call.
         way: How to cancel it, one of :data:`EACH_WAY`.
-        after: After how many seconds.
+        after: After how many seconds, where that makes no difference.
+        when: Waits for what the call must have come to first, in place of that. It has a limit.
+        then: Lets the call end, once it was cancelled.
     """
     raised: list[BaseException] = []
+    running: list[asyncio.Task[object]] = []
+    now = asyncio.Event()
 
     async def watched() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append(task)
         try:
             await call
         except BaseException as error:
             raised.append(error)
             raise
+        finally:
+            running.clear()
 
+    async def tell() -> None:
+        try:
+            await (asyncio.sleep(after) if when is None else when())
+        finally:
+            now.set()
+        if then is not None:
+            while running and not running[0].cancelling():
+                await asyncio.sleep(0.001)
+            await then()
+
+    telling = asyncio.create_task(tell())
     with contextlib.suppress(BaseException):
-        await way(watched(), after)
+        await way(watched(), now)
+    if not now.is_set():  # the call ended before
+        telling.cancel()
+    await asyncio.wait((telling,))
+    if not telling.cancelled():
+        telling.result()
     return raised[0] if raised else None

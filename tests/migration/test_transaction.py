@@ -14,6 +14,7 @@ from aiidadb.migration.transaction import atomic
 from tests.helpers.cancelling import EACH_WAY, outcome_of
 from tests.helpers.databases import connected, fetchval
 from tests.helpers.faults import proxy
+from tests.helpers.gates import AT_GATE, gate
 
 if TYPE_CHECKING:
     from tests.helpers.cancelling import Way
@@ -24,7 +25,7 @@ SLOW = """
 create table done (number int);
 create function at_commit() returns trigger language plpgsql as $$
 begin
-    perform pg_sleep(0.5);
+    perform {gate};
     {then}
     return null;
 end
@@ -43,9 +44,13 @@ async def step(connection: asyncpg.Connection) -> None:
 
 @each_way
 async def test_cancelled_during_commit_it_is_waited_for(empty_dsn: str, way: Way) -> None:
-    async with asyncio.timeout(LIMIT), connected(empty_dsn) as connection:
-        await connection.execute(SLOW.format(then=""))
-        said = await outcome_of(step(connection), way, after=0.25)
+    async with (
+        asyncio.timeout(LIMIT),
+        connected(empty_dsn) as connection,
+        gate(empty_dsn) as closed,
+    ):
+        await connection.execute(SLOW.format(gate=AT_GATE, then=""))
+        said = await outcome_of(step(connection), way, when=closed.is_reached, then=closed.open)
         assert isinstance(said, asyncio.CancelledError)
         assert said.__notes__ == ["step one was committed all the same"]
         assert await connection.fetchval("select count(*) from done") == 1
@@ -53,9 +58,13 @@ async def test_cancelled_during_commit_it_is_waited_for(empty_dsn: str, way: Way
 
 @each_way
 async def test_what_the_server_refuses_to_commit_is_told(empty_dsn: str, way: Way) -> None:
-    async with asyncio.timeout(LIMIT), connected(empty_dsn) as connection:
-        await connection.execute(SLOW.format(then="raise division_by_zero;"))
-        said = await outcome_of(step(connection), way, after=0.25)
+    async with (
+        asyncio.timeout(LIMIT),
+        connected(empty_dsn) as connection,
+        gate(empty_dsn) as closed,
+    ):
+        await connection.execute(SLOW.format(gate=AT_GATE, then="raise division_by_zero;"))
+        said = await outcome_of(step(connection), way, when=closed.is_reached, then=closed.open)
         assert isinstance(said, asyncpg.DivisionByZeroError)
         assert await connection.fetchval("select count(*) from done") == 0
 
@@ -68,7 +77,7 @@ async def test_without_an_answer_the_outcome_is_unknown(
         connection = await asyncpg.connect(between.dsn)
         await connection.execute("create table done (number int)")
         between.holds_answers_to = b"COMMIT;"
-        said = await outcome_of(step(connection), EACH_WAY[0], after=0.25)
+        said = await outcome_of(step(connection), EACH_WAY[0], when=between.is_holding.wait)
         assert isinstance(said, UnknownOutcome)
         assert connection.is_closed()
         between.is_holding.clear()
@@ -84,7 +93,7 @@ async def test_cancelled_before_it_is_undone(empty_dsn: str, way: Way) -> None:
 
     async with asyncio.timeout(LIMIT), connected(empty_dsn) as connection:
         await connection.execute("create table done (number int)")
-        said = await outcome_of(slow_step(connection), way, after=0.2)
+        said = await outcome_of(slow_step(connection), way, after=0.1)
         assert isinstance(said, asyncio.CancelledError)
         assert not hasattr(said, "__notes__")
         assert await connection.fetchval("select count(*) from done") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -11,15 +12,16 @@ import pytest
 import aiidadb
 from aiidadb.exceptions import InvalidTypeError
 from aiidadb.queries import deletion
-from tests.helpers.cancelling import outcome_of
+from tests.helpers.cancelling import by_cancel, by_sibling, by_timeout, outcome_of
 from tests.helpers.choices import some_of
 from tests.helpers.databases import connected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-    from typing import Any
+    from collections.abc import AsyncIterator
 
     import asyncpg
+
+    from tests.helpers.cancelling import Way
 
 LIMIT: Final = 30  # seconds, far beyond what any of it takes
 NODES: Final = 7
@@ -141,45 +143,14 @@ async def test_progress_must_be_a_function(backend: aiidadb.Backend) -> None:
         await backend.delete_nodes_and_connections([1], progress=5)
 
 
-async def by_cancel(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
-    task = asyncio.create_task(call)
-    await now.wait()
-    task.cancel()
-    await task
-
-
-async def by_timeout(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
-    async def expire() -> None:
-        await now.wait()
-        limit.reschedule(0)
-
-    async with asyncio.timeout(None) as limit:
-        expiring = asyncio.create_task(expire())
-        try:
-            await call
-        finally:
-            expiring.cancel()
-
-
-async def by_sibling(call: Coroutine[Any, Any, None], now: asyncio.Event) -> None:
-    async def fail() -> None:
-        await now.wait()
-        raise KeyError("sibling")
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(call)
-        tasks.create_task(fail())
-
-
 WAYS: Final = (by_timeout, by_cancel, by_sibling)
 
 
-async def waits_on_server(dsn: str, now: asyncio.Event) -> None:
-    """Say when a statement of the database sleeps, or waits for a lock."""
-    async with connected(dsn) as asking:
+async def waits_on_server(dsn: str) -> None:
+    """Wait until a statement of the database sleeps, or waits for a lock."""
+    async with asyncio.timeout(LIMIT), connected(dsn) as asking:
         while not await asking.fetchval(WAITING):
             await asyncio.sleep(0.01)
-    now.set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -189,7 +160,7 @@ async def test_cancelled_at_any_statement_nothing_is_deleted(
     backend: aiidadb.Backend,
     main_dsn: str,
     stage: str,
-    way: Callable[[Coroutine[Any, Any, None], asyncio.Event], Awaitable[None]],
+    way: Way,
 ) -> None:
     locking = connection.transaction()
     if stage == "lock":
@@ -198,13 +169,11 @@ async def test_cancelled_at_any_statement_nothing_is_deleted(
     else:
         await connection.execute(SLEEP.format(table=stage))
     async with asyncio.timeout(LIMIT):
-        now = asyncio.Event()
-        looking = asyncio.create_task(waits_on_server(main_dsn, now))
         outcome = await outcome_of(
             backend.delete_nodes_and_connections(range(1, NODES + 1)),
-            lambda call, _: way(call, now),
+            way,
+            when=partial(waits_on_server, main_dsn),
         )
-        await looking
         assert isinstance(outcome, asyncio.CancelledError)
         if stage == "lock":
             await locking.rollback()
@@ -219,7 +188,7 @@ async def test_cancelled_at_any_statement_nothing_is_deleted(
 async def test_cancelled_between_two_statements_nothing_is_deleted(
     connection: asyncpg.Connection,
     backend: aiidadb.Backend,
-    way: Callable[[Coroutine[Any, Any, None], asyncio.Event], Awaitable[None]],
+    way: Way,
 ) -> None:
     now = asyncio.Event()
 
@@ -230,7 +199,8 @@ async def test_cancelled_between_two_statements_nothing_is_deleted(
     async with asyncio.timeout(LIMIT):
         outcome = await outcome_of(
             backend.delete_nodes_and_connections(range(1, NODES + 1), progress=progress),
-            lambda call, _: way(call, now),
+            way,
+            when=now.wait,
         )
     assert isinstance(outcome, asyncio.CancelledError)
     assert await content(connection) == ALL

@@ -96,8 +96,7 @@ async def acquire(pool: asyncpg.Pool, limit: asyncio.Timeout) -> asyncpg.Connect
         limit: Until when to wait, not entered yet.
 
     Returns:
-        The connection, which has which has which has which has which has which has which has to be
-        given back with ``pool.release``.
+        The connection, which has to be given back with ``pool.release``.
 
     Raises:
         TimeoutError: No connection became free in time, if the limit has expired.

@@ -94,7 +94,7 @@ async def test_a_statement_that_takes_too_long_is_cut(profile):
         pool = await registry.get_pool(profile, command_timeout=0.2)
         with pytest.raises(TimeoutError):
             await pool.fetchval("select pg_sleep(5)")
-        assert await pool.fetchval("select 1") == 1
+        assert await pool.fetchval("select 1", timeout=10) == 1
 
 
 async def test_a_connection_of_its_own_has_no_time_limit(profile):

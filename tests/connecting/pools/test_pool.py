@@ -19,6 +19,8 @@ from aiidadb.exceptions import (
     PoolOptionsError,
     UnreachableStorage,
 )
+from tests.helpers.databases import connected
+from tests.helpers.processes import LIMIT
 
 
 @pytest.fixture
@@ -26,16 +28,15 @@ def profile(empty_dsn):
     return aiidadb.Profile.from_dsn(empty_dsn)
 
 
-async def sessions_on(dsn: str) -> int:
-    """How many connections others hold to a database."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(
-            "select count(*) from pg_stat_activity "
-            "where datname = current_database() and pid <> pg_backend_pid()"
-        )
-    finally:
-        await connection.close()
+async def until_sessions_are(number: int, dsn: str) -> None:
+    """Wait until others hold that many connections to a database, no more."""
+    query = """
+        select count(*) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()
+    """
+    async with asyncio.timeout(LIMIT), connected(dsn) as connection:
+        while await connection.fetchval(query) > number:
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.quick
@@ -158,7 +159,7 @@ async def test_the_default_registry_serves_the_module_functions(profile, empty_d
     pool = await aiidadb.get_pool(profile, max_size=2)
     assert await aiidadb.get_pool(profile) is pool
     await aiidadb.reset_pools()
-    assert await sessions_on(empty_dsn) == 0
+    await until_sessions_are(0, empty_dsn)
 
 
 async def test_what_is_borrowed_closes_when_the_last_is_done(profile):
@@ -185,9 +186,7 @@ def test_a_pool_of_a_closed_loop_is_never_handed_out(profile, empty_dsn):
             pool = await registry.get_pool(profile)
             assert pool is not first
             assert await pool.fetchval("select 1") == 1
-            async with asyncio.timeout(10):
-                while await sessions_on(empty_dsn) > 1:  # the old one is hung up on
-                    await asyncio.sleep(0.05)
+            await until_sessions_are(1, empty_dsn)  # the old one is hung up on
             await registry.reset()
             return pool
 

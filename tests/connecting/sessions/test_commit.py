@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -24,6 +25,7 @@ from aiidadb.sql import SCHEMAS
 from tests.helpers.cancelling import EACH_WAY, by_cancel, by_timeout, outcome_of
 from tests.helpers.databases import connected, fetchval, run_script
 from tests.helpers.faults import proxy
+from tests.helpers.gates import AT_GATE, gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -37,14 +39,14 @@ each_way = pytest.mark.parametrize("way", EACH_WAY)
 AT_COMMIT = """
 create function at_commit() returns trigger language plpgsql as $$
 begin
-    perform pg_sleep(0.5);
-    {then}
+    {do}
     return null;
 end
 $$;
 create constraint trigger at_commit after insert or delete on db_dbsetting
 deferrable initially deferred for each row execute function at_commit();
 """
+WAIT = f"perform {AT_GATE};"
 
 
 @contextlib.asynccontextmanager
@@ -68,9 +70,11 @@ async def set_in_transaction(backend: aiidadb.Backend) -> None:
 
 @each_way
 async def test_cancelled_during_commit_the_answer_is_waited_for(main_dsn: str, way: Way) -> None:
-    await run_script(main_dsn, AT_COMMIT.format(then=""))
-    async with asyncio.timeout(LIMIT), opened(main_dsn) as backend:
-        said = await outcome_of(set_in_transaction(backend), way, after=0.25)
+    await run_script(main_dsn, AT_COMMIT.format(do=WAIT))
+    async with asyncio.timeout(LIMIT), opened(main_dsn) as backend, gate(main_dsn) as closed:
+        said = await outcome_of(
+            set_in_transaction(backend), way, when=closed.is_reached, then=closed.open
+        )
         assert isinstance(said, asyncio.CancelledError)
         (note,) = said.__notes__
         assert "committed all the same" in note
@@ -82,20 +86,23 @@ async def test_cancelled_during_commit_the_answer_is_waited_for(main_dsn: str, w
 async def test_cancelled_while_the_connection_goes_back_it_is_said_that_the_change_was_made(
     main_dsn: str, how: str
 ) -> None:
-    is_reset = asyncio.Event()
+    is_reset, go_on = asyncio.Event(), asyncio.Event()
+    go_on.set()
 
     async def reset(_connection: asyncpg.Connection) -> None:
         is_reset.set()
-        await asyncio.sleep(0.2)
+        await go_on.wait()
 
     async with asyncio.timeout(LIMIT), opened(main_dsn, reset=reset) as backend:
         is_reset.clear()
+        go_on.clear()
         change = (
             set_in_transaction(backend) if how == "transaction" else backend.settings.set("a", 1)
         )
         call = asyncio.create_task(change)
         await is_reset.wait()
         call.cancel()
+        go_on.set()
         with pytest.raises(asyncio.CancelledError) as raised:
             await call
     assert "all the same" in raised.value.__notes__[0]
@@ -106,9 +113,11 @@ async def test_cancelled_while_the_connection_goes_back_it_is_said_that_the_chan
 async def test_what_the_server_refuses_to_commit_is_told_in_the_cancellations_place(
     main_dsn: str, way: Way
 ) -> None:
-    await run_script(main_dsn, AT_COMMIT.format(then="raise division_by_zero;"))
-    async with asyncio.timeout(LIMIT), opened(main_dsn) as backend:
-        said = await outcome_of(set_in_transaction(backend), way, after=0.25)
+    await run_script(main_dsn, AT_COMMIT.format(do=f"{WAIT} raise division_by_zero;"))
+    async with asyncio.timeout(LIMIT), opened(main_dsn) as backend, gate(main_dsn) as closed:
+        said = await outcome_of(
+            set_in_transaction(backend), way, when=closed.is_reached, then=closed.open
+        )
         assert isinstance(said, DatabaseError)
         assert said.sqlstate == "22012"
         assert not await is_stored(main_dsn)
@@ -117,11 +126,21 @@ async def test_what_the_server_refuses_to_commit_is_told_in_the_cancellations_pl
 
 
 async def test_a_limit_around_a_transaction_says_so_after_the_commit(main_dsn: str) -> None:
-    await run_script(main_dsn, AT_COMMIT.format(then=""))
-    async with opened(main_dsn) as backend:
+    await run_script(main_dsn, AT_COMMIT.format(do=WAIT))
+    async with asyncio.timeout(LIMIT), opened(main_dsn) as backend, gate(main_dsn) as closed:
         with pytest.raises(TimeoutError) as raised:
-            async with asyncio.timeout(0.25):
+            async with asyncio.timeout(None) as limit:
+
+                async def expire() -> None:
+                    await closed.is_reached()
+                    limit.reschedule(asyncio.get_running_loop().time())
+                    while not limit.expired():
+                        await asyncio.sleep(0.001)
+                    await closed.open()
+
+                expiring = asyncio.create_task(expire())
                 await set_in_transaction(backend)
+        await expiring
     assert "committed" in raised.value.__cause__.__notes__[0]
     assert await is_stored(main_dsn)
 
@@ -131,7 +150,7 @@ async def test_without_an_answer_in_time_the_outcome_is_unknown(main_dsn: str, w
     async with proxy(main_dsn) as between, asyncio.timeout(LIMIT):
         between.holds_answers_to = b"COMMIT;"
         async with opened(between.dsn, commit_timeout=0.3) as backend:
-            said = await outcome_of(set_in_transaction(backend), way, after=0.25)
+            said = await outcome_of(set_in_transaction(backend), way, when=between.is_holding.wait)
             assert isinstance(said, UnknownOutcome)
             assert "had not answered COMMIT" in str(said)
             assert "0.3 seconds" in str(said)
@@ -150,11 +169,11 @@ async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(main_dsn: st
 
 
 async def test_a_commit_that_the_server_cancels_has_a_known_outcome(main_dsn: str) -> None:
-    await run_script(main_dsn, AT_COMMIT.format(then=""))
-    async with opened(main_dsn) as backend:
+    await run_script(main_dsn, AT_COMMIT.format(do=WAIT))
+    async with opened(main_dsn) as backend, gate(main_dsn) as closed:
 
         async def cancel(pid: int) -> None:
-            await asyncio.sleep(0.2)
+            await closed.is_reached()
             await run_script(main_dsn, f"select pg_cancel_backend({pid})")
 
         async with asyncio.TaskGroup() as tasks:
@@ -224,14 +243,12 @@ async def test_a_single_write_that_was_made_all_the_same_says_so(main_dsn: str, 
         between.holds_answers_to = b"another value"
 
         async def let_go() -> None:
-            await between.is_holding.wait()
-            await asyncio.sleep(0.4)
             between.holds_answers_to = b""
             between.is_holding.clear()
 
-        async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as tasks:
-            tasks.create_task(let_go())
-            said = await outcome_of(backend.settings.set("b", "another value"), way, after=0.2)
+        async with asyncio.timeout(LIMIT):
+            call = backend.settings.set("b", "another value")
+            said = await outcome_of(call, way, when=between.is_holding.wait, then=let_go)
         assert isinstance(said, asyncio.CancelledError)
         assert "made all the same" in said.__notes__[0]
         assert await is_stored(main_dsn, "b")
@@ -246,7 +263,8 @@ async def test_a_single_write_without_an_answer_in_time_has_an_unknown_outcome(
     ):
         between.holds_answers_to = b"another value"
         async with asyncio.timeout(LIMIT):
-            said = await outcome_of(backend.settings.set("a", "another value"), by_timeout)
+            call = backend.settings.set("a", "another value")
+            said = await outcome_of(call, by_timeout, when=between.is_holding.wait)
         assert isinstance(said, UnknownOutcome)
         between.is_holding.clear()
 
@@ -268,7 +286,7 @@ async def change(backend: aiidadb.Backend, how: str) -> None:
 async def test_what_the_server_cancels_because_it_takes_too_long_was_not_made(
     main_dsn: str, how: str
 ) -> None:
-    await run_script(main_dsn, AT_COMMIT.format(then="perform pg_sleep(60);"))
+    await run_script(main_dsn, AT_COMMIT.format(do="perform pg_sleep(60);"))
     async with asyncio.timeout(LIMIT), opened(main_dsn, command_timeout=0.7) as backend:
         with pytest.raises(QueryTimeout, match=r"0\.7 seconds allowed .* nothing was changed"):
             await change(backend, how)
@@ -335,12 +353,23 @@ def waiting_server_dsn() -> Iterator[str]:
         yield server.dsn
 
 
+async def waits_for_standby(dsn: str) -> None:
+    query = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
+    async with asyncio.timeout(LIMIT), connected(dsn) as connection:
+        while not await connection.fetchval(query):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_commit_that_waits_for_a_standby_has_an_unknown_outcome(
     waiting_server_dsn: str,
 ) -> None:
     options = {"commit_timeout": 0.3, "server_settings": {"synchronous_commit": "on"}}
     async with asyncio.timeout(LIMIT), opened(waiting_server_dsn, **options) as backend:
-        said = await outcome_of(set_in_transaction(backend), by_timeout, after=0.3)
+        said = await outcome_of(
+            set_in_transaction(backend),
+            by_timeout,
+            when=partial(waits_for_standby, waiting_server_dsn),
+        )
     assert isinstance(said, UnknownOutcome)
     # The server goes on waiting, and lets others see the row when it has done with that.
     query = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
@@ -353,7 +382,11 @@ async def test_a_commit_that_waits_for_a_standby_has_an_unknown_outcome(
 async def test_a_single_write_that_waits_for_a_standby_was_made(waiting_server_dsn: str) -> None:
     options = {"server_settings": {"synchronous_commit": "on"}}
     async with asyncio.timeout(LIMIT), opened(waiting_server_dsn, **options) as backend:
-        said = await outcome_of(backend.settings.set("b", 1), by_cancel, after=0.3)
+        said = await outcome_of(
+            backend.settings.set("b", 1),
+            by_cancel,
+            when=partial(waits_for_standby, waiting_server_dsn),
+        )
     assert isinstance(said, asyncio.CancelledError)
     assert "made all the same" in said.__notes__[0]
     assert await is_stored(waiting_server_dsn, "b")

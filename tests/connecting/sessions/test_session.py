@@ -20,6 +20,7 @@ from aiidadb.exceptions import (
 )
 from tests.helpers.databases import fetchval
 from tests.helpers.faults import proxy
+from tests.helpers.sleepers import SLEEP, wait_for_sleepers
 
 
 @pytest.fixture
@@ -242,10 +243,10 @@ async def test_what_the_caller_sets_for_a_transaction_ends_nothing(backend):
     assert await keys(backend) == {"b"}
 
 
-async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other):
+async def test_a_connection_that_the_server_cut_is_one_error_and_no_more(backend, other, main_dsn):
     (row,) = await backend._session.fetch("select pg_backend_pid() as pid")
-    call = asyncio.create_task(backend._session.fetch("select pg_sleep(60)"))
-    await asyncio.sleep(0.2)
+    call = asyncio.create_task(backend._session.fetch(SLEEP))
+    await wait_for_sleepers(main_dsn, 1)
     await other.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep%'"
         " and datname = current_database()"

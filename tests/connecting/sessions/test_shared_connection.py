@@ -11,6 +11,7 @@ import pytest
 import aiidadb
 from aiidadb.exceptions import ClosedError, ConcurrencyError
 from tests.helpers.databases import connected, fetchval
+from tests.helpers.gates import AT_GATE, gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,8 +70,10 @@ async def test_a_savepoint_awaited_inside_another_is_told_as_well(
 
 
 async def test_behind_savepoints_of_the_callers_that_end_soon_others_wait(
-    backend: aiidadb.Backend,
+    backend: aiidadb.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aiidadb.connecting.sessions.transaction._PATIENCE", LIMIT)
+
     async def savepoint(number: int) -> None:
         async with backend.transaction():
             await backend.settings.set(f"key{number}", number)
@@ -164,41 +167,44 @@ async def test_what_the_caller_does_to_the_session_does_not_reach_others(
 
 
 async def test_a_call_that_meets_the_callers_own_statement_says_so(
-    backend: aiidadb.Backend,
+    backend: aiidadb.Backend, main_dsn: str
 ) -> None:
-    async with backend.transaction() as connection:
-        own = asyncio.create_task(connection.execute("select pg_sleep(0.3)"))
-        await asyncio.sleep(0.1)
+    async with gate(main_dsn) as closed, backend.transaction() as connection:
+        own = asyncio.create_task(connection.execute(f"select {AT_GATE}"))
+        await closed.is_reached()
         for call in (backend.settings.get_all(), backend.settings.set("a", 1)):
             with pytest.raises(ConcurrencyError, match="caller's own is under way"):
                 await call
+        await closed.open()
         await own
         await backend.settings.set("b", 1)
     assert await keys(backend) == {"b"}
 
 
 async def test_a_savepoint_that_meets_the_callers_own_statement_leaves_all_intact(
-    backend: aiidadb.Backend,
+    backend: aiidadb.Backend, main_dsn: str
 ) -> None:
-    async with backend.transaction() as connection:
+    async with gate(main_dsn) as closed, backend.transaction() as connection:
         await backend.settings.set("a", 1)
-        own = asyncio.create_task(connection.fetchval("select 1 from pg_sleep(0.3)"))
-        await asyncio.sleep(0.1)
+        own = asyncio.create_task(connection.fetchval(f"select 1 from {AT_GATE}"))
+        await closed.is_reached()
         with pytest.raises(ConcurrencyError, match="caller's own is under way"):
             await backend.delete_nodes_and_connections([1])
+        await closed.open()
         assert await own == 1
         assert (await backend.delete_nodes_and_connections([1])).missing == (1,)
     assert await keys(backend) == {"a"}
 
 
 async def test_the_callers_own_statement_that_meets_a_call_is_told_by_the_driver(
-    backend: aiidadb.Backend,
+    backend: aiidadb.Backend, main_dsn: str
 ) -> None:
-    async with backend.transaction() as connection:
-        call = asyncio.create_task(backend._session.fetch("select pg_sleep(0.3)"))
-        await asyncio.sleep(0.1)
+    async with gate(main_dsn) as closed, backend.transaction() as connection:
+        call = asyncio.create_task(backend._session.fetch(f"select {AT_GATE}"))
+        await closed.is_reached()
         with pytest.raises(asyncpg.InterfaceError, match="another operation"):
             await connection.execute("select 1")
+        await closed.open()
         await call
 
 

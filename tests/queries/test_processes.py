@@ -129,6 +129,16 @@ async def test_an_odd_attribute_spoils_its_cell_alone(backend):
         assert {one: getattr(row, one) for one in expected} == expected
 
 
+async def test_exit_statuses_are_read_where_the_server_drops_backslashes(head_dsn, backend):
+    await fill(backend, {1: {"exit_status": -410}})
+    mark = "&" if "?" in head_dsn else "?"
+    dsn = f"{head_dsn}{mark}options=-c%20standard_conforming_strings=off"
+    async with aiidadb.open_backend(dsn) as other:
+        for given in ({}, {"changed_after": after(-1)}):
+            (row,) = await other.queries.get_processes(**given)
+            assert row.exit_status == -410
+
+
 async def test_attributes_that_are_not_an_object_spoil_nothing_else(backend):
     await fill(backend, {1: {}, 2: {}, 3: {"process_state": "running"}})
     for pk, attributes in ((1, '["process_state"]'), (2, "null")):

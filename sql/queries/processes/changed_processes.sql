@@ -41,8 +41,9 @@ select
             then node.attributes ->> 'process_status'
     end as status,
     case
-        -- An integer that surely fits.
-        when node.attributes ->> 'exit_status' ~ '^-?\d{1,18}$'
+        -- An integer that surely fits. No backslash: with standard_conforming_strings off, the
+        -- server drops it.
+        when node.attributes ->> 'exit_status' ~ '^-?[0-9]{1,18}$'
             and jsonb_typeof(node.attributes -> 'exit_status') = 'number'
             then (node.attributes ->> 'exit_status')::bigint
     end as exit_status,

@@ -20,6 +20,7 @@ from aiidadb.connecting.profiles.profile import Profile, name_of, require_profil
 from aiidadb.connecting.sessions.commit import COMMIT_TIMEOUT
 from aiidadb.connecting.sessions.served import (
     SERVED_VERSIONS,
+    WITH_LINK_TYPES,
     WITH_NODE_TYPE,
     refuse_unserved,
     served,
@@ -288,7 +289,7 @@ class Backend:
         Returns:
             Their pks, those given included where they exist.
         """
-        with served(self._session):
+        with served(self._session, since=WITH_LINK_TYPES):
             return await get_nodes_to_delete(
                 self._session,
                 pks,

@@ -233,7 +233,9 @@ async def test_each_call_answers_at_any_age_or_says_that_it_cannot(databases, nu
                     refused[name] = str(error)
     assert {"delete no node", "server", "version", "plan"}.isdisjoint(refused)
     if number >= 8:  # links have types
-        assert {"closest", "nodes to delete"}.isdisjoint(refused)
+        assert "closest" not in refused
+    # Links have the types that are asked for: under others none would be found.
+    assert ("nodes to delete" in refused) == ("all" in refused) == (number < 20)
     assert all(f"schema version 1.0.{number}" in message for message in refused.values())
     assert "validate" in refused
     assert ("get" in refused) == (number < 37)
@@ -256,12 +258,19 @@ async def test_what_an_old_database_lacks_does_not_spoil_a_transaction(databases
             backend.queries.get_groups,
             lambda: backend.queries.add_to_group("a", [1]),
             lambda: backend.queries.remove_from_group("a", [1]),
+            lambda: backend.get_nodes_to_delete([1]),
+            lambda: backend.queries.get_all_parents([1]),
+            lambda: backend.queries.get_descendants([1]),
+            lambda: backend.queries.get_closest_parents([1], link_types=("create",)),
         ):
             with pytest.raises(
                 IncompatibleStorageSchema, match=r"1\.0\.8; supported are .*migrate"
             ):
                 await call()
         assert await connection.fetchval("select 1") == 1
+        # Links of every type are found, whatever they are called.
+        assert await backend.queries.get_all_parents([1], link_types=None) == []
+        assert await backend.queries.get_descendants([1], link_types=None) == []
     await databases.drop(dsn)
 
 

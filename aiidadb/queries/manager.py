@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiidadb.connecting.sessions.served import (
     WITH_GROUP_LABELS,
     WITH_JSON_COLUMNS,
+    WITH_LINK_TYPES,
     WITH_NODE_TYPE,
     served,
 )
@@ -45,8 +46,14 @@ if TYPE_CHECKING:
     from aiidadb.queries.links import LinkCounts, LinkDirection, NodeLink
     from aiidadb.queries.processes import ProcessRow
     from aiidadb.queries.provenance import Provenance
+    from aiidadb.version.schema_version import SchemaVersion
 
 __all__ = ["LINK_TYPES", "QueryManager"]
+
+
+def _since(link_types: Collection[str] | None) -> Callable[[SchemaVersion], bool] | None:
+    """What a version must have for a walk along links."""
+    return None if link_types is None else WITH_LINK_TYPES
 
 
 class QueryManager:
@@ -164,7 +171,7 @@ class QueryManager:
         """
         if node_type is not None:
             lookups["node_type"] = node_type
-        with served(self._session):
+        with served(self._session, since=_since(link_types)):
             return await parents.get_closest_parents(
                 self._session,
                 pks,
@@ -204,7 +211,7 @@ class QueryManager:
         Raises:
             InvalidInputError: A pk, column, link type or depth cannot be used.
         """
-        with served(self._session):
+        with served(self._session, since=_since(link_types)):
             return await relatives.get_all_parents(
                 self._session, node_pks, return_values, link_types=link_types, max_depth=max_depth
             )
@@ -235,7 +242,7 @@ class QueryManager:
         Raises:
             InvalidInputError: A pk, column, link type or depth cannot be used.
         """
-        with served(self._session):
+        with served(self._session, since=_since(link_types)):
             return await relatives.get_descendants(
                 self._session, pks, return_values, link_types=link_types, max_depth=max_depth
             )

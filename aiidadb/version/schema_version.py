@@ -135,6 +135,14 @@ class SchemaVersion:
         return self._has_since(django=21, sqlalchemy=18)
 
     @property
+    def has_link_types(self) -> bool:
+        """Whether links have the types that AiiDA has now (from 1.0.20, 239cea6d2452).
+
+        Before, ``inputlink`` and ``calllink`` stood for those of calculations and workflows alike.
+        """
+        return self._has_since(django=20, sqlalchemy=17)
+
+    @property
     def has_node_type(self) -> bool:
         """Whether nodes have a column ``node_type``, not ``type`` (from 1.0.30, 5ddd24e52864)."""
         return self._has_since(django=30, sqlalchemy=30)

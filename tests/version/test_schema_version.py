@@ -80,6 +80,8 @@ def test_both_lines_of_aiida_1_come_before_main_and_neither_before_the_other() -
     [
         ("has_core_prefix", 49, 48),
         ("has_computer_labels", 48, 47),
+        ("has_group_labels", 21, 18),
+        ("has_link_types", 20, 17),
         ("has_node_type", 30, 30),
         ("has_uuid_columns", 18, 1),
         ("has_json_columns", 37, 1),

@@ -29,6 +29,7 @@ __all__ = [
     "SERVED_VERSIONS",
     "WITH_GROUP_LABELS",
     "WITH_JSON_COLUMNS",
+    "WITH_LINK_TYPES",
     "WITH_NODE_TYPE",
     "refuse_unserved",
     "served",
@@ -42,6 +43,9 @@ WITH_GROUP_LABELS: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_grou
 
 WITH_NODE_TYPE: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_node_type")
 """For what reads the column ``node_type``."""
+
+WITH_LINK_TYPES: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_link_types")
+"""For what chooses links by their types, which would find none under the older names."""
 
 WITH_JSON_COLUMNS: Final[Callable[[SchemaVersion], bool]] = attrgetter("has_json_columns")
 """For what reads attributes, extras or the values of settings as JSONB."""

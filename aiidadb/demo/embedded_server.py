@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -50,6 +51,7 @@ _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 _LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 _START_TIMEOUT: Final = 60  # seconds; a loaded machine is slow
+_END_TIMEOUT: Final = 30  # seconds in which a process ends that has nothing more to do
 
 # The path of a socket has 108 bytes on Linux and 104 on macOS, with a zero at the end. (And a comma
 # in it would begin the next of several hosts.)
@@ -136,6 +138,7 @@ def embedded_server(
                     {**_SETTINGS, **({} if durable else _THROW_AWAY), **(settings or {})}
                 )
             cluster.start()
+            undo.enter_context(_awaited(cluster.pid_file, keep=keep))
             yield EmbeddedServer(
                 dsn=f"postgresql://postgres@/postgres?host={quote(str(cluster.socket))}",
                 data=cluster.data,
@@ -264,6 +267,29 @@ def _guarded(pid_file: Path, how: str, remove: list[Path], *, keep: bool) -> Ite
         with contextlib.suppress(BrokenPipeError):  # the guard was ended
             guard.stdin.close()
         guard.wait()
+
+
+@contextlib.contextmanager
+def _awaited(pid_file: Path, *, keep: bool) -> Iterator[None]:
+    """At the end, wait for that of a server's process, which is no child of this one.
+
+    The guard sees by its file that the server has stopped: a moment before the process ends, and a
+    long one where others have the processor. Systems that cannot say when it does are trusted.
+    """
+    process = None
+    with contextlib.suppress(AttributeError, OSError):  # Linux alone has this, and not every one
+        process = os.pidfd_open(int(pid_file.read_text().split()[0]))
+    stays = False
+    try:
+        yield
+        stays = keep
+    finally:
+        if process is not None:
+            if not stays:
+                ending = select.poll()
+                ending.register(process, select.POLLIN)
+                ending.poll(_END_TIMEOUT * 1000)
+            os.close(process)
 
 
 def _last_lines(text: str, most: int = 5) -> str:

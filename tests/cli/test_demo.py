@@ -101,7 +101,8 @@ def test_piped_it_is_plain_text(place):
         pytest.param(signal.SIGTERM, 143, 0, (), marks=pytest.mark.thorough),
         (signal.SIGTERM, 143, 0, ("INT",)),  # as in the background of a script
         pytest.param(signal.SIGHUP, 129, 0, (), marks=pytest.mark.thorough),
-        (signal.SIGKILL, -signal.SIGKILL, 20, ()),  # nothing is left to wait for the server's end
+        # Nothing is left to wait for the server's end.
+        (signal.SIGKILL, -signal.SIGKILL, LIMIT, ()),
     ],
 )
 def test_stopped_in_the_middle_it_leaves_nothing(place, number, status, seconds, ignored):
@@ -152,7 +153,7 @@ def test_kept_it_says_how_to_reach_and_stop_it(place):
     assert json.loads(asked.stdout)["total"] > 900
     # Both lines at once, as they are pasted.
     subprocess.run("\n".join(stop), shell=True, check=True, timeout=LIMIT)
-    assert_nothing_left(place, 5)
+    assert_nothing_left(place, LIMIT)
 
 
 def test_its_json_is_one_object(place):

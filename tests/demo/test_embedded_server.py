@@ -18,6 +18,7 @@ import pytest
 
 from aiidadb.connecting.opening.connection import connect
 from aiidadb.connecting.profiles.profile import Profile
+from aiidadb.demo import embedded_server as module
 from aiidadb.demo import server_programs
 from aiidadb.demo.embedded_server import EmbeddedServer, embedded_server
 from aiidadb.exceptions import EmbeddedServerError, MissingExtraError
@@ -80,6 +81,22 @@ async def test_it_starts_serves_and_leaves_nothing(place):
             assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert not is_running(pid)
     assert list(place.iterdir()) == []
+
+
+# Takes the file away, by which it sees that the server has stopped, and lets it run on.
+EARLY_GUARD = """
+read -r keep
+pid=$(head -n 1 "$1")
+rm "$1"
+(sleep 1; kill -QUIT "$pid") &
+"""
+
+
+def test_it_has_stopped_once_its_process_has_ended_and_not_its_file_alone(place, monkeypatch):
+    monkeypatch.setattr(module, "_GUARD", EARLY_GUARD)
+    with embedded_server(durable=False) as server:
+        pid = pid_of(server)
+    assert not is_running(pid)
 
 
 async def test_data_in_a_directory_of_ones_own_stay(place):

@@ -53,7 +53,8 @@ class Commands(Group):
                 signals.handle()
                 return self._invoke(ctx)
             except KeyboardInterrupt as interrupt:
-                _tell_interrupt(interrupt)
+                with contextlib.suppress(KeyboardInterrupt):  # a second one, meanwhile
+                    _tell_interrupt(interrupt)
                 status = SIGNALLED + (signals.number or signal.SIGINT)
                 if signals.is_urgent:
                     signals.end_process(status)

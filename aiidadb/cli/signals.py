@@ -11,19 +11,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TextIO, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["Signals", "run_until_signal"]
+__all__ = ["Signals", "run_until_signal", "wait_for_input"]
 
 T = TypeVar("T")
 
@@ -31,7 +32,14 @@ _ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _PYTHONS_OWN: Final = (signal.SIG_DFL, signal.default_int_handler)
 
 _AT_ONCE: Final = 0.2
-"""Seconds in which signals are one: ``timeout`` sends its signal to a process and to its group."""
+"""Seconds in which signals are one: ``timeout`` sends its signal to a process and to its group.
+
+They are seconds of the event loop, while one runs: of two signals that come at once, a process that
+has to wait for a processor in between handles the second one late.
+"""
+
+_LONGEST_PAUSE: Final = 2.0
+"""Seconds after which a second signal is one by itself, whatever the event loop has done since."""
 
 _MANY: Final = 4096
 """More bytes than signals come at once; each writes one."""
@@ -52,6 +60,7 @@ class Signals:
         self.number: int | None = None
         self.is_urgent = False
         self._came_at = 0.0
+        self._loop_has_gone_on = True
         self._before: dict[int, Any] = {}
         self._is_over = False
 
@@ -91,13 +100,20 @@ class Signals:
         if self.number is None:
             self.number, self._came_at = number, now
             if _main_tasks:
-                _main_tasks[-1].cancel()
+                task = _main_tasks[-1]
+                task.cancel()
+                loop = task.get_loop()
+                self._loop_has_gone_on = False
+                loop.call_soon_threadsafe(loop.call_later, _AT_ONCE, self._note_that_it_has)
                 return
-        elif now - self._came_at < _AT_ONCE:
+        elif now - self._came_at < (_AT_ONCE if self._loop_has_gone_on else _LONGEST_PAUSE):
             return
         else:
             self.is_urgent = True
         raise KeyboardInterrupt
+
+    def _note_that_it_has(self) -> None:
+        self._loop_has_gone_on = True
 
 
 def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
@@ -131,25 +147,60 @@ def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
         raise KeyboardInterrupt from cancelled
 
 
+def wait_for_input(stream: TextIO) -> None:
+    """Wait until something can be read, or a signal raises KeyboardInterrupt.
+
+    A signal that comes just before a read begins would wait until there is something to be read.
+    Nothing is done where there is nothing to wait for: in Windows, and where the stream is no file.
+
+    Args:
+        stream: Where to read; nothing has been read from it.
+    """
+    try:
+        file = stream.fileno()
+    except (OSError, ValueError):
+        return
+    with _each_signal_written() as reader:
+        if reader is None:
+            return
+        while file not in select.select([file, reader.fileno()], [], [])[0]:
+            reader.recv(_MANY)
+
+
 @contextlib.contextmanager
 def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let each signal wake an event loop, which otherwise would not run its handler.
+    """Let each signal wake an event loop, which otherwise would not run its handler."""
+    with _each_signal_written() as reader:
+        if reader is None:
+            yield
+            return
+        loop.add_reader(reader, reader.recv, _MANY)
+        try:
+            yield
+        finally:
+            loop.remove_reader(reader)
+
+
+@contextlib.contextmanager
+def _each_signal_written() -> Iterator[socket.socket | None]:
+    """Have a byte written to a socket for each signal, for those who wait.
 
     A signal ends the main thread's wait for events, and Python's handler runs then. One that comes
     just before the wait, or to another thread, does not: the wait lasts until something happens.
-    Nothing is done in Windows, where asyncio does this itself, and in a thread that gets no signal.
+
+    Yields:
+        Where to read; None in Windows, where asyncio does this itself, and in a thread that gets no
+        signal.
     """
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
     reader, writer = socket.socketpair()
     with reader, writer:
         reader.setblocking(False)
         writer.setblocking(False)
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        loop.add_reader(reader, reader.recv, _MANY)
         try:
-            yield
+            yield reader
         finally:
-            loop.remove_reader(reader)
             signal.set_wakeup_fd(before)

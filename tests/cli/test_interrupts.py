@@ -62,11 +62,12 @@ async def test_init_that_is_interrupted_during_commit_keeps_its_container(
 ) -> None:
     words = ("init", "--repository", tmp_path)
     async with interrupted(empty_dsn, b"COMMIT;", *words) as (command, between):
-        await asyncio.sleep(0.3)
         if times == 1:
+            await asyncio.sleep(0.3)
             between.holds_answers_to = b""
             between.is_holding.clear()
-        else:  # and again by a user who does not want to wait
+        else:  # and again by a user who does not want to wait, once the first has surely come
+            await asyncio.sleep(3)
             command.send_signal(signal.SIGINT)
         status, told = await end_of(command)
     assert status == 130

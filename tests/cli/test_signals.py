@@ -31,11 +31,11 @@ BOTH = pytest.mark.parametrize(
     ],
 )
 
-# A command that works in a thread, for as many seconds as it is told, and says once a signal has
-# cancelled it: a second signal that reaches a busy machine's process before that is no second one.
-# The signals that it is told come to that thread.
+# A command that works in a thread, until its input ends, and says once a signal has cancelled it,
+# and once a second one is no longer a part of the first. The signals that it is told come to that
+# thread.
 IN_THREAD = """
-import asyncio, signal, sys, threading, time
+import asyncio, os, signal, sys, threading
 import click
 from aiidadb.cli.exit_status import Commands
 from aiidadb.cli.signals import run_until_signal
@@ -43,9 +43,9 @@ from aiidadb.connecting.uninterrupted import in_thread
 
 def block():
     print("begun", flush=True)
-    for name in sys.argv[2:]:
+    for name in sys.argv[1:]:
         signal.pthread_kill(threading.get_ident(), getattr(signal, name))
-    time.sleep(float(sys.argv[1]))
+    os.read(0, 1)
     print("done", flush=True)
 
 async def notice():
@@ -53,6 +53,8 @@ async def notice():
         await asyncio.sleep(3600)
     finally:
         print("cancelled", flush=True)
+        await asyncio.sleep(0.5)
+        print("waiting", flush=True)
 
 async def both():
     async with asyncio.TaskGroup() as tasks:
@@ -87,7 +89,6 @@ def test_sigterm_cancels_on_the_server(main_dsn, ignored):
         waiting(main_dsn, "stats", before=ignoring(*ignored)) as command,
     ):
         command.send_signal(signal.SIGTERM)
-        command.send_signal(signal.SIGTERM)  # timeout(1) sends it twice
         assert command.wait() == 143
         assert (command.stderr.read(), command.stdout.read()) == ("Interrupted.\n", "")
         assert not fetch(main_dsn, WAITING)
@@ -134,27 +135,63 @@ def test_what_was_ignored_at_the_start_stays_ignored(main_dsn, name):
 @BOTH
 def test_work_in_a_thread_is_waited_for_after_one_sigterm_and_not_after_two(ignored):
     words = [*ignoring(*ignored), sys.executable, "-c", IN_THREAD]
-    with started([*words, "1"]) as command:
-        assert command.stdout.readline() == "begun\n"
-        command.send_signal(signal.SIGTERM)
-        assert command.wait() == 143
-        assert command.stdout.read() == "cancelled\ndone\n"
-        assert command.stderr.read() == "Interrupted.\n"
-    with started([*words, "600"]) as command:
-        assert command.stdout.readline() == "begun\n"
-        command.send_signal(signal.SIGTERM)
-        assert command.stdout.readline() == "cancelled\n"
-        time.sleep(0.5)  # two signals within 0.2 seconds are one
-        assert command.poll() is None
-        command.send_signal(signal.SIGTERM)
-        assert command.wait() == 143
-        assert command.stderr.read() == "Interrupted.\n"
+    for times in (1, 2):
+        with started(words) as command:
+            assert command.stdout.readline() == "begun\n"
+            command.send_signal(signal.SIGTERM)
+            assert command.stdout.readline() == "cancelled\n"
+            assert command.stdout.readline() == "waiting\n"
+            assert command.poll() is None
+            if times == 1:
+                command.stdin.close()
+            else:
+                command.send_signal(signal.SIGTERM)
+            assert command.wait() == 143
+            assert command.stdout.read() == ("done\n" if times == 1 else "")
+            assert command.stderr.read() == "Interrupted.\n"
+
+
+# timeout(1) sends its signal twice. Between the two, the process may have to wait for a processor.
+AT_ONCE = """
+import asyncio, signal, sys, time
+import click
+from aiidadb.cli import signals
+from aiidadb.cli.exit_status import Commands
+
+signals._LONGEST_PAUSE = float(sys.argv[1])
+
+async def wait():
+    signal.raise_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    signal.raise_signal(signal.SIGTERM)
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0)
+        print("undone")
+
+@click.group(cls=Commands)
+def top(): pass
+
+@top.command()
+def work():
+    signals.run_until_signal(wait)
+
+top(["work"])
+"""
+
+
+@pytest.mark.parametrize(("longest_pause", "printed"), [(60, "undone\n"), (0.1, "")])
+def test_two_signals_are_one_while_the_event_loop_does_nothing(longest_pause, printed):
+    command = finished([sys.executable, "-c", AT_ONCE, str(longest_pause)])
+    assert (command.returncode, command.stdout) == (143, printed)
+    assert command.stderr == "Interrupted.\n"
 
 
 # So does one that comes just before the main thread begins to wait, one in forty of those that come
 # as a command begins to work in a thread.
 def test_a_signal_that_does_not_interrupt_the_main_thread_wakes_the_event_loop():
-    with started([sys.executable, "-c", IN_THREAD, "600", "SIGTERM"], limit=20) as command:
+    with started([sys.executable, "-c", IN_THREAD, "SIGTERM"], limit=20) as command:
         assert command.stdout.readline() == "begun\n"
         assert command.stdout.readline() == "cancelled\n"
 
@@ -184,6 +221,60 @@ top(["fail"])
 def test_sigterm_while_an_error_is_told_gives_its_own_exit_status():
     command = finished([sys.executable, "-c", FAILING])
     assert (command.returncode, command.stderr) == (143, "Interrupted.\n")
+
+
+ASKING = """
+import signal, threading, time
+import click
+from aiidadb.cli.exit_status import Commands
+from aiidadb.cli.output.questions import agreed
+
+def send():
+    time.sleep(0.5)  # by then the question waits for its answer
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+@click.group(cls=Commands)
+def top(): pass
+
+@top.command()
+def ask():
+    threading.Thread(target=send).start()
+    agreed("Really?")
+
+top(["ask"])
+"""
+
+
+def test_a_signal_that_does_not_interrupt_the_main_thread_ends_a_question():
+    with started([sys.executable, "-c", ASKING], limit=20) as command:
+        assert command.wait() == 143
+        assert command.stderr.read() == "Really? [y/N] Interrupted.\n"
+
+
+TELLING = """
+import signal, time
+import click
+from aiidadb.cli import exit_status
+
+def tell(interrupt):
+    time.sleep(0.3)  # so that the next one is a second one
+    signal.raise_signal(signal.SIGTERM)
+
+exit_status._tell_interrupt = tell
+
+@click.group(cls=exit_status.Commands)
+def top(): pass
+
+@top.command()
+def work():
+    signal.raise_signal(signal.SIGTERM)
+
+top(["work"])
+"""
+
+
+def test_a_second_sigterm_while_the_first_is_told_gives_its_exit_status():
+    assert finished([sys.executable, "-c", TELLING]).returncode == 143
 
 
 ENDING = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from aiidadb.cli.output.console import echo, visible
+from aiidadb.cli.signals import wait_for_input
 from aiidadb.exceptions import InvalidInputError
 
 __all__ = ["agreed"]
@@ -18,6 +19,7 @@ def agreed(question: str) -> bool:
         KeyboardInterrupt: Ctrl-C.
     """
     echo(f"{visible(question)} [y/N] ", end="", stderr=True)
+    wait_for_input(sys.stdin)
     answer = sys.stdin.readline()
     if not answer:
         echo(stderr=True)

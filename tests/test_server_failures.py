@@ -66,6 +66,13 @@ async def write(backend: aiidadb.Backend, name: str, stored: set[str]) -> None:
         stored.add(f"{name}|{number}")
 
 
+async def until_some_are(stored: set[str]) -> None:
+    """Wait until the writers have stored something."""
+    async with asyncio.timeout(SECONDS):
+        while len(stored) < 20:
+            await asyncio.sleep(0.01)
+
+
 def kill_postmaster(server: EmbeddedServer) -> None:
     os.kill(int((server.data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
@@ -86,12 +93,11 @@ async def test_a_server_that_crashed_is_used_again_and_kept_what_it_said(
         writers = [
             asyncio.create_task(write(backend, f"writer{number}", stored)) for number in range(8)
         ]
-        await asyncio.sleep(0.3)
+        await until_some_are(stored)
         await kill_a_process_of(server)
         await asyncio.wait_for(asyncio.gather(*writers), SECONDS)
         await until_it_works(backend, "again")
         kept = {setting.key for setting in await backend.settings.get_all()}
-    assert stored
     assert stored <= kept
 
 
@@ -149,7 +155,7 @@ async def test_a_standby_that_was_promoted_is_gone_on_with(server: EmbeddedServe
                 asyncio.create_task(write(backend, f"writer{number}", stored))
                 for number in range(4)
             ]
-            await asyncio.sleep(0.3)
+            await until_some_are(stored)
             kill_postmaster(server)
             await asyncio.wait_for(asyncio.gather(*writers), SECONDS)
             with pytest.raises(aiidadb.DatabaseError):  # a standby takes no writes

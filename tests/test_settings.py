@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import json
 import sys
 import time
+from collections.abc import Iterator
 
 import asyncpg
 import hypothesis
@@ -124,6 +126,15 @@ class Label(str):
     __slots__ = ()
 
 
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """Python does not look through the objects of other tests meanwhile, which takes long."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -139,6 +150,7 @@ class Label(str):
         pytest.param({Label(at): at for at in range(100_000)}, id="keys of such a class"),
     ],
 )
+@pytest.mark.usefixtures("without_collections")
 async def test_a_large_value_hardly_holds_the_event_loop(backend, value):
     # Time of this thread's own, which other processes do not add to.
     longest = 0.0

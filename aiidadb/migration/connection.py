@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -151,7 +152,12 @@ async def session_of_a_migration(
 
 async def _close(connection: asyncpg.Connection) -> None:
     with contextlib.suppress(Exception):
-        await connection.close(timeout=_CLOSE_TIMEOUT)
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            # The session ends some time after this side has closed it. Whoever comes next, with no
+            # patience perhaps, is not to find the lock taken by it.
+            with contextlib.suppress(Exception):
+                await QUERIES["migration_unlock"].execute(connection)
+            await connection.close()
     connection.terminate()
 
 

@@ -27,7 +27,7 @@ _LONGEST_PAUSE: Final = 2.0
 async def take_lock(
     connection: asyncpg.Connection, patience: float, waiting: Callable[[str], None]
 ) -> None:
-    """Take the lock; it ends with the session.
+    """Take the lock; it is given back before the session is closed, and ends with it at the latest.
 
     Args:
         connection: The one that will migrate.

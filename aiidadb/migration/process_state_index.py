@@ -34,8 +34,10 @@ __all__ = [
 
 _AGAIN: Final = "run again, which does what is left to do"
 
-_COMMITTED_WITHIN: Final = 1.0
-"""Seconds after which a commit that was about to come has come."""
+_COMMITTED_WITHIN: Final = 30.0
+"""Seconds to wait for a commit that is about to come, which takes a moment."""
+
+_LOOK_AGAIN: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,8 @@ async def _create(connection: asyncpg.Connection, options: MigrationOptions) -> 
             return False
         # Whoever creates one concurrently lets go of the table once theirs can be used.
         await connection.execute("lock table db_dbnode in share mode")
-        if await _is_unfinished(connection):
-            # That it can be used is seen by others at the commit, which comes a moment later.
-            await anyio.sleep(_COMMITTED_WITHIN)
+        # That it can be used is seen by others at the commit, which comes a moment later.
+        await _wait_for_commit(connection)
         if await find_index(connection) is not None:
             return False
         # What is left is what somebody began to create concurrently, and did not finish.
@@ -150,10 +151,13 @@ async def _find_all(runner: Runner) -> list[asyncpg.Record]:
     return await QUERIES["process_state_index"].fetch(runner)
 
 
-async def _is_unfinished(connection: asyncpg.Connection) -> bool:
-    """Whether there is an index that cannot be used, and none that can."""
-    found = await _find_all(connection)
-    return bool(found) and not any(index["valid"] for index in found)
+async def _wait_for_commit(connection: asyncpg.Connection) -> None:
+    """Wait while the commit of an index that others have created is under way."""
+    end = anyio.current_time() + _COMMITTED_WITHIN
+    while await QUERIES["process_state_index_pending"].fetchval(connection):
+        if anyio.current_time() >= end:
+            return
+        await anyio.sleep(_LOOK_AGAIN)
 
 
 async def _drop_all(connection: asyncpg.Connection) -> bool:

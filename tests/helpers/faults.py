@@ -176,7 +176,7 @@ def start_process(*arguments: object, **options: object) -> ForkServerProcess:
     return process
 
 
-async def end_of(process: ForkServerProcess, seconds: float = 60) -> int | None:
+async def end_of(process: ForkServerProcess, seconds: float = LIMIT) -> int | None:
     """Wait for a process; its exit code, negative for a signal, None where it did not end."""
     await asyncio.to_thread(process.join, seconds)
     code = process.exitcode

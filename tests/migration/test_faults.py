@@ -29,7 +29,7 @@ from aiidadb.migration.repository import container
 from aiidadb.version.sqlalchemy_revisions import REVISIONS
 from tests.helpers.cancelling import cancel_when
 from tests.helpers.catalog import describe
-from tests.helpers.databases import Databases, run_script
+from tests.helpers.databases import Databases, connected, run_script
 from tests.helpers.faults import (
     AFTER_ITS_FIRST_SCRIPT,
     BEFORE_THE_COMMIT,
@@ -219,17 +219,15 @@ async def walk(
     assert await state_of(old.dsn) == await states.at("main_0002")
 
 
-async def no_session_is_left(dsn: str) -> bool:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return not await connection.fetchval(
-            """
-            select count(*) from pg_stat_activity
-            where datname = current_database() and application_name like 'aiidadb migrate%'
-            """
-        )
-    finally:
-        await connection.close()
+async def until_no_session_is_left(dsn: str) -> None:
+    """Wait until the server has ended the session of a migration, a moment after its client."""
+    query = """
+        select count(*) from pg_stat_activity
+        where datname = current_database() and application_name like 'aiidadb migrate%'
+    """
+    async with asyncio.timeout(20), connected(dsn) as connection:
+        while await connection.fetchval(query):
+            await asyncio.sleep(0.01)
 
 
 # ------------------------------------------------------------------ the client
@@ -287,7 +285,7 @@ async def test_a_migration_cancelled_in_any_step_leaves_the_version_before_it(
             assert scope.cancel_called
         else:
             assert scope.cancelled_caught
-            assert await no_session_is_left(on_way.dsn)
+            await until_no_session_is_left(on_way.dsn)
 
     for step in steps:
         await migrate(on_way, str(step.origin))
@@ -313,7 +311,7 @@ async def test_a_task_cancelled_in_any_step_leaves_the_version_before_it(
 
         with trap(step_name, wait, point):
             await cancel_when(begun, migrate(on_way), how)
-        assert await no_session_is_left(on_way.dsn)
+        await until_no_session_is_left(on_way.dsn)
 
     await walk(on_way, states_on_way, steps, strike, in_turn=True)
 
@@ -365,7 +363,7 @@ async def test_cancelling_cancels_the_statement_on_the_server(old: OldDatabase, 
                 tasks.start_soon(migrate, old)
                 await wait_for_statement(old.dsn)
                 tasks.cancel_scope.cancel()
-    assert await no_session_is_left(old.dsn)
+    await until_no_session_is_left(old.dsn)
     assert await state_of(old.dsn) == before
     assert str((await migrate(old)).version) == "main_0002"
 

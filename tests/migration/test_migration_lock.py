@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from tests.helpers.migrating import migrate
 from tests.helpers.single_steps import database_at
 
 if TYPE_CHECKING:
-    from aiidadb.migration.report import MigrationReport
+    from aiidadb.migration.report import MigrationProgress, MigrationReport
     from tests.helpers.databases import Databases
     from tests.helpers.old_database import OldDatabase
 
@@ -57,6 +58,32 @@ async def test_waiting_for_another_migration_has_an_end_that_names_it(old: OldDa
         await migrate(old.dsn, patience=0.2)
     await connection.close()
     assert len((await migrate(old.dsn, "1.0.2")).steps) == 1
+
+
+@pytest.mark.parametrize("how", ["done", "failed"])
+async def test_a_session_that_lasts_beyond_its_migration_does_not_keep_the_next_one_waiting(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The server ends sessions when it gets to it."""
+
+    async def close(_connection: asyncpg.Connection) -> None:
+        pass
+
+    def stop(told: MigrationProgress) -> None:
+        if how == "failed":
+            raise ZeroDivisionError(told.what)
+
+    left: list[asyncpg.Connection] = []
+    terminate = asyncpg.Connection.terminate
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "close", close)
+        patched.setattr(asyncpg.Connection, "terminate", lambda one: left.append(one))
+        with pytest.raises(ZeroDivisionError) if how == "failed" else contextlib.nullcontext():
+            await migrate(old.dsn, "1.0.2", patience=0, progress=stop)
+    assert left
+    assert str((await migrate(old.dsn, "1.0.3", patience=0)).version) == "1.0.3"
+    for connection in left:
+        terminate(connection)
 
 
 async def test_the_lock_is_the_database_s_own(databases: Databases, old: OldDatabase) -> None:

@@ -92,6 +92,14 @@ async def until_waited_for(connection: asyncpg.Connection, mode: str, *relations
             await asyncio.sleep(0.01)
 
 
+async def until_one_is_unfinished(dsn: str) -> None:
+    """Until somebody has begun to create an index concurrently."""
+    query = "select count(*) from pg_index where not indisvalid"
+    async with asyncio.timeout(60), connected(dsn) as connection:
+        while not await connection.fetchval(query):
+            await asyncio.sleep(0.01)
+
+
 @pytest_asyncio.fixture
 async def main_backend(main_dsn: str) -> AsyncIterator[aiidadb.Backend]:
     """For what is the same in both lines."""
@@ -265,12 +273,17 @@ async def test_what_the_documentation_says_to_do_by_hand_does_the_same(head_dsn,
 async def test_what_somebody_left_half_made_is_replaced(head_dsn, backend):
     """``create index concurrently`` that was cut short leaves an index that cannot be used."""
     await write_processes(backend, {1: "waiting"})
-    async with connected(head_dsn) as writer, connected(head_dsn) as creator:
-        await creator.execute("set statement_timeout = 300")
-        async with writer.transaction():
-            await writer.execute("update db_dbnode set label = 'a'")
-            with pytest.raises(asyncpg.QueryCanceledError):
-                await creator.execute(BY_HAND)
+    async with (
+        connected(head_dsn) as writer,
+        connected(head_dsn) as creator,
+        writer.transaction(),
+    ):
+        await writer.execute("update db_dbnode set label = 'a'")
+        creating = asyncio.create_task(creator.execute(BY_HAND))
+        await until_one_is_unfinished(head_dsn)
+        await run_script(head_dsn, f"select pg_cancel_backend({creator.get_server_pid()})")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await creating
     assert await fetchval(head_dsn, "select count(*) from pg_index where not indisvalid") == 1
     assert await backend.schema.get_process_state_index() is None
     assert await active(backend) == [1]
@@ -287,14 +300,30 @@ async def test_one_that_somebody_creates_concurrently_is_waited_for_and_kept(
         async with reader.transaction(isolation="repeatable_read"):
             await reader.execute("select count(*) from db_dbnode")
             by_hand = asyncio.create_task(other.execute(BY_HAND))
-            async with asyncio.timeout(60):
-                query = "select count(*) from pg_index where not indisvalid"
-                while not await fetchval(main_dsn, query):
-                    await asyncio.sleep(0.01)
+            await until_one_is_unfinished(main_dsn)
             creating = asyncio.create_task(schema.create_process_state_index())
             await until_waited_for(reader, "ShareLock", "db_dbnode")
         async with asyncio.timeout(60):
             await by_hand
+            assert await creating is False
+    index = await schema.get_process_state_index()
+    assert index is not None
+    assert index.name == "by_hand"
+
+
+async def test_the_commit_of_one_that_somebody_has_created_is_waited_for(main_dsn, main_backend):
+    """Which comes after the table was let go of, whenever the server gets to it."""
+    schema = main_backend.schema
+    change = "update pg_index set indisvalid = {} where indexrelid = 'by_hand'::regclass"
+    await run_script(main_dsn, BY_HAND.replace("concurrently", ""))
+    await run_script(main_dsn, change.format("false"))
+    async with connected(main_dsn) as other:
+        async with other.transaction():
+            await other.execute(change.format("true"))
+            creating = asyncio.create_task(schema.create_process_state_index())
+            done, _ = await asyncio.wait((creating,), timeout=1.2)
+            assert not done
+        async with asyncio.timeout(60):
             assert await creating is False
     index = await schema.get_process_state_index()
     assert index is not None

@@ -120,7 +120,7 @@ async def test_a_reader_keeps_a_step_waiting_and_other_readers_go_on(old: OldDat
             assert not done.is_set()
             await holding.commit()
     assert done.is_set()
-    assert slowest < 1.5 + 1  # the time that the change waits for its lock, and some for a busy day
+    assert slowest < 1.5 + 10  # the time that the change waits for its lock, on a busy day
     text = next(what for what in told if what.startswith("waiting:"))
     assert f"db_dblink is used by server process {reader.get_server_pid()}" in text
     for connection in (reader, other):

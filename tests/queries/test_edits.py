@@ -24,7 +24,7 @@ from aiidadb.exceptions import (
     UnknownOutcome,
 )
 from aiidadb.sql import QUERIES
-from tests.helpers.databases import run_script
+from tests.helpers.databases import connected, run_script
 from tests.helpers.examples import examples
 from tests.helpers.faults import proxy
 from tests.helpers.graphs import Node, write_groups, write_nodes, write_users
@@ -51,6 +51,15 @@ IS_BLOCKING: Final = """
         where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))
     )
 """
+
+IS_BLOCKED: Final = "select cardinality(pg_blocking_pids($1)) > 0"
+
+
+async def until_it_blocks(connection: asyncpg.Connection) -> None:
+    """Wait until something waits for a lock that a connection has."""
+    while not await connection.fetchval(IS_BLOCKING):
+        await asyncio.sleep(0.02)
+
 
 each_edit = pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 # Where what the lines have in common is looked at.
@@ -321,25 +330,28 @@ async def test_one_that_is_undone_by_a_deadlock_is_sent_again(head_dsn, filled, 
         select from db_dbnode where id = {pk} for update;
         select from db_dbgroup_dbnodes where dbnode_id = {pk} for update
         """
-    other = await asyncpg.connect(head_dsn)
     profile = aiidadb.Profile.from_dsn(head_dsn)
-    soon = {"deadlock_timeout": "500ms"}  # so that the edit is the one that is undone
-    try:
-        async with (
-            aiidadb.PoolRegistry() as registry,
-            aiidadb.open_backend(profile, registry=registry, server_settings=soon) as backend,
-            asyncio.timeout(LIMIT),
-        ):
-            async with other.transaction():
-                await other.execute("set local deadlock_timeout = '60s'")
-                await other.execute(lock.format(pk=7))
+    soon = {"deadlock_timeout": "100ms"}  # so that the edit is the one that is undone
+    async with (
+        asyncio.timeout(LIMIT),
+        aiidadb.PoolRegistry() as registry,
+        aiidadb.open_backend(profile, registry=registry, server_settings=soon) as backend,
+        connected(head_dsn) as first,
+        connected(head_dsn) as other,
+    ):
+        async with other.transaction():
+            await other.execute("set local deadlock_timeout = '60s'")
+            await other.execute(lock.format(pk=8))
+            async with first.transaction():
+                await first.execute(lock.format(pk=7))
                 editing = asyncio.create_task(edit(backend.queries, [6, 7, 8]))
-                while not await other.fetchval(IS_BLOCKING):
+                await until_it_blocks(first)
+                locking = asyncio.create_task(other.execute(lock.format(pk=6)))
+                while not await first.fetchval(IS_BLOCKED, other.get_server_pid()):
                     await asyncio.sleep(0.02)
-                await other.execute(lock.format(pk=6))
-            assert await editing == 3
-    finally:
-        await other.close()
+            # The edit goes on to what the other has, which waits for what the edit has.
+            await locking
+        assert await editing == 3
 
 
 @one_line
@@ -431,7 +443,7 @@ async def test_a_node_that_is_deleted_meanwhile_does_not_exist(filled, head_dsn,
                     """
                 )
                 editing = asyncio.create_task(edit(filled.queries, [6, 7, 8]))
-                await asyncio.sleep(0.2)
+                await until_it_blocks(other)
             if edit is EDITS["remove_from_group"]:
                 # It looked before, and waits for nothing but memberships: they are gone.
                 assert await editing == 2
@@ -459,8 +471,7 @@ async def test_one_that_is_cancelled_while_it_waits_changed_nothing(filled, head
                 "select from db_dbgroup_dbnodes where dbnode_id = 7 for update"
             )
             editing = asyncio.create_task(edit(filled.queries, [6, 7, 8]))
-            while not await other.fetchval(IS_BLOCKING):
-                await asyncio.sleep(0.02)
+            await until_it_blocks(other)
             editing.cancel()
             with pytest.raises(asyncio.CancelledError) as cancelled:
                 await editing

@@ -124,6 +124,7 @@ async def test_the_connection_comes_back(
                 """
                 select count(*) from pg_stat_activity
                 where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
+                    and backend_type = 'client backend'
                 """
             )
         finally:

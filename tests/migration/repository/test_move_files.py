@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 import uuid as uuids
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ from tests.helpers.old_nodes import (
     size_of_all,
     snapshot,
 )
-from tests.helpers.processes import finished
+from tests.helpers.processes import LIMIT, finished
 from tests.helpers.real_databases import load_dump, unpack
 from tests.helpers.single_steps import run_step
 
@@ -1013,7 +1014,10 @@ async def test_cancelled_within_a_large_file_nothing_of_it_is_left(
         for piece in pieces_of(source, interrupted):
             written.append(len(piece))
             started.set()
-            threading.Event().wait(0.2)
+            deadline = time.monotonic() + LIMIT
+            while time.monotonic() < deadline:
+                interrupted()
+                time.sleep(0.01)
             yield piece
 
     with monkeypatch.context() as patched:

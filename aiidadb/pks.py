@@ -91,4 +91,5 @@ def as_pk(one: object) -> int:
         raise InvalidTypeError(f"{quote(one)} is not a valid pk: give an integer or a stored node")
     if not -(2**63) <= value < 2**63:
         raise InvalidInputError(f"{quote(value)} is not a valid pk: it does not fit into 64 bits")
-    return value
+    # A member of an enumeration is sent as its number, not as its name.
+    return value if type(value) is int else int.__index__(value)

@@ -257,7 +257,8 @@ class QueryManager:
     ) -> dict[int, list[NodeLink]]:
         """The links of some nodes in one direction, each with the node at its other end.
 
-        One statement, whose time is in proportion to the nodes and links that it gives.
+        One statement, whose time is in proportion to the nodes and links that it gives, and with
+        ``link_types`` to the links of other types that it comes to before those.
 
         Args:
             pks: One pk, or any iterable of pks or of objects with a ``pk``.

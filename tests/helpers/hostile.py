@@ -99,7 +99,10 @@ class _Text(str):
 
 
 class _Number(int):
-    pass
+    """A number that is written otherwise, as are members of an enumeration."""
+
+    def __repr__(self) -> str:
+        return CANARY
 
 
 class _Choice(enum.Enum):

@@ -72,9 +72,9 @@ async def nodes(
     query = orm.QueryBuilder(limit=page_size)
     query.append(orm.Node, tag="node", filters=json.loads(filters), project=service.NODE)
     query.order_by([{"node": {**json.loads(order_by), "id": "asc"}}])
-    names = ["pk", *service.NODE[1:]]
-    found = [dict(zip(names, row, strict=True)) for row in query.all()]
-    return service.collection(request, [service.node(request, one) for one in found], total=total)
+    return service.collection(
+        request, [service.node(request, row) for row in query.all()], total=total
+    )
 
 
 @app.get("/nodes/full_types")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -36,6 +36,9 @@ SERVER_SETTINGS: Final = {"jit": "off", _CHECKING: "500ms"}
 
 _MOMENT: Final = 0.2
 """Seconds for which a task that is cancelled while connecting can be kept waiting."""
+
+_LONGEST: Final = 5.0
+"""Seconds after which an attempt that nobody waits for any more is given up as well."""
 
 # Connections that have these settings for every statement.
 _with_settings: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
@@ -197,11 +200,12 @@ async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connec
 async def _connect_unless_cancelled(
     dsn: str | None, arguments: dict[str, Any]
 ) -> asyncpg.Connection:
-    """Connect. Cancelled, it gets a moment to come to where it waits, or to its end.
+    """Connect. Cancelled, the attempt comes to its end by itself, which this waits a moment for.
 
     Between two states, as while ``create_connection`` returns, a cancellation leaves asyncpg with
-    futures that nothing waits for any more, which fail when the transport closes; asyncio logs each
-    of them ("Future exception was never retrieved"). Where it waits for the network, nothing does.
+    a socket that nothing closes, and futures that nothing waits for any more, which fail then;
+    asyncio logs each of them ("Future exception was never retrieved"). However busy the machine is,
+    that must not happen, so it is cancelled only where it must be waiting for the network.
     """
     connecting = asyncio.ensure_future(
         asyncpg.connect(None if dsn is None else str.__str__(dsn), **plain(arguments), timeout=None)
@@ -209,15 +213,20 @@ async def _connect_unless_cancelled(
     try:
         await asyncio.wait((connecting,))
     except asyncio.CancelledError as error:
-        await clean_up_after(error, _discard(connecting), within=_MOMENT)
+        giving_up = asyncio.get_running_loop().call_later(_LONGEST, connecting.cancel)
+        connecting.add_done_callback(partial(_discard, giving_up))
+        await clean_up_after(error, asyncio.wait((connecting,)), within=_MOMENT)
         raise
     connection: asyncpg.Connection = connecting.result()
     return connection
 
 
-async def _discard(connecting: asyncio.Future[asyncpg.Connection]) -> None:
-    with contextlib.suppress(Exception):
-        (await connecting).terminate()
+def _discard(
+    giving_up: asyncio.TimerHandle, connecting: asyncio.Future[asyncpg.Connection]
+) -> None:
+    giving_up.cancel()
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().terminate()
 
 
 def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -289,7 +289,10 @@ class PoolRegistry:
             require_profile(profile)
         self._drop_stale()
         for key, entry in list(self._entries.items()):
-            if entry.loop is loop and profile in (None, key[1]) and entry.pool is not None:
+            if entry.loop is not loop or profile not in (None, key[1]) or entry.pool is None:
+                continue
+            # While the one before was closed, this one's last borrower may have closed it.
+            if self._entries.get(key) is entry:
                 del self._entries[key]
                 await _close(entry)
 
@@ -300,11 +303,7 @@ class PoolRegistry:
         arguments = connect_arguments(profile, options)
         key = (id(loop), profile)
         while True:
-            if self._closed:
-                raise ClosedError(
-                    "the pool registry was closed at the end of its `async with` block",
-                    advice="create a new one",
-                )
+            self._refuse_if_closed()
             entry = self._entries.get(key)
             if entry is None:
                 return await self._open(key, loop, arguments)
@@ -317,6 +316,13 @@ class PoolRegistry:
                 await entry.opened.wait()  # another task opens it
                 if entry.failure is not None:  # as it would here, and take as long
                     raise entry.failure
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ClosedError(
+                "the pool registry was closed at the end of its `async with` block",
+                advice="create a new one",
+            )
 
     def _refuse_other_options(
         self, entry: _Entry, options: dict[str, Any], asked: dict[str, Any]
@@ -352,6 +358,9 @@ class PoolRegistry:
             await pool
             if not arguments["min_size"]:
                 await _check_reachable(pool)
+            if self._closed:  # meanwhile, and nothing would close this pool
+                pool.terminate()
+            self._refuse_if_closed()
             entry.pool, entry.places = pool, Places(pool.get_max_size())
             _LOGGER.info("opened the pool of %s", _described(entry))
         except BaseException as error:

@@ -81,6 +81,7 @@ class OpenTransaction:
                 deferrable=by_caller,
             )
         self._lock = asyncio.Lock()
+        self._waiting = 0  # calls, of which one may have its turn without having noticed
         self._translated = translated
         self._commit_timeout = commit_timeout
         self._nested = nested
@@ -217,7 +218,7 @@ class OpenTransaction:
 
     @contextlib.asynccontextmanager
     async def _taken(self) -> AsyncIterator[None]:
-        if self._lock.locked():
+        if self._lock.locked() or self._waiting:
             await self._wait()
         else:
             await self._lock.acquire()
@@ -227,6 +228,13 @@ class OpenTransaction:
             self._lock.release()
 
     async def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            await self._wait_patiently()
+        finally:
+            self._waiting -= 1
+
+    async def _wait_patiently(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             with contextlib.suppress(TimeoutError):

@@ -146,3 +146,61 @@ async def test_connecting_that_is_cancelled_leaves_nothing_and_logs_nothing(
         gc.collect()  # which is when asyncio complains
     assert complaints == []
     assert caplog.records == []
+
+
+async def test_an_attempt_to_connect_is_not_cut_between_two_of_its_states(
+    bare_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the machine keeps it from coming to where it waits for the network."""
+    begun, go_on, ends = asyncio.Event(), asyncio.Event(), asyncio.Queue()
+    really_connect = asyncpg.connect
+
+    async def connect_late(*arguments, **options):
+        begun.set()
+        try:
+            await go_on.wait()
+            connection = await really_connect(*arguments, **options)
+        except BaseException as error:
+            ends.put_nowait(error)
+            raise
+        ends.put_nowait(connection)
+        return connection
+
+    monkeypatch.setattr(asyncpg, "connect", connect_late)
+    monkeypatch.setattr("aiidadb.connecting.opening.connector._MOMENT", 0.01)
+    async with asyncio.timeout(20):
+        opening = asyncio.create_task(connect(aiidadb.Profile.from_dsn(bare_dsn)))
+        await begun.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        go_on.set()
+        connection = await ends.get()
+        assert isinstance(connection, asyncpg.Connection)
+        while not connection.is_closed():
+            await asyncio.sleep(0)
+
+
+async def test_an_attempt_to_connect_that_nothing_answers_is_given_up(
+    bare_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, given_up = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_ever(*_arguments, **_options):
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    monkeypatch.setattr(asyncpg, "connect", wait_for_ever)
+    for name in ("_MOMENT", "_LONGEST"):
+        monkeypatch.setattr(f"aiidadb.connecting.opening.connector.{name}", 0.01)
+    async with asyncio.timeout(20):
+        opening = asyncio.create_task(connect(aiidadb.Profile.from_dsn(bare_dsn)))
+        await begun.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await given_up.wait()

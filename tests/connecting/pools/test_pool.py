@@ -148,11 +148,52 @@ async def test_reset_of_one_profile_leaves_the_other(databases, profile):
     await databases.drop(other_dsn)
 
 
+async def test_a_pool_that_its_last_borrower_closes_during_a_reset_is_left_to_that(
+    databases, profile
+):
+    other_dsn = await databases.create()
+    async with PoolRegistry() as registry:
+        first = await registry.get_pool(profile)
+        kept = await first.acquire()
+        async with registry.borrow(aiidadb.Profile.from_dsn(other_dsn)) as other:
+            resetting = asyncio.create_task(registry.reset())
+            while not first.is_closing():
+                await asyncio.sleep(0)
+        assert other.is_closing()
+        await first.release(kept)
+        await resetting
+        assert registry._entries == {}
+    await databases.drop(other_dsn)
+
+
 async def test_a_closed_registry_says_so(profile):
     async with PoolRegistry() as registry:
         await registry.get_pool(profile)
     with pytest.raises(ClosedError):
         await registry.get_pool(profile)
+
+
+async def test_a_registry_that_is_closed_while_it_opens_a_pool_keeps_none(
+    profile, empty_dsn, monkeypatch
+):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    really_connect = asyncpg.connect
+
+    async def connect_late(*arguments, **options):
+        begun.set()
+        await go_on.wait()
+        return await really_connect(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg, "connect", connect_late)
+        async with PoolRegistry() as registry:
+            opening = [asyncio.create_task(registry.get_pool(profile)) for _ in range(2)]
+            await begun.wait()
+        go_on.set()
+        for one in opening:
+            with pytest.raises(ClosedError, match="registry was closed"):
+                await one
+    await until_sessions_are(0, empty_dsn)
 
 
 async def test_the_default_registry_serves_the_module_functions(profile, empty_dsn):

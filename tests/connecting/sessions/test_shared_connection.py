@@ -69,6 +69,29 @@ async def test_a_savepoint_awaited_inside_another_is_told_as_well(
                 await task
 
 
+async def test_a_call_that_comes_as_a_savepoint_has_its_turn_is_told_as_well(
+    backend: aiidadb.Backend,
+) -> None:
+    go_on = asyncio.Event()
+
+    async def savepoint() -> None:
+        async with backend.transaction():
+            await go_on.wait()
+
+    async with backend.transaction():
+        own = backend._session._transaction.get()
+        assert own is not None
+        async with own.turn():
+            task = asyncio.create_task(savepoint())
+            await asyncio.sleep(0)
+        # It is the next one's turn, which has not run since.
+        async with asyncio.timeout(5):
+            with pytest.raises(ConcurrencyError, match="savepoint is open"):
+                await backend.settings.set("a", 1)
+        go_on.set()
+        await task
+
+
 async def test_behind_savepoints_of_the_callers_that_end_soon_others_wait(
     backend: aiidadb.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from aiidadb.exceptions import (
 from aiidadb.fresh_stack import on_fresh_stack
 from aiidadb.messages import quote
 from aiidadb.querybuilder.canonical import is_canonical
-from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, COUNTED, Asked, Guest
+from aiidadb.querybuilder.compiling.compiled import ALL_ROWS, COUNT, COUNTED, STREAM, Asked, Guest
 from aiidadb.querybuilder.draft import Draft
 from aiidadb.querybuilder.entities import columns_of
 from aiidadb.querybuilder.execution import fetch, stream, too_many
@@ -627,9 +627,12 @@ class QueryBuilder:
     ) -> AsyncGenerator[Any, None]:
         number = _BATCH if batch_size is None else _as_number(batch_size, "batch_size")
         shape = self._shape()
+        compiled = self._statement(shape)
+        if compiled.counts_ways:
+            compiled = self._statement(shape, STREAM)
         return stream(
             self._session,
-            self._statement(shape),
+            compiled,
             shape.values,
             make,
             batch_size=number,

@@ -146,9 +146,9 @@ def test_an_edge_of_the_table_between_alone_has_columns():
     with pytest.raises(InvalidInputError, match="not an entity"):
         compiled(made)
     made.add_projection("way", "**")
-    assert "e2.depth" in compiled(made)
+    assert "v2.depth" in compiled(made)
     made.add_filter("way", {"or": [{"path": [1, 2]}, {"depth": 1}]})
-    assert "e2.path" in compiled(made)
+    assert "v2.path" in compiled(made)
 
 
 def test_only_a_vertex_can_be_joined_to():

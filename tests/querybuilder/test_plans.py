@@ -123,6 +123,26 @@ async def test_a_walk_probes_the_index_on_links(filled, keyword, starts, distinc
     assert not any(one["Node Type"] in {"Merge Join", "Materialize"} for one in plan.nodes)
 
 
+@pytest.mark.parametrize("keyword", ["with_ancestors", "with_descendants"])
+@pytest.mark.parametrize("depth", [{}, {"<": 3}], ids=str)
+@pytest.mark.parametrize("distinct", [False, True])
+async def test_the_nodes_that_many_ways_lead_to_are_read_together(filled, keyword, depth, distinct):
+    query = filled.query().append(STRUCTURE, tag="s", project="id")
+    query.append(BANDS, tag="b", project="id", edge_tag="way", **{keyword: "s"}).distinct(distinct)
+    query.add_filter("way", {"depth": depth}).add_projection("way", "depth")
+    plan = await plan_of(filled, *query.sql())
+    (ways,) = [one["Actual Rows"] for one in plan.nodes if one.get("Subplan Name") == "CTE walk1"]
+    nodes = [one for one in plan.nodes if one.get("Relation Name") == "db_dbnode"]
+    (together,) = [one["Actual Loops"] for one in nodes if one["Alias"].startswith("node")]
+    (each,) = [one["Actual Loops"] for one in nodes if one["Alias"].startswith("db_dbnode")]
+    if depth:
+        assert 0 < ways < 1_000
+        assert (together, each) == (0, ways)
+    else:
+        assert ways > NODES
+        assert (together, each) == (1, 0)
+
+
 async def test_a_walk_begins_with_what_is_in_a_group_alone(filled):
     query = filled.query().append("group.core", tag="g", filters={"label": "few"})
     query.append(STRUCTURE, tag="s", with_group="g", project="id")

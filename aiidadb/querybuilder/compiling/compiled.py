@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aiidadb.querybuilder.compiling.parameters import Convert
 
-__all__ = ["ALL_ROWS", "COUNT", "COUNTED", "Asked", "Compiled", "Field", "Guest"]
+__all__ = ["ALL_ROWS", "COUNT", "COUNTED", "STREAM", "Asked", "Compiled", "Field", "Guest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,16 @@ class Asked:
         what: Its rows, how many they are, those of one page, or rows with the number of all where
             that is best asked for together.
         after: For a page that is not the first: which of the last row's keys are null.
+        is_streamed: Whether the first rows may be all that are ever read.
     """
 
     what: Literal["rows", "count", "page", "counted"]
     after: tuple[bool, ...] | None = None
+    is_streamed: bool = False
 
 
 ALL_ROWS: Final = Asked("rows")
+STREAM: Final = Asked("rows", is_streamed=True)
 COUNT: Final = Asked("count")
 COUNTED: Final = Asked("counted")
 
@@ -83,6 +86,7 @@ class Compiled(NamedTuple):
             on the values: it may be one, or very many.
         has_number: Whether the last column is the number of all rows, including those that limit
             and offset leave out.
+        counts_ways: Whether it counts the ways of a walk first, so that no row comes before.
     """
 
     text: str
@@ -93,6 +97,7 @@ class Compiled(NamedTuple):
     keys: int = 0
     is_for_values: bool = False
     has_number: bool = False
+    counts_ways: bool = False
 
     def arguments(self, values: Sequence[object]) -> list[object]:
         """The parameters for the values of a query.

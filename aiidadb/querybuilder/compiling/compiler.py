@@ -12,7 +12,8 @@ A statement is made in this order, by the modules beside this one:
 
 1. ``vertices`` finds the vertices and edges of the path, each of which is a source of columns
    (``sources``), and the stages that they are in; ``turned`` lets a walk begin at its other end if
-   far fewer nodes are asked for there.
+   far fewer nodes are asked for there, and ``ends`` has the nodes that ways lead to read together
+   if the ways are many.
 2. ``projection`` and ``ordering`` find the columns of the rows and what rows are ordered by; both
    use ``fields`` to turn names into SQL.
 3. ``stages`` finds out which of these expressions each stage must hand on to later ones.
@@ -39,6 +40,7 @@ from aiidadb.querybuilder.compiling.counted import (
     looks_into_json,
     write_counted,
 )
+from aiidadb.querybuilder.compiling.ends import needs_all_ways, with_counted_ways
 from aiidadb.querybuilder.compiling.ordering import ordered, orders_of, with_ties_broken
 from aiidadb.querybuilder.compiling.pages import behind, write_page
 from aiidadb.querybuilder.compiling.parameters import Parameters
@@ -97,6 +99,8 @@ def compile_query(
     require_tables(guests, vertices.sources)
     if not guests:
         vertices = from_narrow_end(vertices, query, by_tag, version)
+    if len(vertices.stages) > 1 and needs_all_ways(asked, bounds):
+        vertices = with_counted_ways(vertices, by_tag, version)
     rows = _rows(query, by_tag, vertices, number, version, asked, bounds)
     stages = stages_of(vertices.stages, rows.selected, rows.orders, is_set=rows.is_set)
     parameters = rows.parameters
@@ -148,6 +152,7 @@ def compile_query(
         keys=len(rows.orders) if asked.what == "page" else 0,
         is_for_values=_is_for_values(vertices, by_tag, is_cut=is_cut),
         has_number=has_number,
+        counts_ways=any(one.has_counted_ways for one in vertices.by_tag.values()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiidadb.querybuilder.compiling.ends import nodes_of_ways
 from aiidadb.querybuilder.relations import Direct, Through
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def tables_of(vertex: Vertex, stages: Stages, version: SchemaVersion) -> list[st
             _joined(between, relation.edge.table, edge, here, f"{near}.id", one_by_one=one_by_one),
             _joined(join, table, alias, "id", far, one_by_one=one_by_one),
         ]
+    if vertex.has_counted_ways:
+        ways = _walk(source.stage, "way", stages).replace("\n", "\n    ")
+        return [f"{nodes_of_ways(source.stage, table, ways)} as {alias}"]
     end, each_way = f"{edge}.node_id", vertex.each_way
     return [
         _walk(source.stage, edge, stages),

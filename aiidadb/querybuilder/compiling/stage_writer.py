@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiidadb.querybuilder.compiling.ends import count_of_ways
 from aiidadb.querybuilder.compiling.joins import tables_of
 from aiidadb.querybuilder.compiling.recursion import WalkNames, write_walk
 from aiidadb.querybuilder.relations import Walk
@@ -93,7 +94,11 @@ class StageWriter:
             bases.append(f"base{number - 1} as materialized (\n{base}\n)")
         columns = ", ".join(("id", *names.carried))
         starts = f"{names.starts} ({columns}) as materialized (\n{indented(starts)}\n)"
-        return [*bases, starts, *write_walk(relation, names)]
+        walks = write_walk(relation, names)
+        vertex = stage.vertices[0]
+        if vertex.has_counted_ways:
+            walks = (*walks, count_of_ways(number, vertex.source.entity.table))
+        return [*bases, starts, *walks]
 
     def _names(self, number: int) -> WalkNames:
         stage = self._stages[number]

@@ -88,15 +88,19 @@ class Stages:
         stage = self._stages[number]
         if stage.stands_alone and expression == stage.start:
             return f"{stage.edge}.start_id"
-        exports = self._stages[number - 1].exports
-        name = exports.setdefault(expression, f"x{len(exports)}")
-        return f"{stage.edge if stage.carries else 'base'}.{name}"
+        is_with_ways = stage.carries or stage.vertices[0].has_counted_ways
+        return f"{stage.edge if is_with_ways else 'base'}.{self._handed_on(expression, number)}"
 
     def start_of(self, number: int) -> str:
-        """SQL for where the walk of a stage starts."""
+        """SQL for where the walk of a stage starts, in the rows of the stage before."""
         start = self._stages[number].start
         assert start is not None
-        return self.at(start, number)
+        return f"base.{self._handed_on(start, number)}"
+
+    def _handed_on(self, expression: Expression, number: int) -> str:
+        """The column in which a stage gets an expression from the one before."""
+        exports = self._stages[number - 1].exports
+        return exports.setdefault(expression, f"x{len(exports)}")
 
 
 def stages_of(

@@ -38,6 +38,8 @@ class Vertex(NamedTuple):
         joined: What it is joined to.
         edge: What is between both, if it can be asked for.
         each_way: Of a walk: whether each way is a row, and not each pair of its ends.
+        has_counted_ways: Whether these ways are counted to find out how best to read the nodes that
+            they lead to. The edge then has the alias of the vertex.
     """
 
     source: Source
@@ -46,6 +48,7 @@ class Vertex(NamedTuple):
     joined: Vertex | None = None
     edge: Source | None = None
     each_way: bool = False
+    has_counted_ways: bool = False
 
 
 class Vertices(NamedTuple):

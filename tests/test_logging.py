@@ -17,7 +17,9 @@ from pypika.functions import Function
 
 import aiidadb
 from aiidadb import nodes
+from aiidadb.connecting.driver import slow_statements
 from aiidadb.connecting.driver.slow_statements import SlowStatements
+from aiidadb.connecting.rows import row_cursor
 from aiidadb.exceptions import PoolOptionsError, QueryTimeout, UnreachableStorage
 from aiidadb.sql import QUERIES
 from tests.helpers.campaigns import write_config
@@ -29,6 +31,7 @@ from tests.helpers.processes import finished
 
 if TYPE_CHECKING:
     import contextlib
+    from collections.abc import Awaitable
 
 LIMIT = 30  # seconds, far beyond what any of these takes
 
@@ -313,14 +316,48 @@ def test_a_statement_is_named_by_its_file_and_never_by_its_text(
     assert SECRET not in logged.text
 
 
-async def test_the_callers_own_sql(bare_dsn: str, logged: pytest.LogCaptureFixture) -> None:
+class Clock:
+    """What statements are timed by, so that none takes long because the machine is busy.
+
+    Attributes:
+        seconds: What it shows.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def move(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    async def take(self, seconds: float, call: Awaitable[object]) -> None:
+        """Wait for a statement, which takes so long."""
+        # In the next turn of the event loop, when it has been sent, and has no answer yet.
+        asyncio.get_running_loop().call_soon(self.move, seconds)
+        await call
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(asyncpg.connection, "time", made)
+    for module in (slow_statements, row_cursor):
+        monkeypatch.setattr(module, "monotonic", made.monotonic)
+    return made
+
+
+async def test_the_callers_own_sql(
+    bare_dsn: str, logged: pytest.LogCaptureFixture, clock: Clock
+) -> None:
     async with asyncio.timeout(LIMIT), backends(bare_dsn, slow_statement=0.2) as backend:
         async with backend.connection() as connection:
-            await connection.fetch("select pg_sleep(0.3), $1::text", SECRET)
-            await connection.fetch("select pg_sleep(0.01)")
+            await clock.take(0.3, connection.fetch("select $1::text", SECRET))
+            await clock.take(0.1, connection.fetch("select 1"))
         async with backend.transaction() as connection:
-            await connection.execute(f"select pg_sleep(0.3), '{SECRET}'")
-            await asyncio.sleep(0.3)  # in which nothing is asked
+            await clock.take(0.3, connection.execute(f"select '{SECRET}'"))
+            clock.move(0.3)  # in which nothing is asked
         await asyncio.sleep(0)
         assert slow_ones(logged) == ["caller's SQL took"] * 2
     assert SECRET not in logged.text
@@ -346,19 +383,32 @@ async def test_in_the_callers_transaction_a_statement_is_reported_once(
 
 
 async def test_a_statement_that_did_not_come_to_its_end(
-    bare_dsn: str, logged: pytest.LogCaptureFixture
+    bare_dsn: str, logged: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    options = {"slow_statement": 0.2, "command_timeout": 0.5}
+    options = {"slow_statement": 0.2, "command_timeout": 2}
     async with asyncio.timeout(LIMIT), backends(bare_dsn, **options) as backend:
-        sleep = Query.select(Function("pg_sleep", 60))
-        with pytest.raises(QueryTimeout):
-            await backend.queries.fetch(sleep)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await backend.queries.fetch(sleep)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3), backend.connection() as connection:
+
+        async def fetch_ours() -> None:
+            await backend.queries.fetch(Query.select(Function("pg_sleep", 60)))
+
+        async def fetch_theirs() -> None:
+            async with backend.connection() as connection:
                 await connection.fetch("select pg_sleep(60)")
+
+        for call, error in (
+            (fetch_ours, QueryTimeout),
+            (fetch_ours, asyncio.CancelledError),
+            (fetch_theirs, asyncio.CancelledError),
+        ):
+            running = asyncio.create_task(call())
+            async with connected(bare_dsn) as other:
+                while not await other.fetchval(ASLEEP):
+                    await asyncio.sleep(0.02)
+            clock.move(0.3)
+            if error is asyncio.CancelledError:
+                running.cancel()
+            with pytest.raises(error):
+                await running
         await asyncio.sleep(0)
     assert slow_ones(logged) == [
         "pypika query failed after",
@@ -367,13 +417,19 @@ async def test_a_statement_that_did_not_come_to_its_end(
     ]
 
 
+ASLEEP = (
+    "select count(*) from pg_stat_activity where datname = current_database() "
+    "and state = 'active' and pid <> pg_backend_pid() and query ilike 'select pg_sleep%'"
+)
+
+
 async def test_of_a_stream_the_time_of_the_server_counts(
-    main_dsn: str, logged: pytest.LogCaptureFixture
+    main_dsn: str, logged: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     await write(main_dsn, number=5)
     async with asyncio.timeout(LIMIT), backends(main_dsn, slow_statement=0.5) as timed:
         async for _ in timed.query().append(INT, project="id").iterall(batch_size=2):
-            await asyncio.sleep(0.2)
+            clock.move(0.2)
         assert slow_ones(logged) == []
     async with (
         asyncio.timeout(LIMIT),
@@ -384,7 +440,9 @@ async def test_of_a_stream_the_time_of_the_server_counts(
         await anext(rows)
         between.fall_silent()
         rest = asyncio.create_task(_drain(rows))
-        await asyncio.sleep(0.7)
+        for _ in range(20):  # more turns of the event loop than it takes to ask for more
+            await asyncio.sleep(0)
+        clock.move(0.7)
         between.passing.set()
         await rest
         assert slow_ones(logged) == ["query builder took"]

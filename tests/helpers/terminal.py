@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.helpers.processes import finished, interruptible
+from tests.helpers.processes import LIMIT, finished, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Terminal:
         """The same without escape sequences."""
         return _ESCAPES.sub("", self.raw).replace("\r\n", "\n")
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = LIMIT) -> None:
         """Read until a text was shown."""
         end = time.monotonic() + seconds
         while text not in self.text:
@@ -53,7 +53,7 @@ class Terminal:
         """Type."""
         os.write(self._controller, keys.encode())
 
-    def finish(self, seconds: float = 60) -> int:
+    def finish(self, seconds: float = LIMIT) -> int:
         """Read to the end; gives the exit status."""
         end = time.monotonic() + seconds
         while self._read(end):

@@ -86,14 +86,19 @@ def for_a_notebook(program: str) -> str:
     return program.replace(_LAST_LINE, "\nawait main()\n")
 
 
-# Starts a kernel, and runs in it what comes in.
+# Starts a kernel, and runs in it what comes in. They speak by sockets in the current directory:
+# ports that are free when they are chosen can be another process's once the kernel asks for them.
 _CELLS: Final = """
 import json, sys
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 
-manager, client = start_new_kernel(startup_timeout=60)
+manager = KernelManager(transport="ipc", ip="kernel")
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
 answers = []
 try:
+    client.wait_for_ready(timeout=60)
     for cell in json.load(sys.stdin):
         seen = []
         reply = client.execute_interactive(

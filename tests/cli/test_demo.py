@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiidadb.cli import aiidadb as command_line
+from aiidadb.cli.demo import tour
 from aiidadb.demo import server_programs
 from tests.helpers.command_line import one_line
 from tests.helpers.processes import LIMIT, ignoring, started
@@ -139,6 +140,19 @@ def test_an_error_in_the_middle_leaves_nothing(place):
         os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
         assert demo.wait() == 1
         assert re.fullmatch(r"Error: .*\n", demo.stderr.read())
+    assert_nothing_left(place)
+
+
+def test_a_connection_that_is_lost_while_it_fills_is_an_error_of_one_line(run, place, monkeypatch):
+    async def fill(connection, **_):
+        async with connection.transaction():
+            await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(tour, "fill_with_campaign", fill)
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    told = run(*SMALL)
+    assert told.status == 1
+    assert re.fullmatch("Error: .*connection.*\n", told.err)
     assert_nothing_left(place)
 
 

@@ -23,11 +23,13 @@ from aiidadb.connecting.profiles.profile import Profile
 from aiidadb.criteria.tables import links, nodes
 from aiidadb.demo.campaign import GROUPS, USERS, fill_with_campaign
 from aiidadb.demo.embedded_server import embedded_server
-from aiidadb.exceptions import AiidaDbError, NotExistent
+from aiidadb.exceptions import AiidaDbError, NotExistent, translate
 from aiidadb.messages import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+
+    import asyncpg
 
     from aiidadb.backend import Backend
     from aiidadb.demo.embedded_server import EmbeddedServer
@@ -144,18 +146,14 @@ class _Tour:
     # ------------------------------------------------------------------ the stops
 
     async def _database(self, name: str, version: str, nodes: int) -> Profile:
-        connection = await connect(Profile.from_dsn(self._server.dsn))
-        try:
+        async with _connected(Profile.from_dsn(self._server.dsn)) as connection:
             await connection.execute(f'create database "{name}"')
-        finally:
-            await connection.close()
         profile = Profile.from_dsn(
             self._server.dsn_of(name), name=name, default_user_email=USERS[0]
         )
         async with open_backend(profile, schema_check=False) as backend:
             await self._timed(f"schema.initialise({version!r})", backend.schema.initialise(version))
-        connection = await connect(profile)
-        try:
+        async with _connected(profile) as connection:
             with progress_bar(shown=not self._as_json) as bars:
                 task = bars.add_task("Filling the database", total=nodes, count="")
                 begin = time.perf_counter()
@@ -167,8 +165,6 @@ class _Tour:
                     ),
                 )
             self.note("fill it with workflows in AiiDA's shape", time.perf_counter() - begin)
-        finally:
-            await connection.close()
         self._answer(
             f"{made.nodes:,} nodes, {made.links:,} links, {made.structures:,} structures, "
             f"{made.bands:,} bands"
@@ -311,6 +307,20 @@ class _Tour:
             after = await backend.queries.get_bands_and_parents_structure(all_users=True)
             _require(after == before, "the bands are not the same as before the migration")
             self._answer(f"the backend stays open, and lists the same {len(after):,} bands")
+
+
+@contextlib.asynccontextmanager
+async def _connected(profile: Profile) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the demo's own. The driver's errors are made ours."""
+    connection = await connect(profile)
+    try:
+        yield connection
+    except Exception as error:
+        if (ours := translate(error)) is not None:
+            raise ours from error
+        raise
+    finally:
+        await connection.close()
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -202,7 +202,10 @@ async def _outlast_or_give_up(
             task.add_done_callback(_take_note)
             await _outlast(task, _GRACE)
         if stopping is not None:
-            # What is asked for late would stop what is done next.
+            # What is asked for late would stop what is done next. After work that was given up
+            # nothing is.
+            if not has_ended:
+                stopping.cancel()
             stopping.add_done_callback(_take_note)
             await _outlast(stopping, None)
     return has_ended

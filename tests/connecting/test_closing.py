@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 
 import aiidadb
+from aiidadb.connecting.driver.statement import cancel_statement
 from aiidadb.connecting.opening import connector
 from aiidadb.exceptions import ClosedError
 from tests.helpers.databases import fetchval
+from tests.helpers.faults import proxy
 from tests.helpers.gates import AT_GATE, gate
 from tests.helpers.processes import started
 from tests.helpers.sleepers import CLIENT_TO_KILL, SLEEP, SLEEPERS, wait_for_sleepers
@@ -249,3 +251,15 @@ async def test_a_call_that_has_no_connection_yet_is_refused_when_the_backend_clo
             await call
         assert await other.settings.get_all() == []  # and the place is free
         assert await fetchval(main_dsn, "select count(*) from db_dbsetting") == 0
+
+
+async def test_a_connection_whose_server_cannot_be_asked_in_time_to_cancel_is_cut(
+    main_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that arrives late would cancel what is done next on it."""
+    monkeypatch.setattr("aiidadb.connecting.driver.statement._TIMEOUT", 0.1)
+    async with asyncio.timeout(LIMIT), proxy(main_dsn) as between:
+        connection = await asyncpg.connect(between.dsn)
+        between.fall_silent()
+        await cancel_statement(connection)
+        assert connection.is_closed()

@@ -49,6 +49,12 @@ deferrable initially deferred for each row execute function at_commit();
 WAIT = f"perform {AT_GATE};"
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the server is, it is asked to cancel a statement before a connection is cut."""
+    monkeypatch.setattr("aiidadb.connecting.driver.statement._TIMEOUT", LIMIT)
+
+
 @contextlib.asynccontextmanager
 async def opened(dsn: str, **options: object) -> AsyncIterator[aiidadb.Backend]:
     """A backend with a registry of its own, so with options of its own."""
@@ -267,6 +273,23 @@ async def test_a_single_write_without_an_answer_in_time_has_an_unknown_outcome(
             said = await outcome_of(call, by_timeout, when=between.is_holding.wait)
         assert isinstance(said, UnknownOutcome)
         between.is_holding.clear()
+
+
+async def test_a_single_write_to_a_server_that_fell_silent_ends_in_the_callers_time(
+    main_dsn: str,
+) -> None:
+    """Though the server does not take the request to cancel it either."""
+    async with (
+        proxy(main_dsn) as between,
+        opened(between.dsn, max_size=1, commit_timeout=0.3) as backend,
+    ):
+        await backend.settings.set("a", 0)
+        between.fall_silent()
+        async with asyncio.timeout(LIMIT / 2) as limit:
+            said = await outcome_of(backend.settings.set("a", 1), by_timeout)
+        assert isinstance(said, UnknownOutcome)
+        assert not limit.expired()
+        between.passing.set()
 
 
 # ---------------------------------------------------------------- what takes too long

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeAlias
+from typing import Protocol, SupportsIndex, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.messages import quote
@@ -21,8 +22,8 @@ class HasPk(Protocol):
         """The primary key; None where it is not stored yet."""
 
 
-Pks: TypeAlias = int | HasPk | Iterable[int | HasPk]
-"""One pk, or any iterable of pks, or of objects that have one."""
+Pks: TypeAlias = SupportsIndex | HasPk | Iterable[SupportsIndex | HasPk]
+"""One pk, or any iterable of pks, or of objects that have one; integers of numpy too."""
 
 
 def as_pks(pks: Pks) -> list[int]:
@@ -63,7 +64,9 @@ def as_single_pk(pks: Pks, what: str) -> int:
         InvalidTypeError: As :func:`as_pks`.
         InvalidInputError: There are several, or none; the message begins with ``what``.
     """
-    if isinstance(pks, str | bytes) or not (isinstance(pks, int | Iterable) or hasattr(pks, "pk")):
+    if isinstance(pks, str | bytes) or not (
+        isinstance(pks, SupportsIndex | Iterable) or hasattr(pks, "pk")
+    ):
         raise InvalidTypeError(f"{what} must be one pk, not {quote(pks)}")
     found = as_pks(pks)
     if len(found) != 1:
@@ -73,6 +76,8 @@ def as_single_pk(pks: Pks, what: str) -> int:
 
 def _one_by_one(pks: Pks) -> Iterable[object]:
     if isinstance(pks, int) or hasattr(pks, "pk"):
+        return (pks,)
+    if isinstance(pks, SupportsIndex) and not getattr(pks, "ndim", 0):  # no array of numpy
         return (pks,)
     if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
         raise InvalidTypeError(f"pks must be one pk or an iterable of pks, not {quote(pks)}")
@@ -86,10 +91,21 @@ def as_pk(one: object) -> int:
         InvalidTypeError: It is not an integer (nor are True and 1.0), or the object has no pk yet.
         InvalidInputError: It does not fit into 64 bits.
     """
-    value = one if isinstance(one, int) else getattr(one, "pk", None)
-    if not isinstance(value, int) or isinstance(value, bool):
+    value = one if type(one) is int else _number_of(one)
+    if value is None:
         raise InvalidTypeError(f"{quote(one)} is not a valid pk: give an integer or a stored node")
     if not -(2**63) <= value < 2**63:
         raise InvalidInputError(f"{quote(value)} is not a valid pk: it does not fit into 64 bits")
-    # A member of an enumeration is sent as its number, not as its name.
-    return value if type(value) is int else int.__index__(value)
+    return value
+
+
+def _number_of(one: object) -> int | None:
+    """The number, for what is not plainly one: an object with a pk, an integer of numpy."""
+    if not isinstance(one, int) and hasattr(one, "pk"):
+        one = one.pk
+    if isinstance(one, bool) or not isinstance(one, SupportsIndex):
+        return None
+    try:
+        return operator.index(one)  # of a member of an enumeration, its number and not its name
+    except TypeError:  # an array of numpy
+        return None

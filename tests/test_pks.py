@@ -6,8 +6,10 @@ import asyncio
 from enum import Enum
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from aiidadb.exceptions import InvalidInputError, InvalidTypeError
 from aiidadb.pks import as_many_pks, as_node_pks, as_pk, as_pks, as_single_pk
 from aiidadb.turns import array_text, in_turn
 
@@ -30,3 +32,34 @@ def test_members_of_an_enumeration_are_their_numbers():
 
     one, both = "{12}", "{7,12}"
     assert asyncio.run(texts()) == [both, both, one, one, one, one, both, one, one]
+
+
+@pytest.mark.parametrize(
+    ("given", "pks"),
+    [
+        (np.int64(5), [5]),
+        (np.array(5), [5]),
+        (np.array([7, 5, 7]), [5, 7]),
+        ([np.int32(7), np.uint8(5), 6], [5, 6, 7]),
+        (SimpleNamespace(pk=5), [5]),
+    ],
+    ids=repr,
+)
+def test_integers_of_numpy_are_pks(given, pks):
+    assert as_pks(given) == pks
+    assert asyncio.run(as_many_pks(given)) == pks
+    assert all(type(pk) is int for pk in as_pks(given))
+    if len(pks) == 1:
+        assert as_single_pk(given, "user") == 5
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.float64(5), np.bool_(True), np.array([5.0]), np.array([[5], [6]]), np.array(["5"]), True],
+    ids=repr,
+)
+def test_what_else_numpy_has_is_not(given):
+    with pytest.raises(InvalidTypeError):
+        as_pks(given)
+    with pytest.raises(InvalidInputError, match="64 bits"):
+        as_pks(np.uint64(2**63))

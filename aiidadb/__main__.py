@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 __all__ = ["main"]
@@ -18,7 +19,12 @@ def main() -> None:
         sys.exit("Error: the command line needs its extra: pip install 'aiidadb[cli]'")
     # The library shows nothing that it logs; here, warnings about what was asked are shown.
     logging.getLogger("aiidadb.queries").addHandler(logging.StreamHandler())
-    aiidadb(prog_name="aiidadb")
+    try:
+        aiidadb(prog_name="aiidadb")
+    finally:
+        # Python's own handler raises where nothing catches it any more: it would show a traceback.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

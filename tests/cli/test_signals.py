@@ -291,3 +291,18 @@ handler(signal.SIGTERM, None)  # it came before the handlers were as before
 def test_a_signal_at_the_very_end_changes_nothing():
     command = finished([sys.executable, "-c", ENDING])
     assert (command.returncode, command.stderr) == (0, "")
+
+
+LEAVING = """
+import atexit, signal, sys
+from aiidadb.__main__ import main
+
+atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv = ["aiidadb", "--version"]
+main()
+"""
+
+
+def test_ctrl_c_when_all_is_done_shows_no_traceback():
+    command = finished([sys.executable, "-c", LEAVING])
+    assert (command.returncode, command.stderr) == (-signal.SIGINT, "")

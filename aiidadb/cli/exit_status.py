@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -34,6 +35,7 @@ class Commands(Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command line, and exit; takes what :meth:`click.Command.main` does."""
         kwargs["standalone_mode"] = False
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 # A terminal that cannot show a character shows its number.
@@ -109,6 +111,13 @@ def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
     notes = "".join(f": {note}" for error in told for note in getattr(error, "__notes__", ()))
     begin = "\n" if sys.stderr.isatty() else ""  # after the ^C that the terminal shows
     click.echo(f"{begin}Interrupted{printable(notes)}.", err=True)
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that the shell has closed, as by ``>&-``, be empty and accept all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for good
 
 
 def _discard_output() -> None:

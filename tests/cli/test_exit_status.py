@@ -142,3 +142,12 @@ def test_the_command_line_advises_what_can_be_done_there(run, main_dsn, tmp_path
 def test_text_of_the_caller_is_not_rewritten(run, main_dsn):
     said = one_line(run("settings", "get", "pass all_users=True", "--dsn", main_dsn), 1)
     assert said == "Error: there is no setting 'pass all_users=True'\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "out"), [("<&-", "No nodes.\n"), (">&-", ""), ("2>&-", "No nodes.\n")]
+)
+def test_a_stream_that_the_shell_has_closed_is_empty_and_takes_all(main_dsn, closed, out):
+    words = [*COMMAND, "stats", "--dsn", main_dsn]
+    done = finished(["sh", "-c", f'exec "$@" {closed}', "sh", *words])
+    assert (done.returncode, done.stdout, done.stderr) == (0, out, "")

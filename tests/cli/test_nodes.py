@@ -10,8 +10,8 @@ import pytest
 
 from tests.helpers.campaigns import NODES, write_config
 from tests.helpers.command_line import count, fetch, one_line
-from tests.helpers.processes import LIMIT
-from tests.helpers.terminal import on_terminal, piped
+from tests.helpers.processes import LIMIT, finished
+from tests.helpers.terminal import COMMAND, on_terminal, piped
 
 
 def named(dsn: str) -> str:
@@ -153,6 +153,9 @@ def test_nobody_to_answer_is_an_error(main_campaign):
     assert done.stderr.endswith(
         "Error: nothing was changed, because no answer could be read: add --yes\n"
     )
+    words = [*COMMAND, "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign]
+    closed = finished(["sh", "-c", 'exec "$@" <&-', "sh", *words])
+    assert (closed.returncode, closed.stderr) == (1, done.stderr)
     agreed = piped(
         "nodes", "delete", str(NODES), "--no-follow", "--dsn", main_campaign, stdin="y\n"
     )

@@ -43,6 +43,8 @@ _RUNS: Final = (
     ("querybuilder_many.py",),
     ("querybuilder_examples.py",),
     ("querybuilder_walks.py",),
+    ("querybuilder_starts.py",),
+    ("querybuilder_starts.py", *_LARGE, "--repeat", "1"),
     ("querybuilder_pages.py",),
     ("querybuilder_service.py",),
     ("eav_to_jsonb.py",),

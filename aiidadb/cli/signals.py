@@ -106,7 +106,9 @@ class Signals:
                 self._loop_has_gone_on = False
                 loop.call_soon_threadsafe(loop.call_later, _AT_ONCE, self._note_that_it_has)
                 return
-        elif now - self._came_at < (_AT_ONCE if self._loop_has_gone_on else _LONGEST_PAUSE):
+        elif now - self._came_at < (
+            _LONGEST_PAUSE if _main_tasks and not self._loop_has_gone_on else _AT_ONCE
+        ):
             return
         else:
             self.is_urgent = True

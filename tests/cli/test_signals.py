@@ -188,8 +188,40 @@ def test_two_signals_are_one_while_the_event_loop_does_nothing(longest_pause, pr
     assert command.stderr == "Interrupted.\n"
 
 
-# So does one that comes just before the main thread begins to wait, one in forty of those that come
-# as a command begins to work in a thread.
+AFTER_THE_LOOP = """
+import asyncio, signal, time
+import click
+from aiidadb.cli.exit_status import Commands
+from aiidadb.cli.signals import run_until_signal
+
+async def wait():
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.sleep(3600)
+
+@click.group(cls=Commands)
+def top(): pass
+
+@top.command()
+def work():
+    try:
+        run_until_signal(wait)
+    finally:
+        time.sleep(0.5)
+        signal.raise_signal(signal.SIGTERM)
+        print("undone")
+
+top(["work"])
+"""
+
+
+def test_once_the_event_loop_has_ended_a_second_signal_is_one_by_itself():
+    command = finished([sys.executable, "-c", AFTER_THE_LOOP])
+    assert (command.returncode, command.stdout) == (143, "")
+    assert command.stderr == "Interrupted.\n"
+
+
+# This one comes to another thread. One that comes to the main thread just before it begins to wait
+# does not interrupt it either: one in forty of those sent as a command begins to work in a thread.
 def test_a_signal_that_does_not_interrupt_the_main_thread_wakes_the_event_loop():
     with started([sys.executable, "-c", IN_THREAD, "SIGTERM"], limit=20) as command:
         assert command.stdout.readline() == "begun\n"
@@ -227,9 +259,19 @@ ASKING = """
 import signal, threading, time
 import click
 from aiidadb.cli.exit_status import Commands
-from aiidadb.cli.output.questions import agreed
+from aiidadb.cli.output import questions
+
+asked = threading.Event()
+show = questions.echo
+
+def echo(*arguments, **options):
+    show(*arguments, **options)
+    asked.set()
+
+questions.echo = echo
 
 def send():
+    asked.wait()
     time.sleep(0.5)  # by then the question waits for its answer
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
@@ -239,7 +281,7 @@ def top(): pass
 @top.command()
 def ask():
     threading.Thread(target=send).start()
-    agreed("Really?")
+    questions.agreed("Really?")
 
 top(["ask"])
 """

@@ -114,10 +114,10 @@ def _tell_interrupt(interrupt: KeyboardInterrupt) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Let standard streams that the shell has closed, as by ``>&-``, be empty and accept all."""
+    """Open ``/dev/null`` for each standard stream that the shell has closed, as by ``>&-``."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for good
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - to the end of the process
 
 
 def _discard_output() -> None:

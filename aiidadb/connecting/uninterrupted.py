@@ -202,8 +202,8 @@ async def _outlast_or_give_up(
             task.add_done_callback(_take_note)
             await _outlast(task, _GRACE)
         if stopping is not None:
-            # What is asked for late would stop what is done next. After work that was given up
-            # nothing is.
+            # It is waited for, because a request that arrives late would stop what is done next.
+            # After work that was given up, nothing is done next.
             if not has_ended:
                 stopping.cancel()
             stopping.add_done_callback(_take_note)

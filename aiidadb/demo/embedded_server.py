@@ -51,7 +51,7 @@ _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 _LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 _START_TIMEOUT: Final = 60  # seconds; a loaded machine is slow
-_END_TIMEOUT: Final = 30  # seconds in which a process ends that has nothing more to do
+_END_TIMEOUT: Final = 30  # seconds in which a server that has stopped ends its process
 
 # The path of a socket has 108 bytes on Linux and 104 on macOS, with a zero at the end. (And a comma
 # in it would begin the next of several hosts.)
@@ -138,6 +138,7 @@ def embedded_server(
                     {**_SETTINGS, **({} if durable else _THROW_AWAY), **(settings or {})}
                 )
             cluster.start()
+            # Of the outer block, which ends after the guard has stopped the server.
             undo.enter_context(_awaited(cluster.pid_file, keep=keep))
             yield EmbeddedServer(
                 dsn=f"postgresql://postgres@/postgres?host={quote(str(cluster.socket))}",
@@ -271,13 +272,13 @@ def _guarded(pid_file: Path, how: str, remove: list[Path], *, keep: bool) -> Ite
 
 @contextlib.contextmanager
 def _awaited(pid_file: Path, *, keep: bool) -> Iterator[None]:
-    """At the end, wait for that of a server's process, which is no child of this one.
+    """At the end, wait until a server's process has ended, which is not a child of this one.
 
-    The guard sees by its file that the server has stopped: a moment before the process ends, and a
-    long one where others have the processor. Systems that cannot say when it does are trusted.
+    The guard takes the server for stopped once its file is gone. The process ends a moment later,
+    and on a busy machine much later. Where the system cannot report its end, nothing is waited for.
     """
     process = None
-    with contextlib.suppress(AttributeError, OSError):  # Linux alone has this, and not every one
+    with contextlib.suppress(AttributeError, OSError):  # only Linux has this, from 5.3 on
         process = os.pidfd_open(int(pid_file.read_text().split()[0]))
     stays = False
     try:

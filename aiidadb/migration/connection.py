@@ -93,7 +93,7 @@ async def migrating_connection(
         options: How to connect, beside what the profile says, as for a pool.
         patience: How many seconds to wait for another process that has the lock.
         waiting: Receives, while waiting, what for.
-        command: The command that others see in the name of the session.
+        command: The command that the name of the session shows to others.
 
     Yields:
         The connection. It is closed at the end whatever happens, which gives the lock back; what
@@ -117,7 +117,7 @@ async def session_of_a_migration(
     Args:
         profile: The database.
         options: How to connect, beside what the profile says, as for a pool.
-        command: The command that others see in the name of the session.
+        command: The command that the name of the session shows to others.
 
     Yields:
         The connection, closed at the end whatever happens.
@@ -153,8 +153,8 @@ async def session_of_a_migration(
 async def _close(connection: asyncpg.Connection) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_CLOSE_TIMEOUT):
-            # The session ends some time after this side has closed it. Whoever comes next, with no
-            # patience perhaps, is not to find the lock taken by it.
+            # The server ends the session some time after this side has closed it. Until then, the
+            # lock would be taken for whoever comes next, perhaps with no patience.
             with contextlib.suppress(Exception):
                 await QUERIES["migration_unlock"].execute(connection)
             await connection.close()
@@ -203,7 +203,8 @@ async def _check_server(connection: asyncpg.Connection, schema: str) -> str:
         )
         raise PermissionDenied(
             f"the role {server['role']} may not change the schema: connect as the role that owns "
-            f"AiiDA's tables; if it is that, run `grant {missing} to {server['role']}`",
+            f"AiiDA's tables; if it already is that role, run `grant {missing} to "
+            f"{server['role']}`",
             sqlstate="42501",
         )
     return str(server["schema"])

@@ -119,9 +119,9 @@ async def _create(connection: asyncpg.Connection, options: MigrationOptions) -> 
     async def create() -> bool:
         if await find_index(connection) is not None:
             return False
-        # Whoever creates one concurrently lets go of the table once theirs can be used.
+        # Whoever creates one concurrently releases the table once theirs can be used.
         await connection.execute("lock table db_dbnode in share mode")
-        # That it can be used is seen by others at the commit, which comes a moment later.
+        # Others see that it can be used from the commit on, which comes a moment later.
         await _wait_for_commit(connection)
         if await find_index(connection) is not None:
             return False

@@ -52,7 +52,7 @@ __all__ = ["LINK_TYPES", "QueryManager"]
 
 
 def _since(link_types: Collection[str] | None) -> Callable[[SchemaVersion], bool] | None:
-    """What a version must have for a walk along links."""
+    """What the database's version must have if links of these types are followed."""
     return None if link_types is None else WITH_LINK_TYPES
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tests.helpers.databases import Databases
 
 NODES = 10_000
-LINK_INDEXES = {"ix_db_dblink_input_id", "ix_db_dblink_output_id"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["django_0045", "main_0002"])

@@ -311,7 +311,7 @@ class _Tour:
 
 @contextlib.asynccontextmanager
 async def _connected(profile: Profile) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the demo's own. The driver's errors are made ours."""
+    """A connection of the demo's own. Errors of the driver are raised as :class:`AiidaDbError`."""
     connection = await connect(profile)
     try:
         yield connection

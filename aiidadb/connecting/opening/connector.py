@@ -38,7 +38,7 @@ _MOMENT: Final = 0.2
 """Seconds for which a task that is cancelled while connecting can be kept waiting."""
 
 _LONGEST: Final = 5.0
-"""Seconds after which an attempt that nobody waits for any more is given up as well."""
+"""Seconds after which an attempt that nobody waits for any more is cancelled as well."""
 
 # Connections that have these settings for every statement.
 _with_settings: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
@@ -200,12 +200,12 @@ async def _connect(dsn: str | None, arguments: dict[str, Any]) -> asyncpg.Connec
 async def _connect_unless_cancelled(
     dsn: str | None, arguments: dict[str, Any]
 ) -> asyncpg.Connection:
-    """Connect. Cancelled, the attempt comes to its end by itself, which this waits a moment for.
+    """Connect. If this is cancelled, the attempt goes on by itself, and is waited for a moment.
 
-    Between two states, as while ``create_connection`` returns, a cancellation leaves asyncpg with
-    a socket that nothing closes, and futures that nothing waits for any more, which fail then;
-    asyncio logs each of them ("Future exception was never retrieved"). However busy the machine is,
-    that must not happen, so it is cancelled only where it must be waiting for the network.
+    A cancellation between two states of asyncpg, such as while ``create_connection`` returns,
+    leaves a socket that nothing closes, and futures that nothing waits for any more: they fail, and
+    asyncio logs each of them ("Future exception was never retrieved"). So the attempt itself is
+    cancelled only after so long that it must be waiting for the network, even on a busy machine.
     """
     connecting = asyncio.ensure_future(
         asyncpg.connect(None if dsn is None else str.__str__(dsn), **plain(arguments), timeout=None)
@@ -224,6 +224,7 @@ async def _connect_unless_cancelled(
 def _discard(
     giving_up: asyncio.TimerHandle, connecting: asyncio.Future[asyncpg.Connection]
 ) -> None:
+    """Close the connection that an attempt made after nobody waited for it any more."""
     giving_up.cancel()
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().terminate()

@@ -52,7 +52,7 @@ class Commands(Group):
         """Run a command, and give its exit status."""
         with Signals() as signals:
             try:
-                signals.handle()
+                signals.handle()  # in here, because the first may come immediately
                 return self._invoke(ctx)
             except KeyboardInterrupt as interrupt:
                 with contextlib.suppress(KeyboardInterrupt):  # a second one, meanwhile

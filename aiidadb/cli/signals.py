@@ -34,12 +34,12 @@ _PYTHONS_OWN: Final = (signal.SIG_DFL, signal.default_int_handler)
 _AT_ONCE: Final = 0.2
 """Seconds in which signals are one: ``timeout`` sends its signal to a process and to its group.
 
-They are seconds of the event loop, while one runs: of two signals that come at once, a process that
-has to wait for a processor in between handles the second one late.
+While an event loop runs, they are seconds in which it gets its turn: of two signals that come at
+once, a process that has to wait for a processor in between handles the second one late.
 """
 
 _LONGEST_PAUSE: Final = 2.0
-"""Seconds after which a second signal is one by itself, whatever the event loop has done since."""
+"""Seconds after which a second signal counts, whatever the event loop has done since."""
 
 _MANY: Final = 4096
 """More bytes than signals come at once; each writes one."""
@@ -152,11 +152,11 @@ def run_until_signal(work: Callable[[], Awaitable[T]]) -> T:
 def wait_for_input(stream: TextIO) -> None:
     """Wait until something can be read, or a signal raises KeyboardInterrupt.
 
-    A signal that comes just before a read begins would wait until there is something to be read.
-    Nothing is done where there is nothing to wait for: in Windows, and where the stream is no file.
+    Without this, a signal that comes just before a read begins would only be handled once there is
+    something to read. On Windows, and if the stream is not a file, this does nothing.
 
     Args:
-        stream: Where to read; nothing has been read from it.
+        stream: Where to read; nothing has been read from it so far.
     """
     try:
         file = stream.fileno()
@@ -171,7 +171,7 @@ def wait_for_input(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let each signal wake an event loop, which otherwise would not run its handler."""
+    """Let each signal wake an event loop, which otherwise may not run its handler for a while."""
     with _each_signal_written() as reader:
         if reader is None:
             yield
@@ -185,14 +185,14 @@ def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _each_signal_written() -> Iterator[socket.socket | None]:
-    """Have a byte written to a socket for each signal, for those who wait.
+    """Have a byte written to a socket for each signal, which ends a wait that includes the socket.
 
-    A signal ends the main thread's wait for events, and Python's handler runs then. One that comes
-    just before the wait, or to another thread, does not: the wait lasts until something happens.
+    A signal interrupts the main thread's wait for events, and Python runs the handler then. One
+    that comes just before the wait, or to another thread, does not interrupt it.
 
     Yields:
-        Where to read; None in Windows, where asyncio does this itself, and in a thread that gets no
-        signal.
+        Where to read; None on Windows, where asyncio does this itself, and in other threads than
+        the main one, where no handler runs.
     """
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield None

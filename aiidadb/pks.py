@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Protocol, SupportsIndex, TypeAlias
 
 from aiidadb.exceptions import InvalidInputError, InvalidTypeError
@@ -65,7 +66,7 @@ def as_single_pk(pks: Pks, what: str) -> int:
         InvalidInputError: There are several, or none; the message begins with ``what``.
     """
     if isinstance(pks, str | bytes) or not (
-        isinstance(pks, SupportsIndex | Iterable) or hasattr(pks, "pk")
+        isinstance(pks, Integral | Iterable) or hasattr(pks, "pk")
     ):
         raise InvalidTypeError(f"{what} must be one pk, not {quote(pks)}")
     found = as_pks(pks)
@@ -75,13 +76,16 @@ def as_single_pk(pks: Pks, what: str) -> int:
 
 
 def _one_by_one(pks: Pks) -> Iterable[object]:
-    if isinstance(pks, int) or hasattr(pks, "pk"):
+    if isinstance(pks, Integral) or hasattr(pks, "pk"):
         return (pks,)
-    if isinstance(pks, SupportsIndex) and not getattr(pks, "ndim", 0):  # no array of numpy
-        return (pks,)
-    if isinstance(pks, str | bytes) or not isinstance(pks, Iterable):
+    if isinstance(pks, str | bytes) or not isinstance(pks, Iterable) or _has_no_axis(pks):
         raise InvalidTypeError(f"pks must be one pk or an iterable of pks, not {quote(pks)}")
     return pks
+
+
+def _has_no_axis(array: object) -> bool:
+    """Whether it is an array of numpy that cannot be iterated over."""
+    return getattr(array, "ndim", 1) == 0
 
 
 def as_pk(one: object) -> int:
@@ -101,11 +105,8 @@ def as_pk(one: object) -> int:
 
 def _number_of(one: object) -> int | None:
     """The number, for what is not plainly one: an object with a pk, an integer of numpy."""
-    if not isinstance(one, int) and hasattr(one, "pk"):
-        one = one.pk
-    if isinstance(one, bool) or not isinstance(one, SupportsIndex):
+    if not isinstance(one, Integral):
+        one = getattr(one, "pk", None)
+    if isinstance(one, bool) or not isinstance(one, Integral):
         return None
-    try:
-        return operator.index(one)  # of a member of an enumeration, its number and not its name
-    except TypeError:  # an array of numpy
-        return None
+    return operator.index(one)  # of a member of an enumeration, its number and not its name

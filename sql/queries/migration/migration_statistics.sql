@@ -18,8 +18,8 @@ inner join pg_attribute as attribute
 where class.relnamespace = quote_ident(current_schema())::regnamespace
     and class.relname = any($1::text[])
     and class.relkind = 'r'
-    -- An empty table has none and needs none.
-    and class.relpages > 0
+    -- An empty table has none and needs none. (relpages is 0 in one that was never vacuumed, too.)
+    and pg_relation_size(class.oid) > 0
     and attribute.atttypid <> 'jsonb'::regtype
     and not exists (
         select

@@ -356,6 +356,16 @@ async def server_of(backend: aiidadb.Backend) -> int:
         return int(connection.get_server_pid())
 
 
+def server_of_aiida(storage: PsqlDosBackend) -> int:
+    """The process that serves aiida-core's storage."""
+    from sqlalchemy import text
+
+    session = storage.get_session()
+    pid = session.execute(text("select pg_backend_pid()")).scalar_one()
+    session.commit()
+    return int(pid)
+
+
 # ---------------------------------------------------------------------------------------- results
 
 

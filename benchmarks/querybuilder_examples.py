@@ -29,8 +29,8 @@ from common import (
     profile_of,
     run,
     server_of,
+    server_of_aiida,
 )
-from sqlalchemy import text
 
 import aiidadb
 from aiidadb.demo.campaign import GROUPS, USERS
@@ -272,11 +272,8 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
             aiida_storage(dsn) as storage,
         ):
             found = await places(connection, backend)
-            session = storage.get_session()
-            theirs = session.execute(text("select pg_backend_pid()")).scalar_one()
-            session.commit()
-            servers = (await server_of(backend), theirs, connection.get_server_pid())
-            clock = partial(processor_time, *servers)
+            servers = (await server_of(backend), server_of_aiida(storage))
+            clock = partial(processor_time, *servers, connection.get_server_pid())
             for example in examples:
                 query = placed(example["query"], found)
                 contestants = contestants_of(example, query, backend, storage, connection)

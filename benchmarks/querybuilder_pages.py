@@ -19,9 +19,9 @@ from common import (
     profile_of,
     run,
     server_of,
+    server_of_aiida,
 )
 from concurrency import recorded
-from sqlalchemy import text
 
 import aiidadb
 
@@ -66,10 +66,8 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
         aiidadb.open_backend(profile_of(dsn), max_size=1) as backend,
         aiida_storage(dsn) as storage,
     ):
-        session = storage.get_session()
-        theirs = session.execute(text("select pg_backend_pid()")).scalar_one()
-        session.commit()
-        clock = partial(processor_time, await server_of(backend), theirs)
+        servers = (await server_of(backend), server_of_aiida(storage))
+        clock = partial(processor_time, *servers)
         for field in ("id", "ctime"):
             for order in ("asc", "desc"):
                 query = backend.query().append("", tag="node", project=FIELDS)

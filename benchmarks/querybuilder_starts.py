@@ -22,8 +22,8 @@ from common import (
     profile_of,
     run,
     server_of,
+    server_of_aiida,
 )
-from sqlalchemy import text
 
 import aiidadb
 from aiidadb.messages import plural
@@ -70,9 +70,8 @@ async def main(arguments: argparse.Namespace, server: Server) -> None:
             aiidadb.open_backend(profile_of(dsn), max_size=1) as backend,
             aiida_storage(dsn) as storage,
         ):
-            theirs = storage.get_session().execute(text("select pg_backend_pid()")).scalar_one()
-            storage.get_session().commit()
-            clock = partial(processor_time, await server_of(backend), theirs)
+            servers = (await server_of(backend), server_of_aiida(storage))
+            clock = partial(processor_time, *servers)
             for what, query in questions(backend).items():
                 contestants: dict[str, Callable[[], object]] = {
                     _OURS: query.all,
